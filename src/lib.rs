@@ -1,0 +1,4 @@
+//! Hookswitch: one process beside Asterisk that decides what happens to every call.
+
+pub mod agi;
+pub mod config;
