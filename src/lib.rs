@@ -1,4 +1,12 @@
 //! Hookswitch: one process beside Asterisk that decides what happens to every call.
 
 pub mod agi;
+pub mod base;
+pub mod calls;
 pub mod config;
+pub mod db;
+pub mod journal;
+pub mod outgoing;
+pub mod routing;
+pub mod tenants;
+pub mod webhooks;

@@ -42,3 +42,80 @@ pub mod agi {
     /// Time that running dialogues get to finish after SIGTERM.
     pub const DRAIN_TIME: Duration = Duration::from_secs(30);
 }
+
+/// Database connections.
+pub mod db {
+    use super::Duration;
+
+    /// Longest wait for a free connection.
+    pub const ACQUIRE_TIME: Duration = Duration::from_secs(5);
+    /// SQLite: how long a writer waits for another process (the command line beside a running service).
+    pub const BUSY_TIME: Duration = Duration::from_secs(5);
+    /// MySQL: a connection is replaced after this time, below the server's usual `wait_timeout` of 8 h.
+    pub const CONNECTION_LIFE: Duration = Duration::from_secs(1_800);
+    /// How long `/readyz` waits for an answer of the database.
+    pub const PROBE_TIME: Duration = Duration::from_secs(1);
+}
+
+/// The journal between a decision and the database.
+pub mod journal {
+    use super::Duration;
+
+    /// Bytes of one record: a call with its trace has 1 to 4 KiB; a long IVR dialogue stays below 64 KiB.
+    pub const RECORD_BYTES: usize = 256 * 1024;
+    /// Bytes of one file; a file that is in the database whole is removed.
+    pub const SEGMENT_BYTES: u64 = 16 * 1024 * 1024;
+    /// Records that wait for the writing thread at most; more means the disk stands still.
+    pub const WAITING: usize = 16_384;
+    /// Records written in one go at most.
+    pub const WRITE_BATCH: usize = 512;
+    /// Records moved into the database in one transaction at most.
+    pub const DRAIN_BATCH: usize = 256;
+    /// Bytes read for one drain batch at most.
+    pub const DRAIN_BYTES: usize = 2 * 1024 * 1024;
+    /// Pause before the database is tried again, doubled up to [`DRAIN_RETRY_MOST`].
+    pub const DRAIN_RETRY: Duration = Duration::from_millis(100);
+    /// Longest pause between two tries.
+    pub const DRAIN_RETRY_MOST: Duration = Duration::from_secs(5);
+    /// Time for the journal to reach the database at shutdown; what is left waits for the next start.
+    pub const FLUSH_TIME: Duration = Duration::from_secs(10);
+}
+
+/// Menus.
+pub mod ivr {
+    /// Menus entered in one dialogue at most: a menu that points at itself ends here.
+    pub const HOPS: usize = 30;
+    /// How often one menu asks at most, whatever its setting.
+    pub const TRIES_MOST: u32 = 10;
+    /// Digits of one choice at most: an extension has 19 characters at most.
+    pub const DIGITS_MOST: usize = 19;
+    /// Time for one prompt beyond which a frozen service would leave the caller in silence, in seconds: each step of
+    /// a dialogue arms the dialplan's watchdog with its own length plus this.
+    pub const STEP_MARGIN_S: f64 = 2.5;
+    /// Length of a prompt that has not been played yet, in seconds, for the watchdog.
+    pub const PROMPT_S: f64 = 60.0;
+    /// Prompt lengths remembered at most.
+    pub const PROMPTS_KNOWN: u64 = 10_000;
+}
+
+/// Routing data in memory, and live calls.
+pub mod routing {
+    use super::Duration;
+
+    /// Overflow destinations of one DID at most.
+    pub const OVERFLOWS: usize = 16;
+    /// How long a number that nobody owns is remembered as unknown.
+    pub const UNKNOWN_TIME: Duration = Duration::from_secs(5);
+    /// Unknown numbers remembered at most.
+    pub const UNKNOWN_NUMBERS: u64 = 10_000;
+    /// Look-ups in the database that calls wait for at the same time at most; the next one is refused at once.
+    pub const LOOKUPS: usize = 64;
+    /// Live calls counted at most; beyond it the oldest is counted no more.
+    pub const LIVE_CALLS: usize = 1_000_000;
+    /// Characters of a dialled number, a caller's number or a name that are kept.
+    pub const TEXT_CHARS: usize = 80;
+    /// How often calls without an end are looked for.
+    pub const REAP_TIME: Duration = Duration::from_secs(60);
+    /// Calls closed in one go at most.
+    pub const REAP_BATCH: u32 = 500;
+}

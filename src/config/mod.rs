@@ -1,3 +1,277 @@
-//! Settings.
+//! Settings: built-in defaults, then a file, then the environment; checked as a whole, every problem told at once.
+//!
+//! Invariant: a [`Config`] that exists is valid. [`limits`] holds the numbers nobody needs to set.
 
+mod layers;
 pub mod limits;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::base::secret::Secret;
+use crate::base::telemetry::LogFormat;
+
+/// The defaults with a comment on each setting; also what `check-config` shows as the full list.
+pub const DEFAULTS: &str = include_str!("defaults.toml");
+
+/// Everything an operator can set.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Create or upgrade the schema when `serve` starts.
+    pub auto_migrate: bool,
+    /// `sqlite://…` or `mysql://…`.
+    pub database_url: Secret,
+    /// Open connections at most, 1 to 1,000.
+    pub database_connections: u32,
+    /// Journal, secret, embedded database.
+    pub data_dir: PathBuf,
+    /// REST, WebSocket, chat, health.
+    pub http_listen: SocketAddr,
+    /// A listener of its own for `/metrics`.
+    pub metrics_listen: Option<SocketAddr>,
+    /// FastAGI.
+    pub agi_listen: SocketAddr,
+    /// Networks that may ask over FastAGI; empty: loopback only.
+    pub agi_allow: Vec<IpNet>,
+    /// FastAGI connections open at once.
+    pub agi_connections: usize,
+    /// The operator's secret; `None`: the one kept in the data directory.
+    pub secret: Option<Secret>,
+    /// A tracing filter.
+    pub log_filter: String,
+    /// How log lines look.
+    pub log_format: LogFormat,
+    /// Private networks that tenants' URLs may reach.
+    pub outgoing_allow: Vec<IpNet>,
+    /// Password of Asterisk's realtime requests over HTTP; `None`: off.
+    pub realtime_token: Option<Secret>,
+    /// Bytes of the journal on disk at most.
+    pub journal_bytes: u64,
+    /// Longest time between a record and its sync.
+    pub journal_sync: Duration,
+    /// How long a caller waits for the record's write.
+    pub journal_deadline: Duration,
+    /// How long a call waits for the database when memory does not know its DID.
+    pub lookup_deadline: Duration,
+    /// DIDs kept in memory at most.
+    pub cached_dids: u64,
+    /// How often changes made by other processes are looked for.
+    pub refresh: Duration,
+    /// A call without an end is closed after this time.
+    pub lost_call: Duration,
+    /// One for each Asterisk that is watched over ARI.
+    pub ari: BTreeMap<String, Ari>,
+}
+
+/// How to watch one Asterisk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ari {
+    /// Where to dial; `None`: wait for that Asterisk to connect.
+    pub url: Option<String>,
+    /// User of both directions.
+    pub username: String,
+    /// Password of both directions.
+    pub password: Secret,
+    /// Application name.
+    pub app: String,
+}
+
+/// Every problem found in file and environment together.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{} problem(s) in the settings:\n  {}", .0.len(), .0.join("\n  "))]
+pub struct ConfigError(pub Vec<String>);
+
+impl Config {
+    /// Reads defaults, `file` (when given) and the environment variables `env`.
+    ///
+    /// # Errors
+    /// Every problem at once: unknown keys, wrong types, values out of range, a file that can't be read.
+    pub fn load(
+        file: Option<&Path>,
+        env: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let mut problems = Vec::new();
+        let table = layers::merge(file, env, &mut problems);
+        let mut reader = layers::Reader::new(&table, &mut problems);
+        let config = Self::read(&mut reader);
+        if problems.is_empty() { Ok(config) } else { Err(ConfigError(problems)) }
+    }
+
+    fn read(r: &mut layers::Reader<'_>) -> Self {
+        let data_dir = PathBuf::from(r.text("data.dir"));
+        let url = match r.text("database.url") {
+            "" => format!("sqlite://{}", data_dir.join("hookswitch.db").display()),
+            given => given.to_owned(),
+        };
+        if !(url.starts_with("sqlite:") || url.starts_with("mysql:") || url.starts_with("mariadb:")) {
+            r.problem("database.url", "starts with neither sqlite: nor mysql:");
+        }
+        let secret = Some(r.text("secret.value")).filter(|s| !s.is_empty()).map(Secret::new);
+        if secret.as_ref().is_some_and(|s| s.expose().len() < 32) {
+            r.problem("secret.value", "shorter than 32 bytes; `openssl rand -hex 32` makes a good one");
+        }
+        let log_format = match r.text("log.format") {
+            "text" => LogFormat::Text,
+            "json" => LogFormat::Json,
+            other => {
+                let what = format!("{other:?} is neither text nor json");
+                r.problem("log.format", &what);
+                LogFormat::Text
+            }
+        };
+        Self {
+            auto_migrate: r.flag("auto_migrate"),
+            database_url: Secret::new(url),
+            database_connections: r.number("database.max_connections", 1, 1_000) as u32,
+            data_dir,
+            http_listen: r.address("http.listen"),
+            metrics_listen: if r.text("metrics.listen").is_empty() {
+                None
+            } else {
+                Some(r.address("metrics.listen"))
+            },
+            agi_listen: r.address("agi.listen"),
+            agi_allow: r.networks("agi.allow"),
+            agi_connections: r.number("agi.max_connections", 1, 100_000) as usize,
+            secret,
+            log_filter: r.text("log.filter").to_owned(),
+            log_format,
+            outgoing_allow: r.networks("outgoing.allow"),
+            realtime_token: Some(r.text("realtime.token")).filter(|s| !s.is_empty()).map(Secret::new),
+            journal_bytes: r.number("journal.max_mib", 1, 1 << 20) * 1024 * 1024,
+            journal_sync: Duration::from_millis(r.number("journal.sync_ms", 1, 10_000)),
+            journal_deadline: Duration::from_millis(r.number("journal.write_deadline_ms", 1, 5_000)),
+            lookup_deadline: Duration::from_millis(r.number("routing.lookup_deadline_ms", 10, 2_000)),
+            cached_dids: r.number("routing.cached_dids", 1, 100_000_000),
+            refresh: Duration::from_millis(r.number("routing.refresh_ms", 50, 3_600_000)),
+            lost_call: Duration::from_secs(3_600 * r.number("routing.lost_call_hours", 1, 720)),
+            ari: r.ari(),
+        }
+    }
+
+    /// The secret of this installation: the operator's, or the one in the data directory, which is made on first use
+    /// with mode 0600.
+    ///
+    /// # Errors
+    /// When the file can't be read or made.
+    pub fn secret(&self) -> std::io::Result<Secret> {
+        if let Some(secret) = &self.secret {
+            return Ok(secret.clone());
+        }
+        std::fs::create_dir_all(&self.data_dir)?;
+        let path = self.data_dir.join("secret");
+        if !path.exists() {
+            write_new_private(&path, Secret::random().map_err(std::io::Error::other)?.expose())?;
+        }
+        let text = std::fs::read_to_string(&path)?;
+        if text.trim().len() < 32 {
+            return Err(std::io::Error::other(format!(
+                "{} holds fewer than 32 bytes; remove it to have a new one made",
+                path.display()
+            )));
+        }
+        Ok(Secret::new(text.trim()))
+    }
+}
+
+/// Writes a file that only its owner may read, in one step: two processes that start together see one content.
+fn write_new_private(path: &Path, text: &str) -> std::io::Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let part = path.with_extension(format!("{}.part", std::process::id()));
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    let linked = std::fs::hard_link(&part, path);
+    std::fs::remove_file(&part)?;
+    match linked {
+        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => Err(e),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn env(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+    }
+
+    #[test]
+    fn defaults_are_valid_and_listen_on_loopback() {
+        let config = Config::load(None, env(&[])).unwrap();
+        assert!(config.http_listen.ip().is_loopback() && config.agi_listen.ip().is_loopback());
+        assert_eq!(config.database_url.expose(), "sqlite://./data/hookswitch.db");
+        assert_eq!(config.agi_listen.port(), 4573);
+    }
+
+    #[test]
+    fn environment_beats_file_beats_defaults() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("hookswitch.toml");
+        std::fs::write(
+            &file,
+            "[agi]\nlisten = \"127.0.0.1:1\"\nallow = [\"10.0.0.0/8\"]\n[journal]\nsync_ms = 7\n",
+        )
+        .unwrap();
+        let set = env(&[
+            ("HOOKSWITCH_AGI_LISTEN", "127.0.0.1:2"),
+            ("HOOKSWITCH_OUTGOING_ALLOW", "127.0.0.0/8, ::1"),
+            ("HOOKSWITCH_ARI__PBX1__URL", "http://127.0.0.1:8088"),
+            ("HOOKSWITCH_ARI__PBX1__USERNAME", "u"),
+            ("HOOKSWITCH_ARI__PBX1__PASSWORD", "p"),
+            ("HOOKSWITCH_ARI__PBX1__APP", "hs"),
+        ]);
+        let config = Config::load(Some(&file), set).unwrap();
+        assert_eq!(config.agi_listen.port(), 2);
+        assert_eq!(config.agi_allow.len(), 1);
+        assert_eq!(config.outgoing_allow.len(), 2);
+        assert_eq!(config.journal_sync, Duration::from_millis(7));
+        assert_eq!(config.ari["pbx1"].app, "hs");
+    }
+
+    #[test]
+    fn every_problem_is_told_at_once() {
+        let set = env(&[
+            ("HOOKSWITCH_AGI_LISTEN", "nowhere"),
+            ("HOOKSWITCH_JOURNAL__SYNC_MS", "soon"),
+            ("HOOKSWITCH_JOURNAL__SINK_MS", "1"),
+            ("HOOKSWITCH_DATABASE_URL", "postgres://x"),
+            ("HOOKSWITCH_SECRET", "short"),
+            ("HOOKSWITCH_AGI_ALLOW", "10.0.0.0/40"),
+            ("HOOKSWITCH_LOG_FORMAT", "xml"),
+            ("HOOKSWITCH_ARI__PBX1__APP", "hs"),
+        ]);
+        let ConfigError(problems) = Config::load(None, set).unwrap_err();
+        for part in [
+            "agi.listen",
+            "sync_ms",
+            "sink_ms",
+            "database.url",
+            "secret.value",
+            "10.0.0.0/40",
+            "log.format",
+            "ari.pbx1",
+        ] {
+            assert!(problems.iter().any(|p| p.contains(part)), "{part} missing in {problems:#?}");
+        }
+    }
+
+    #[test]
+    fn the_made_secret_stays_and_is_private() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let set = env(&[("HOOKSWITCH_DATA_DIR", dir.path().to_str().unwrap())]);
+        let config = Config::load(None, set).unwrap();
+        let first = config.secret().unwrap();
+        assert_eq!(config.secret().unwrap(), first);
+        let mode = std::fs::metadata(dir.path().join("secret")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+}

@@ -1,0 +1,90 @@
+//! Counters and histograms, rendered as Prometheus text. No globals: whoever counts holds an `Arc<Metrics>`.
+
+use std::borrow::Cow;
+use std::sync::Mutex;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+/// Labels of a decision.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct DecisionLabels {
+    /// The dialplan hook that asked.
+    pub hook: &'static str,
+    /// What the call does now.
+    pub action: &'static str,
+    /// Why.
+    pub reason: Cow<'static, str>,
+}
+
+/// One label that says what happened.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Outcome {
+    /// A short stable code.
+    pub outcome: &'static str,
+}
+
+/// What the service counts about calls.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Mutex<Registry>,
+    /// Decisions by hook, action and reason.
+    pub decisions: Family<DecisionLabels, Counter>,
+    /// Seconds from environment to decision.
+    pub decision_seconds: Histogram,
+    /// Route webhooks by outcome.
+    pub webhooks: Family<Outcome, Counter>,
+    /// Look-ups in memory by outcome: hit, miss, unknown, database.
+    pub lookups: Family<Outcome, Counter>,
+    /// Calls that ended, by who told: hook, late, lost.
+    pub ended: Family<Outcome, Counter>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        // 1 µs to 8 s, each twice the one before.
+        let decision_seconds = Histogram::new((0..24).map(|n| 1e-6 * f64::from(1_u32 << n)));
+        let metrics = Self {
+            registry: Mutex::new(Registry::with_prefix("hookswitch")),
+            decisions: Family::default(),
+            decision_seconds,
+            webhooks: Family::default(),
+            lookups: Family::default(),
+            ended: Family::default(),
+        };
+        {
+            let mut registry = metrics.registry();
+            registry.register("decisions", "Decisions by hook, action and reason", metrics.decisions.clone());
+            registry.register("decision_seconds", "Time to a decision", metrics.decision_seconds.clone());
+            registry.register("route_webhooks", "Route webhooks by outcome", metrics.webhooks.clone());
+            registry.register("lookups", "Look-ups of routing data by outcome", metrics.lookups.clone());
+            registry.register("calls_ended", "Ended calls by who told", metrics.ended.clone());
+        }
+        metrics
+    }
+}
+
+impl Metrics {
+    fn registry(&self) -> std::sync::MutexGuard<'_, Registry> {
+        self.registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Adds something that is asked for its numbers at each scrape.
+    pub fn collect_from(&self, collector: impl Collector) {
+        self.registry().register_collector(Box::new(collector));
+    }
+
+    /// Everything as OpenMetrics text.
+    ///
+    /// # Errors
+    /// When a collector fails to write its numbers.
+    pub fn render(&self) -> Result<String, std::fmt::Error> {
+        let mut text = String::new();
+        text::encode(&mut text, &self.registry())?;
+        Ok(text)
+    }
+}

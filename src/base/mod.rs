@@ -1,0 +1,8 @@
+//! What everything stands on and what knows nothing of ours: ids, time, secrets, shutdown, telemetry.
+
+pub mod clock;
+pub mod ids;
+pub mod metrics;
+pub mod secret;
+pub mod shutdown;
+pub mod telemetry;

@@ -1,0 +1,165 @@
+//! Calls: which are alive now, what is written down about each, and how they get into the database.
+//!
+//! What happens to a call is a [`Record`] in the journal; [`store`] turns records into rows.
+
+pub mod live;
+pub mod store;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::ids::{Id, TenantId};
+
+/// How a call came to us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// From a trunk to a DID.
+    Inbound,
+    /// From an endpoint to another.
+    Internal,
+    /// From an endpoint to a number outside.
+    Outbound,
+}
+
+impl Direction {
+    /// The text kept in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Inbound => "inbound",
+            Self::Internal => "internal",
+            Self::Outbound => "outbound",
+        }
+    }
+}
+
+/// A call as it began.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Started {
+    /// Its id, `HS_CALL_ID`.
+    pub id: Id,
+    /// How it came.
+    pub direction: Direction,
+    /// The number as dialled.
+    pub did: String,
+    /// The caller's number; empty when withheld.
+    pub caller: String,
+    /// The caller's name.
+    pub caller_name: String,
+    /// Asterisk's channel.
+    pub channel: String,
+    /// Asterisk's uniqueid of the channel.
+    pub uniqueid: String,
+    /// Asterisk's linkedid: the same for all channels of a call.
+    pub linkedid: String,
+    /// Language of the channel.
+    pub language: String,
+    /// Microseconds since 1970 UTC.
+    pub at_us: i64,
+}
+
+/// What the call does now, and the trace of why (JSON; made by routing, kept as it is).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Decided {
+    /// The call.
+    pub id: Id,
+    /// Its tenant; `None`: the number is nobody's.
+    pub tenant: Option<TenantId>,
+    /// The hook that asked.
+    pub hook: String,
+    /// `HS_ACTION`.
+    pub action: String,
+    /// `HS_TARGET`.
+    pub target: String,
+    /// `HS_REASON`.
+    pub reason: String,
+    /// Microseconds since 1970 UTC.
+    pub at_us: i64,
+    /// The trace.
+    pub trace: Box<serde_json::value::RawValue>,
+}
+
+/// A call as it ended. What Asterisk did not say is empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// The call; `None`: the dialplan never got an id, `uniqueid` tells which.
+    pub id: Option<Id>,
+    /// Asterisk's uniqueid of the channel.
+    pub uniqueid: String,
+    /// Asterisk's linkedid.
+    pub linkedid: String,
+    /// Microseconds since 1970 UTC.
+    pub at_us: i64,
+    /// Who told: `hook`, `late` (kept by Asterisk while we were away), `lost` (nobody did).
+    pub by: String,
+    /// Q.850 cause.
+    pub cause: Option<i64>,
+    /// ANSWERED, NO ANSWER, BUSY, FAILED or CONGESTION.
+    pub disposition: String,
+    /// When it was answered, microseconds since 1970 UTC.
+    pub answered_us: Option<i64>,
+    /// Whole length in milliseconds.
+    pub duration_ms: Option<i64>,
+    /// Answered length in milliseconds.
+    pub billed_ms: Option<i64>,
+    /// The channel that answered.
+    pub answered_by: String,
+    /// DIALSTATUS.
+    pub dial_status: String,
+    /// QUEUESTATUS.
+    pub queue_status: String,
+    /// VMSTATUS.
+    pub voicemail_status: String,
+    /// Why the dialplan took the operator's fallback; empty when it did not.
+    pub fallback: String,
+    /// Number dialled, for a call that we never decided.
+    pub did: String,
+    /// Caller's number, for a call that we never decided.
+    pub caller: String,
+}
+
+/// A line of the journal about calls.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "record", rename_all = "snake_case")]
+pub enum Record {
+    /// A call began and was decided.
+    Began {
+        /// The call.
+        #[serde(flatten)]
+        call: CallAndDecision,
+    },
+    /// A later decision of the same call.
+    Moved {
+        /// What it does now.
+        decided: Decided,
+    },
+    /// A call ended.
+    Ended {
+        /// How.
+        ended: Ended,
+    },
+}
+
+/// The first record of a call.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CallAndDecision {
+    /// The call as it began.
+    pub started: Started,
+    /// What it does now.
+    pub decided: Decided,
+}
+
+/// Cuts a text to `most` characters, and drops control characters, so that both databases take it.
+pub fn fit(text: &str, most: usize) -> String {
+    text.chars().filter(|c| !c.is_control()).take(most).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_cut_at_characters() {
+        assert_eq!(fit("añb\u{0}c\nd", 3), "añb");
+        assert_eq!(fit("a\nb", 10), "ab");
+    }
+}

@@ -1,0 +1,295 @@
+//! SQL of calls and their traces; [`Calls`] is the journal's sink.
+//!
+//! Rows are written so that a record that comes twice or in another order than life changes nothing for the worse:
+//! a call is inserted once, an end is set once (a real end beats `lost`).
+
+use crate::base::clock::Clock;
+use crate::base::ids::{Id, TenantId};
+use crate::db::{self, Db, Tx, db_read, db_tx};
+use crate::journal::drain::{Sink, SinkError};
+use crate::journal;
+
+use super::{CallAndDecision, Decided, Ended, Record, fit};
+
+/// The tables of calls, as where the journal goes.
+#[derive(Clone, Debug)]
+pub struct Calls {
+    /// Where.
+    pub db: Db,
+    /// For ids and times of what nobody told us.
+    pub clock: Clock,
+}
+
+fn sink_error(error: sqlx::Error) -> SinkError {
+    if db::is_unavailable(&error) { SinkError::Away(error.to_string()) } else { SinkError::Unfit(error.to_string()) }
+}
+
+impl Sink for Calls {
+    async fn position(&self, node: &str) -> Result<u64, SinkError> {
+        const SQL: &str = "SELECT sequence FROM journal_positions WHERE node_id = ?";
+        let found: Option<i64> = db_read!(&self.db, |p| sqlx::query_scalar(SQL).bind(node).fetch_optional(p).await)
+            .map_err(sink_error)?;
+        Ok(found.and_then(|n| u64::try_from(n).ok()).unwrap_or(0))
+    }
+
+    async fn apply(&self, node: &str, from: u64, records: &[journal::Record]) -> Result<(), SinkError> {
+        let Some(last) = records.last() else { return Ok(()) };
+        let mut tx = self.db.begin().await.map_err(sink_error)?;
+        advance(&mut tx, node, from, last.sequence, self.clock.now_us()).await?;
+        let mut parsed = Vec::with_capacity(records.len());
+        for record in records.iter().filter(|r| !r.payload.is_empty()) {
+            let value: Record = serde_json::from_slice(&record.payload)
+                .map_err(|e| SinkError::Unfit(format!("record {}: {e}", record.sequence)))?;
+            parsed.push((record.sequence, value));
+        }
+        write(&mut tx, node, &parsed).await.map_err(sink_error)?;
+        tx.commit().await.map_err(sink_error)
+    }
+}
+
+/// Moves the node's position on, if it still stands where it was.
+async fn advance(tx: &mut Tx, node: &str, from: u64, to: u64, now_us: i64) -> Result<(), SinkError> {
+    const UPDATE: &str = "UPDATE journal_positions SET sequence = ?, updated_at = ? WHERE node_id = ? AND sequence = ?";
+    const INSERT: &str = "INSERT INTO journal_positions (sequence, updated_at, node_id) VALUES (?, ?, ?)";
+    let (from, to) = (i64::try_from(from).unwrap_or(i64::MAX), i64::try_from(to).unwrap_or(i64::MAX));
+    let moved = db_tx!(tx, |c| sqlx::query(UPDATE)
+        .bind(to)
+        .bind(now_us)
+        .bind(node)
+        .bind(from)
+        .execute(c)
+        .await
+        .map(|done| done.rows_affected()))
+    .map_err(sink_error)?;
+    match (moved, from) {
+        (1, _) => Ok(()),
+        (_, 0) => db_tx!(tx, |c| sqlx::query(INSERT).bind(to).bind(now_us).bind(node).execute(c).await.map(drop))
+            .map_err(sink_error),
+        _ => Err(SinkError::Away(format!("another process moves the journal of node {node}"))),
+    }
+}
+
+async fn write(tx: &mut Tx, node: &str, records: &[(u64, Record)]) -> sqlx::Result<()> {
+    for (sequence, record) in records {
+        match record {
+            Record::Began { call } => {
+                insert_call(tx, call).await?;
+                insert_trace(tx, node, *sequence, &call.decided).await?;
+            }
+            Record::Moved { decided } => {
+                move_call(tx, decided).await?;
+                insert_trace(tx, node, *sequence, decided).await?;
+            }
+            Record::Ended { ended } => end_call(tx, ended).await?,
+        }
+    }
+    Ok(())
+}
+
+fn tenant(decided: &Decided) -> &str {
+    decided.tenant.as_ref().map(TenantId::as_str).unwrap_or_default()
+}
+
+async fn insert_call(tx: &mut Tx, call: &CallAndDecision) -> sqlx::Result<()> {
+    const SQL: &str = "INSERT INTO calls (id, tenant_id, direction, did, caller_number, caller_name, channel, uniqueid, \
+         linkedid, language, action, target, reason, started_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    let (s, d) = (&call.started, &call.decided);
+    db_tx!(tx, |c| sqlx::query(SQL)
+        .bind(s.id.as_str())
+        .bind(tenant(d))
+        .bind(s.direction.as_str())
+        .bind(fit(&s.did, 80))
+        .bind(fit(&s.caller, 80))
+        .bind(fit(&s.caller_name, 200))
+        .bind(fit(&s.channel, 120))
+        .bind(fit(&s.uniqueid, 150))
+        .bind(fit(&s.linkedid, 150))
+        .bind(fit(&s.language, 20))
+        .bind(fit(&d.action, 20))
+        .bind(fit(&d.target, 150))
+        .bind(fit(&d.reason, 40))
+        .bind(s.at_us)
+        .execute(c)
+        .await
+        .map(drop))
+}
+
+async fn insert_trace(tx: &mut Tx, node: &str, sequence: u64, decided: &Decided) -> sqlx::Result<()> {
+    const SQL: &str = "INSERT INTO call_traces (call_id, node_id, sequence, tenant_id, hook, at, trace) \
+         VALUES (?, ?, ?, ?, ?, ?, ?)";
+    db_tx!(tx, |c| sqlx::query(SQL)
+        .bind(decided.id.as_str())
+        .bind(node)
+        .bind(i64::try_from(sequence).unwrap_or(i64::MAX))
+        .bind(tenant(decided))
+        .bind(fit(&decided.hook, 10))
+        .bind(decided.at_us)
+        .bind(decided.trace.get())
+        .execute(c)
+        .await
+        .map(drop))
+}
+
+async fn move_call(tx: &mut Tx, decided: &Decided) -> sqlx::Result<()> {
+    const SQL: &str = "UPDATE calls SET action = ?, target = ?, reason = ? WHERE id = ?";
+    db_tx!(tx, |c| sqlx::query(SQL)
+        .bind(fit(&decided.action, 20))
+        .bind(fit(&decided.target, 150))
+        .bind(fit(&decided.reason, 40))
+        .bind(decided.id.as_str())
+        .execute(c)
+        .await
+        .map(drop))
+}
+
+async fn end_call(tx: &mut Tx, ended: &Ended) -> sqlx::Result<()> {
+    const SQL: &str = "UPDATE calls SET ended_at = ?, ended_by = ?, cause = ?, disposition = ?, answered_at = ?, \
+         duration_ms = ?, billed_ms = ?, answered_by = ?, dial_status = ?, queue_status = ?, voicemail_status = ?, \
+         fallback = ? WHERE id = ? AND (ended_at IS NULL OR ended_by = 'lost')";
+    let Some(id) = find(tx, ended).await? else {
+        // A call that the dialplan's fallback took while we were away: not ours to invent a decision for.
+        tracing::info!(asterisk.uniqueid = %ended.uniqueid, fallback = %ended.fallback, "a call ended that was never decided here");
+        return Ok(());
+    };
+    db_tx!(tx, |c| sqlx::query(SQL)
+        .bind(ended.at_us)
+        .bind(fit(&ended.by, 20))
+        .bind(ended.cause)
+        .bind(fit(&ended.disposition, 20))
+        .bind(ended.answered_us)
+        .bind(ended.duration_ms)
+        .bind(ended.billed_ms)
+        .bind(fit(&ended.answered_by, 120))
+        .bind(fit(&ended.dial_status, 30))
+        .bind(fit(&ended.queue_status, 30))
+        .bind(fit(&ended.voicemail_status, 30))
+        .bind(fit(&ended.fallback, 40))
+        .bind(id)
+        .execute(c)
+        .await
+        .map(drop))
+}
+
+/// The call an end belongs to: by id, or, when the answer with the id never reached Asterisk, by uniqueid.
+async fn find(tx: &mut Tx, ended: &Ended) -> sqlx::Result<Option<String>> {
+    const SQL: &str = "SELECT id FROM calls WHERE uniqueid = ? AND ended_at IS NULL ORDER BY started_at DESC LIMIT 1";
+    match &ended.id {
+        Some(id) => Ok(Some(id.to_string())),
+        None => {
+            let uniqueid = fit(&ended.uniqueid, 150);
+            db_tx!(tx, |c| sqlx::query_scalar(SQL).bind(uniqueid).fetch_optional(c).await)
+        }
+    }
+}
+
+/// Calls that have no end: id, tenant, number.
+///
+/// # Errors
+/// When the database is away.
+pub async fn open_calls(db: &Db) -> sqlx::Result<Vec<(Id, Option<TenantId>, String)>> {
+    const SQL: &str = "SELECT id, tenant_id, did FROM calls WHERE ended_at IS NULL ORDER BY id LIMIT 1000000";
+    let rows: Vec<(String, String, String)> = db_read!(db, |p| sqlx::query_as(SQL).fetch_all(p).await)?;
+    Ok(rows
+        .into_iter()
+        .filter_map(|(id, tenant, did)| Some((Id::parse(&id).ok()?, TenantId::parse(&tenant).ok(), did)))
+        .collect())
+}
+
+/// Closes calls that began before `before_us` and have no end, at most `most`. Returns their ids.
+///
+/// # Errors
+/// When the database is away.
+pub async fn close_lost(db: &Db, before_us: i64, now_us: i64, most: u32) -> sqlx::Result<Vec<Id>> {
+    const FIND: &str = "SELECT id FROM calls WHERE ended_at IS NULL AND started_at < ? ORDER BY id LIMIT ?";
+    const CLOSE: &str = "UPDATE calls SET ended_at = ?, ended_by = 'lost' WHERE id = ? AND ended_at IS NULL";
+    let ids: Vec<String> = db_read!(db, |p| sqlx::query_scalar(FIND)
+        .bind(before_us)
+        .bind(i64::from(most))
+        .fetch_all(p)
+        .await)?;
+    let mut closed = Vec::with_capacity(ids.len());
+    if ids.is_empty() {
+        return Ok(closed);
+    }
+    let mut tx = db.begin().await?;
+    for id in ids {
+        db_tx!(&mut tx, |c| sqlx::query(CLOSE).bind(now_us).bind(&id).execute(c).await.map(drop))?;
+        closed.extend(Id::parse(&id).ok());
+    }
+    tx.commit().await?;
+    Ok(closed)
+}
+
+/// One call's row as the command line and the tests look at it.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow, serde::Serialize)]
+pub struct CallRow {
+    /// Its id.
+    pub id: String,
+    /// Its tenant; empty: nobody's.
+    pub tenant_id: String,
+    /// `inbound`, `internal` or `outbound`.
+    pub direction: String,
+    /// The number as dialled.
+    pub did: String,
+    /// The caller's number.
+    pub caller_number: String,
+    /// Asterisk's uniqueid.
+    pub uniqueid: String,
+    /// Asterisk's linkedid.
+    pub linkedid: String,
+    /// What it did last.
+    pub action: String,
+    /// To what.
+    pub target: String,
+    /// Why.
+    pub reason: String,
+    /// Microseconds since 1970 UTC.
+    pub started_at: i64,
+    /// When it was answered.
+    pub answered_at: Option<i64>,
+    /// When it ended.
+    pub ended_at: Option<i64>,
+    /// Who told of the end.
+    pub ended_by: String,
+    /// Q.850 cause.
+    pub cause: Option<i64>,
+    /// ANSWERED, NO ANSWER ...
+    pub disposition: String,
+    /// Whole length.
+    pub duration_ms: Option<i64>,
+    /// Answered length.
+    pub billed_ms: Option<i64>,
+    /// The channel that answered.
+    pub answered_by: String,
+    /// DIALSTATUS.
+    pub dial_status: String,
+    /// QUEUESTATUS.
+    pub queue_status: String,
+    /// VMSTATUS.
+    pub voicemail_status: String,
+    /// Why the dialplan took the operator's fallback.
+    pub fallback: String,
+}
+
+/// One call of a tenant; with `None` for the operator's view over all.
+///
+/// # Errors
+/// When the database is away.
+pub async fn get(db: &Db, tenant: Option<&TenantId>, id: &Id) -> sqlx::Result<Option<CallRow>> {
+    const SQL: &str = "SELECT id, tenant_id, direction, did, caller_number, uniqueid, linkedid, action, target, reason, \
+         started_at, answered_at, ended_at, ended_by, cause, disposition, duration_ms, billed_ms, answered_by, \
+         dial_status, queue_status, voicemail_status, fallback FROM calls WHERE id = ? AND (? = '' OR tenant_id = ?)";
+    let tenant = tenant.map(TenantId::as_str).unwrap_or_default();
+    db_read!(db, |p| sqlx::query_as(SQL).bind(id.as_str()).bind(tenant).bind(tenant).fetch_optional(p).await)
+}
+
+/// The traces of a call in the order they were made, as JSON.
+///
+/// # Errors
+/// When the database is away.
+pub async fn traces(db: &Db, tenant: Option<&TenantId>, id: &Id) -> sqlx::Result<Vec<String>> {
+    const SQL: &str = "SELECT trace FROM call_traces WHERE call_id = ? AND (? = '' OR tenant_id = ?) \
+         ORDER BY at, node_id, sequence";
+    let tenant = tenant.map(TenantId::as_str).unwrap_or_default();
+    db_read!(db, |p| sqlx::query_scalar(SQL).bind(id.as_str()).bind(tenant).bind(tenant).fetch_all(p).await)
+}

@@ -1,0 +1,154 @@
+//! The two threads that touch the disk: one writes what waits, one syncs what was written. Nothing else ever waits for
+//! the disk without a deadline.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use super::frame::{self, HEADER};
+use super::{AppendError, Shared, Waiting, segments};
+use crate::config::limits::journal as limits;
+
+/// Starts both threads; they end when the last [`super::Journal`] is dropped.
+pub(super) fn start(shared: Arc<Shared>, waiting: Receiver<Waiting>, last: u64) -> io::Result<()> {
+    // Never written to after a restart: the tail of the old file may be torn.
+    let file = Arc::new(new_segment(&shared, last + 1)?);
+    let (dirty, to_sync) = channel::<Arc<File>>();
+    let unsynced = Arc::new(AtomicBool::new(false));
+    let syncing = (Arc::clone(&shared), Arc::clone(&unsynced));
+    std::thread::Builder::new()
+        .name("journal-sync".into())
+        .spawn(move || sync(&syncing.0, &syncing.1, &to_sync))?;
+    std::thread::Builder::new().name("journal-write".into()).spawn(move || {
+        Writer { shared, file, length: HEADER.len() as u64, last, dirty, unsynced, buffer: Vec::new() }
+            .run(&waiting);
+    })?;
+    Ok(())
+}
+
+fn new_segment(shared: &Shared, first: u64) -> io::Result<File> {
+    let folder = &shared.options.folder;
+    // A file of that name can only be one without a record: nothing is lost by starting it anew.
+    let mut file = File::create(segments::path(folder, first))?;
+    file.write_all(HEADER)?;
+    // So that the name itself survives a power cut.
+    File::open(folder)?.sync_all()?;
+    shared.stats.bytes.fetch_add(HEADER.len() as u64, Ordering::Relaxed);
+    Ok(file)
+}
+
+struct Writer {
+    shared: Arc<Shared>,
+    file: Arc<File>,
+    length: u64,
+    last: u64,
+    dirty: Sender<Arc<File>>,
+    /// Raised while a sync of the current file is due.
+    unsynced: Arc<AtomicBool>,
+    buffer: Vec<u8>,
+}
+
+impl Writer {
+    fn run(mut self, waiting: &Receiver<Waiting>) {
+        let mut batch = Vec::with_capacity(limits::WRITE_BATCH);
+        while let Ok(first) = waiting.recv() {
+            batch.push(first);
+            while batch.len() < limits::WRITE_BATCH {
+                match waiting.try_recv() {
+                    Ok(next) => batch.push(next),
+                    Err(_) => break,
+                }
+            }
+            let result = self.write(&batch);
+            let before = self.last;
+            if result.is_ok() {
+                self.last += batch.len() as u64;
+                self.shared.stats.written.fetch_add(batch.len() as u64, Ordering::Relaxed);
+            }
+            for (n, one) in (1..).zip(batch.drain(..)) {
+                // Nobody waits any more when the deadline has passed; the record is written all the same.
+                let _ = one.done.send(result.map(|()| before + n));
+            }
+            if result.is_ok() {
+                self.shared.written.send_replace(self.last);
+                if !self.unsynced.swap(true, Ordering::SeqCst) {
+                    let _ = self.dirty.send(Arc::clone(&self.file));
+                }
+            }
+        }
+    }
+
+    fn write(&mut self, batch: &[Waiting]) -> Result<(), AppendError> {
+        self.buffer.clear();
+        for (n, one) in (1..).zip(batch) {
+            frame::encode(self.last + n, &one.payload, &mut self.buffer);
+        }
+        let added = self.buffer.len() as u64;
+        if self.shared.stats.bytes.load(Ordering::Relaxed) + added > self.shared.options.max_bytes {
+            return Err(AppendError::Full);
+        }
+        if self.length + added > self.shared.options.segment_bytes && self.length > HEADER.len() as u64 {
+            self.rotate()?;
+        }
+        if let Err(error) = (&*self.file).write_all(&self.buffer) {
+            tracing::error!(%error, "the journal can't be written; calls go on without a record");
+            // Take back a half-written batch, so that the file has no hole.
+            let _ = self.file.set_len(self.length);
+            return Err(AppendError::Disk);
+        }
+        self.length += added;
+        self.shared.stats.bytes.fetch_add(added, Ordering::Relaxed);
+        self.buffer.shrink_to(limits::RECORD_BYTES);
+        Ok(())
+    }
+
+    fn rotate(&mut self) -> Result<(), AppendError> {
+        // The old file is synced by the other thread, like any write, and the new one asks for itself.
+        let _ = self.dirty.send(Arc::clone(&self.file));
+        self.unsynced.store(false, Ordering::SeqCst);
+        match new_segment(&self.shared, self.last + 1) {
+            Ok(file) => {
+                self.file = Arc::new(file);
+                self.length = HEADER.len() as u64;
+                Ok(())
+            }
+            Err(error) => {
+                tracing::error!(%error, "the journal can't start a new file; calls go on without a record");
+                Err(AppendError::Disk)
+            }
+        }
+    }
+}
+
+/// Syncs files a while after they were told to be dirty, with everything written meanwhile.
+fn sync(shared: &Shared, unsynced: &AtomicBool, to_sync: &Receiver<Arc<File>>) {
+    while let Ok(file) = to_sync.recv() {
+        std::thread::sleep(shared.options.sync);
+        // Lowered before the sync: what is written from now on asks for the next one.
+        unsynced.store(false, Ordering::SeqCst);
+        let mut files = vec![file];
+        while let Ok(next) = to_sync.try_recv() {
+            if !files.iter().any(|known| Arc::ptr_eq(known, &next)) {
+                files.push(next);
+            }
+        }
+        for file in files {
+            if let Err(error) = file.sync_data() {
+                tracing::error!(%error, "the journal can't be synced to the disk; a power cut would lose records");
+            }
+            shared.stats.syncs.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Keeps a record that the database refused, so that a person can look at it.
+pub(super) fn keep_rejected(shared: &Shared, payload: &[u8]) -> io::Result<()> {
+    let mut line = payload.to_vec();
+    line.push(b'\n');
+    let path = shared.options.folder.join("rejected.jsonl");
+    let mut file = fs::OpenOptions::new().create(true).append(true).open(path)?;
+    file.write_all(&line)?;
+    file.sync_data()
+}

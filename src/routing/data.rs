@@ -1,0 +1,235 @@
+//! A tenant's routing data as the call path wants it: read once, checked once, kept in memory, shared by reference.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use super::ivr::Menu;
+use super::schedule::Schedule;
+use super::types::{Destination, Stage};
+use super::webhook::WebhookRoute;
+use crate::base::ids::{Id, Name, Number, TenantId};
+use crate::tenants::TenantStatus;
+
+/// Everything routing knows of one tenant. Replaced as a whole when anything in it changes.
+#[derive(Debug)]
+pub struct TenantRules {
+    /// Which tenant.
+    pub tenant: TenantId,
+    /// Version of the data this was read from; see `tenants::store::touch`.
+    pub version: i64,
+    /// Whether it may have calls.
+    pub status: TenantStatus,
+    /// Calls at the same time at most; 0: no limit.
+    pub max_calls: u32,
+    /// Language of prompts where nothing else names one.
+    pub language: String,
+    /// Where a call goes when everything else has failed.
+    pub fallback: Option<Destination>,
+    /// Where blocked callers go; `None`: the end.
+    pub blocked: Option<Destination>,
+    /// Callers that are never let in.
+    pub block: NumberList,
+    /// Callers for whom opening hours do not count.
+    pub allow: NumberList,
+    /// Its numbers.
+    pub dids: HashMap<Number, DidRules>,
+    /// Its endpoints.
+    pub endpoints: HashMap<Name, EndpointRules>,
+    /// Its queues: seconds a caller waits at most.
+    pub queues: HashMap<Name, QueueRules>,
+    /// Its mailboxes.
+    pub mailboxes: HashSet<Name>,
+    /// Its menus.
+    pub menus: HashMap<Name, Arc<Menu>>,
+    /// What its endpoints may dial outside: prefix with `+`, and whether it is allowed.
+    pub outbound: Vec<(String, bool)>,
+}
+
+/// One DID.
+#[derive(Debug)]
+pub struct DidRules {
+    /// Its row.
+    pub id: Id,
+    /// The number.
+    pub number: Number,
+    /// Whether it is in service.
+    pub active: bool,
+    /// Calls at the same time at most; 0: no limit.
+    pub max_calls: u32,
+    /// Whether calls are recorded.
+    pub record: bool,
+    /// Language of prompts; empty: the tenant's.
+    pub language: String,
+    /// Opening hours; `None`: always open.
+    pub schedule: Option<Arc<Schedule>>,
+    /// The schedule is named but missing: the DID is closed, and the trace says why.
+    pub schedule_missing: bool,
+    /// Name of the plugin that chooses; empty: none.
+    pub plugin: String,
+    /// The webhook that chooses, when that is the route type.
+    pub webhook: Option<Arc<WebhookRoute>>,
+    /// The static route; `None` for route type webhook or when the row is wrong.
+    pub primary: Option<Destination>,
+    /// Where to go next when the primary reached nobody.
+    pub overflow: Vec<Destination>,
+    /// Where to go when plugin or webhook fails, and after the overflow.
+    pub fallback: Option<Destination>,
+    /// Where to go outside opening hours.
+    pub closed: Option<Destination>,
+    /// Where to go on holidays; `None`: as when closed.
+    pub holiday: Option<Destination>,
+    /// Where to go when there are too many calls.
+    pub limit: Option<Destination>,
+    /// Where to go when the DID is not in service.
+    pub inactive: Option<Destination>,
+}
+
+/// One endpoint.
+#[derive(Debug)]
+pub struct EndpointRules {
+    /// Whether it may be called and call.
+    pub active: bool,
+    /// Where its unanswered calls go.
+    pub mailbox: Option<Name>,
+    /// Seconds it rings.
+    pub ring_timeout_s: u32,
+    /// The number it shows outside; empty: none of its own.
+    pub caller_number: String,
+}
+
+/// One queue.
+#[derive(Debug)]
+pub struct QueueRules {
+    /// Whether callers may join.
+    pub active: bool,
+    /// Seconds a caller waits at most; 0: no limit.
+    pub max_wait_s: u32,
+    /// The extension that reaches it inside; empty: none.
+    pub extension: String,
+}
+
+/// Numbers and prefixes with an optional end of validity.
+#[derive(Debug, Default)]
+pub struct NumberList {
+    exact: HashMap<String, i64>,
+    /// Without the `*`.
+    prefixes: HashMap<String, i64>,
+    /// Whether withheld numbers are meant too, and until when.
+    anonymous: Option<i64>,
+}
+
+impl NumberList {
+    /// Adds a pattern: an E.164 number, a prefix ending in `*`, or `anonymous`; valid until `expires_us` (0: for ever).
+    /// Returns whether the pattern is one of these.
+    pub fn insert(&mut self, pattern: &str, expires_us: i64) -> bool {
+        let until = if expires_us == 0 { i64::MAX } else { expires_us };
+        if pattern == "anonymous" {
+            self.anonymous = Some(until);
+            return true;
+        }
+        let digits = |text: &str| text.strip_prefix('+').is_some_and(|d| d.bytes().all(|b| b.is_ascii_digit()));
+        match pattern.strip_suffix('*') {
+            Some(prefix) if digits(prefix) && prefix.len() <= 16 => drop(self.prefixes.insert(prefix.to_owned(), until)),
+            None if Number::parse(pattern).is_ok() => drop(self.exact.insert(pattern.to_owned(), until)),
+            _ => return false,
+        }
+        true
+    }
+
+    /// The pattern that holds for a caller at a time. `number` is `None` for a withheld or unreadable one.
+    pub fn find(&self, number: Option<&Number>, at_us: i64) -> Option<&str> {
+        let valid = |until: &i64| *until > at_us;
+        let Some(number) = number.map(Number::as_str) else {
+            return self.anonymous.filter(valid).map(|_| "anonymous");
+        };
+        if let Some((pattern, _)) = self.exact.get_key_value(number).filter(|(_, until)| valid(until)) {
+            return Some(pattern);
+        }
+        if self.prefixes.is_empty() {
+            return None;
+        }
+        // The longest prefix first; E.164 is ASCII, so every cut is a character's.
+        (1..=number.len()).rev().find_map(|n| {
+            self.prefixes.get_key_value(&number[..n]).filter(|(_, until)| valid(until)).map(|(p, _)| p.as_str())
+        })
+    }
+
+    /// How many patterns there are.
+    pub fn len(&self) -> usize {
+        self.exact.len() + self.prefixes.len() + usize::from(self.anonymous.is_some())
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl DidRules {
+    /// The destinations that come at `stage` or after it, with their stage. `stage` itself is included when
+    /// `inclusive`.
+    pub fn from_stage<'a>(
+        &'a self,
+        rules: &'a TenantRules,
+        stage: Stage,
+        inclusive: bool,
+    ) -> impl Iterator<Item = (Stage, &'a Destination)> {
+        let overflow = self.overflow.iter().zip(0_u8..).map(|(d, n)| (Stage::Overflow(n), d));
+        let primary = self.primary.iter().map(|d| (Stage::Primary, d));
+        let all = primary
+            .chain(overflow)
+            .chain(self.fallback.as_ref().map(|d| (Stage::DidFallback, d)))
+            .chain(rules.fallback.as_ref().map(|d| (Stage::TenantFallback, d)));
+        let from = rank(stage);
+        all.filter(move |(s, _)| if inclusive { rank(*s) >= from } else { rank(*s) > from })
+    }
+}
+
+/// Order of the stages: a call moves only to a greater one. Closed stands beside the last overflow, so that only the
+/// fallbacks follow; after Refused nothing does.
+fn rank(stage: Stage) -> u16 {
+    match stage {
+        Stage::Primary => 0,
+        Stage::Overflow(n) => 1 + u16::from(n),
+        Stage::Closed => 300,
+        Stage::DidFallback => 301,
+        Stage::TenantFallback => 302,
+        Stage::Refused => 303,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn number(text: &str) -> Number {
+        Number::parse(text).unwrap()
+    }
+
+    #[test]
+    fn number_lists_know_exact_prefix_and_anonymous() {
+        let mut list = NumberList::default();
+        for pattern in ["+15550001111", "+4930*", "+49*", "anonymous"] {
+            assert!(list.insert(pattern, 0), "{pattern}");
+        }
+        for bad in ["", "*", "5551234", "+49 30*", "+1555000*1", "ANONYMOUS", "+1"] {
+            assert!(!list.insert(bad, 0), "{bad}");
+        }
+        assert_eq!(list.len(), 4);
+        assert_eq!(list.find(Some(&number("+15550001111")), 1), Some("+15550001111"));
+        assert_eq!(list.find(Some(&number("+15550001112")), 1), None);
+        assert_eq!(list.find(Some(&number("+49301234567")), 1), Some("+4930"));
+        assert_eq!(list.find(Some(&number("+49401234567")), 1), Some("+49"));
+        assert_eq!(list.find(None, 1), Some("anonymous"));
+    }
+
+    #[test]
+    fn an_expired_pattern_counts_no_more_and_uncovers_the_wider_one() {
+        let mut list = NumberList::default();
+        list.insert("+4930*", 100);
+        list.insert("+49*", 0);
+        let caller = number("+49301234567");
+        assert_eq!(list.find(Some(&caller), 99), Some("+4930"));
+        assert_eq!(list.find(Some(&caller), 100), Some("+49"));
+    }
+}

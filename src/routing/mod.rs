@@ -1,0 +1,347 @@
+//! Routing: from what is known of a call to what happens to it. Every path ends in a [`Decision`] with its [`Trace`].
+//!
+//! [`rules`] is the decision itself and pure; [`memory`] holds the tenants' data; [`Router`] puts both together and
+//! asks a tenant's webhook where a number says so. The same [`Router`] serves the AGI session, `simulate` and
+//! `replay`.
+
+pub mod data;
+pub mod ivr;
+pub mod memory;
+pub mod rules;
+pub mod schedule;
+pub mod store;
+pub mod trace;
+pub mod types;
+pub mod webhook;
+
+use std::sync::Arc;
+
+use crate::base::clock::{Clock, from_us};
+use crate::base::ids::{Id, IdSource, Name, Number, TenantId, split_global_name};
+use crate::base::metrics::{DecisionLabels, Metrics, Outcome as Counted};
+use crate::calls::live::Live;
+use crate::outgoing::Client;
+
+use data::{DidRules, TenantRules};
+use ivr::{Phone, RecordingPhone};
+use memory::{Found, Memory};
+use rules::{Verdict, hang_up};
+use trace::{Recorder, Trace};
+use types::{
+    Action, Decision, Destination, Hook, Inputs, Origin, RawDestination, Stage, State, WebhookReply, cause, reason,
+};
+use webhook::{WebhookAction, WebhookAnswer, WebhookCall, WebhookCaller};
+
+/// Everything a decision needs besides the call.
+#[derive(Debug)]
+pub struct Router {
+    /// Tenants' data.
+    pub memory: Memory,
+    /// Calls that are alive, for the limits.
+    pub live: Arc<Live>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Time.
+    pub clock: Clock,
+    /// Ids of webhook messages.
+    pub ids: IdSource,
+    /// The way to tenants' URLs.
+    pub client: Client,
+    /// Where calls to numbers go that nobody owns or that are none; `None`: the end.
+    pub unknown: Option<Destination>,
+}
+
+/// How Asterisk knows a call; goes to webhooks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallIds {
+    /// `HS_CALL_ID`.
+    pub id: Id,
+    /// Asterisk's uniqueid.
+    pub uniqueid: String,
+    /// Asterisk's linkedid.
+    pub linkedid: String,
+}
+
+/// Whether a decision is made for a living call or again from what was written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Count live calls, ask webhooks.
+    Live,
+    /// Take counts and the webhook's reply from the inputs.
+    Replay,
+}
+
+impl Router {
+    /// Decides a call that enters from a trunk.
+    pub async fn route(&self, call: &CallIds, mut inputs: Inputs, mode: Mode) -> Trace {
+        let mut steps = Recorder::default();
+        let decision = self.route_steps(call, &mut inputs, mode, &mut steps).await;
+        self.finish(Hook::Route, inputs, decision, steps)
+    }
+
+    async fn route_steps(&self, call: &CallIds, inputs: &mut Inputs, mode: Mode, steps: &mut Recorder) -> Decision {
+        let Ok(number) = Number::from_dialled(&inputs.dialled) else {
+            steps.step("did", "malformed", "");
+            return self.nobodys(cause::UNALLOCATED, reason::MALFORMED_DID);
+        };
+        let rules = match self.memory.by_number(&number).await {
+            Found::Rules(rules) => rules,
+            Found::Nobody => {
+                steps.step("did", "unknown", "");
+                return self.nobodys(cause::UNALLOCATED, reason::UNKNOWN_DID);
+            }
+            Found::Unavailable => {
+                steps.step("did", "unavailable", "");
+                return operators_fallback(reason::DATA_UNAVAILABLE);
+            }
+        };
+        let Some(did) = rules.dids.get(&number) else {
+            steps.step("did", "unknown", "");
+            return self.nobodys(cause::UNALLOCATED, reason::UNKNOWN_DID);
+        };
+        steps.step("did", "known", rules.tenant.to_string());
+        if mode == Mode::Live {
+            (inputs.tenant_calls, inputs.did_calls) = self.live.counts(&rules.tenant, number.as_str());
+        }
+        match rules::route(&rules, did, inputs, steps) {
+            Verdict::Decided(decision) => decision,
+            Verdict::AskWebhook => {
+                if mode == Mode::Live {
+                    // Boxed: an HTTP exchange is large, and most calls have none.
+                    let reply = Box::pin(self.ask_webhook(call, &rules, did, inputs, steps)).await;
+                    inputs.webhook = Some(reply);
+                }
+                let missing = WebhookReply::Failed("webhook-not-asked".to_owned());
+                rules::after_webhook(&rules, did, inputs.webhook.as_ref().unwrap_or(&missing), steps)
+            }
+        }
+    }
+
+    async fn ask_webhook(
+        &self,
+        call: &CallIds,
+        rules: &TenantRules,
+        did: &DidRules,
+        inputs: &Inputs,
+        steps: &mut Recorder,
+    ) -> WebhookReply {
+        let Some(route) = &did.webhook else { return WebhookReply::Failed("webhook-missing".to_owned()) };
+        let given = |text: &str| !text.is_empty();
+        let question = WebhookCall {
+            call_id: call.id.as_str(),
+            tenant_id: rules.tenant.as_str(),
+            did: did.number.as_str(),
+            caller: WebhookCaller {
+                number: Some(inputs.caller.as_str()).filter(|t| given(t)),
+                name: Some(inputs.caller_name.as_str()).filter(|t| given(t)),
+            },
+            language: &inputs.language,
+            at: from_us(inputs.at_us),
+            uniqueid: &call.uniqueid,
+            linkedid: &call.linkedid,
+        };
+        let asked = webhook::ask(&self.client, route, &format!("msg_{}", self.ids.next()), &question, self.clock.now()).await;
+        for attempt in &asked.attempts {
+            let outcome = attempt.error.as_ref().map_or("answered", |e| e.code());
+            self.metrics.webhooks.get_or_create(&Counted { outcome }).inc();
+            let detail = match &attempt.error {
+                Some(error) => format!("{} {error}", attempt.authority),
+                None => attempt.authority.clone(),
+            };
+            steps.step("webhook", outcome, detail);
+        }
+        match asked.answer {
+            Ok(answer) => WebhookReply::Answer(raw_answer(answer)),
+            Err(error) => WebhookReply::Failed(error.code().to_owned()),
+        }
+    }
+
+    /// Decides what comes after an action that reached nobody.
+    pub async fn next(&self, state: &str, inputs: Inputs) -> Trace {
+        let mut steps = Recorder::default();
+        let decision = match self.place(state, &mut steps).await {
+            Err(decision) => decision,
+            Ok((rules, state)) => match &state.origin {
+                Origin::Did(number) => match rules.dids.get(number) {
+                    Some(did) => rules::next(&rules, did, state.stage, &mut steps),
+                    None => hang_up(Some(&rules.tenant), cause::TEMPORARY, reason::NO_DESTINATION),
+                },
+                Origin::Internal(_, name) => rules::next_internal(&rules, name, state.stage, &mut steps),
+            },
+        };
+        self.finish(Hook::Next, inputs, decision, steps)
+    }
+
+    /// Decides what an endpoint dialled.
+    pub async fn internal(&self, mut inputs: Inputs, mode: Mode) -> Trace {
+        let mut steps = Recorder::default();
+        let decision = match split_global_name(&inputs.from_endpoint) {
+            Err(_) => {
+                steps.step("endpoint", "unknown", inputs.from_endpoint.clone());
+                hang_up(None, cause::REJECTED, reason::UNKNOWN_ENDPOINT)
+            }
+            Ok((tenant, _)) => match self.memory.by_tenant(&tenant).await {
+                Found::Rules(rules) => {
+                    if mode == Mode::Live {
+                        (inputs.tenant_calls, _) = self.live.counts(&tenant, "");
+                    }
+                    rules::internal(&rules, &inputs, &mut steps)
+                }
+                Found::Nobody => {
+                    steps.step("endpoint", "unknown", inputs.from_endpoint.clone());
+                    hang_up(None, cause::REJECTED, reason::UNKNOWN_ENDPOINT)
+                }
+                Found::Unavailable => {
+                    steps.step("endpoint", "unavailable", "");
+                    operators_fallback(reason::DATA_UNAVAILABLE)
+                }
+            },
+        };
+        self.finish(Hook::Internal, inputs, decision, steps)
+    }
+
+    /// Runs a menu with whoever is on the `phone`, and decides where the call goes then.
+    pub async fn ivr(&self, state: &str, menu: &str, mut inputs: Inputs, phone: &mut impl Phone) -> Trace {
+        let mut steps = Recorder::default();
+        let decision = match self.place(state, &mut steps).await {
+            Err(decision) => decision,
+            Ok((rules, state)) => {
+                let mut phone = RecordingPhone::new(phone);
+                let decision = Box::pin(menu_steps(&rules, &state, menu, &inputs, &mut phone, &mut steps)).await;
+                inputs.digits = phone.keys;
+                decision
+            }
+        };
+        self.finish(Hook::Ivr, inputs, decision, steps)
+    }
+
+    /// A call script is asked for: there is none yet that could run, so the call takes its next destination.
+    pub async fn script(&self, state: &str, inputs: Inputs) -> Trace {
+        let trace = self.next(state, inputs).await;
+        Trace { hook: Hook::Script, ..trace }
+    }
+
+    /// Whose list of destinations a state points into.
+    async fn place(&self, state: &str, steps: &mut Recorder) -> Result<(Arc<TenantRules>, State), Decision> {
+        let Some(state) = State::parse(state) else {
+            steps.step("state", "unreadable", state.chars().take(80).collect::<String>());
+            return Err(hang_up(None, cause::TEMPORARY, reason::BAD_STATE));
+        };
+        let found = match &state.origin {
+            Origin::Did(number) => self.memory.by_number(number).await,
+            Origin::Internal(tenant, _) => self.memory.by_tenant(tenant).await,
+        };
+        match found {
+            Found::Rules(rules) => Ok((rules, state)),
+            Found::Nobody => {
+                steps.step("did", "unknown", state.to_string());
+                Err(hang_up(None, cause::TEMPORARY, reason::UNKNOWN_DID))
+            }
+            Found::Unavailable => {
+                steps.step("did", "unavailable", "");
+                Err(operators_fallback(reason::DATA_UNAVAILABLE))
+            }
+        }
+    }
+
+    /// The operator's answer to numbers that are nobody's.
+    fn nobodys(&self, cause: u8, why: &'static str) -> Decision {
+        let end = hang_up(None, cause, why);
+        let Some(to) = &self.unknown else { return end };
+        let (action, target) = match &to.place {
+            types::Place::External(number) => (Action::External, number.to_string()),
+            types::Place::Playback(sound) => (Action::Playback, sound.to_string()),
+            types::Place::Hangup(cause) => (Action::Hangup, cause.to_string()),
+            // The others are a tenant's; the settings refuse them.
+            _ => return end,
+        };
+        Decision { action, target, ..end }
+    }
+
+    fn finish(&self, hook: Hook, inputs: Inputs, decision: Decision, steps: Recorder) -> Trace {
+        let labels =
+            DecisionLabels { hook: hook.as_str(), action: decision.action.as_str(), reason: decision.reason.clone() };
+        self.metrics.decisions.get_or_create(&labels).inc();
+        let trace = steps.finish(hook, inputs, decision);
+        self.metrics.decision_seconds.observe(trace.us / 1e6);
+        trace
+    }
+}
+
+async fn menu_steps(
+    rules: &TenantRules,
+    state: &State,
+    menu: &str,
+    inputs: &Inputs,
+    phone: &mut impl Phone,
+    steps: &mut Recorder,
+) -> Decision {
+    let Origin::Did(number) = &state.origin else {
+        steps.step("state", "not-a-did", state.to_string());
+        return hang_up(Some(&rules.tenant), cause::TEMPORARY, reason::BAD_STATE);
+    };
+    let (Some(did), Some(menu)) = (rules.dids.get(number), Name::parse(menu).ok().and_then(|n| rules.menus.get(&n))) else {
+        steps.step("ivr", "no-such-menu", menu.chars().take(40).collect::<String>());
+        return match rules.dids.get(number) {
+            Some(did) => rules::next(rules, did, state.stage, steps),
+            None => hang_up(Some(&rules.tenant), cause::TEMPORARY, reason::NO_DESTINATION),
+        };
+    };
+    let own = if did.language.is_empty() { &inputs.language } else { &did.language };
+    let language = if own.is_empty() { &rules.language } else { own };
+    let end = |why| hang_up(Some(&rules.tenant), cause::NORMAL, why);
+    let outcome = ivr::run(rules, menu, language, phone, steps).await;
+    let why = match outcome {
+        ivr::Outcome::Go(to) => return rules::from_menu(rules, did, &to, state.stage, steps),
+        ivr::Outcome::Goodbye => return end(reason::IVR_GOODBYE),
+        ivr::Outcome::Gone => return end(reason::CALLER_GONE),
+        ivr::Outcome::NoInput => reason::IVR_NO_INPUT,
+        ivr::Outcome::Loop => reason::IVR_LOOP,
+    };
+    let decision = rules::next(rules, did, state.stage, steps);
+    if decision.reason != reason::NO_DESTINATION {
+        return Decision { reason: why.into(), ..decision };
+    }
+    if let Some(goodbye) = &menu.goodbye {
+        phone.play(goodbye, false).await;
+    }
+    end(why)
+}
+
+/// Leaves the call to the fallback that the operator wrote into the dialplan.
+fn operators_fallback(why: &'static str) -> Decision {
+    Decision { action: Action::Fallback, target: String::new(), ..hang_up(None, cause::TEMPORARY, why) }
+}
+
+fn raw_answer(answer: WebhookAnswer) -> RawDestination {
+    let action = match answer.action {
+        WebhookAction::Queue => "queue",
+        WebhookAction::Endpoint => "endpoint",
+        WebhookAction::Ivr => "ivr",
+        WebhookAction::Script => "script",
+        WebhookAction::External => "external",
+        WebhookAction::Voicemail => "voicemail",
+        WebhookAction::Playback => "playback",
+        WebhookAction::Hangup => "hangup",
+    };
+    RawDestination {
+        action: action.to_owned(),
+        target: answer.target,
+        timeout_s: answer.timeout_s.unwrap_or(0),
+        options: answer.options,
+        message: answer.message,
+    }
+}
+
+/// Whether a later decision for the same call differs in what the caller would notice.
+pub fn differs(a: &Decision, b: &Decision) -> bool {
+    (a.action, &a.target, a.timeout_s, &a.options, &a.message) != (b.action, &b.target, b.timeout_s, &b.options, &b.message)
+}
+
+/// The tenant and stage of a state, for those who only want to know whose call it is.
+pub fn tenant_of_state(state: &str) -> Option<TenantId> {
+    match State::parse(state)?.origin {
+        Origin::Internal(tenant, _) => Some(tenant),
+        Origin::Did(_) => None,
+    }
+}

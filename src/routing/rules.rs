@@ -1,0 +1,396 @@
+//! The decision, pure: a tenant's data and a call's inputs in, a verdict out. No I/O, no clock but the inputs'.
+//!
+//! Order of checks for an inbound call: DID known, DID active, tenant active, call limits, block list, allow list
+//! (skips hours), holiday, opening hours, plugin or webhook, static destination, overflow in order, tenant fallback.
+//! Every path ends in a [`Decision`]; every check is a step in the trace.
+
+use super::data::{DidRules, TenantRules};
+use super::schedule::Status;
+use super::trace::Recorder;
+use super::types::{Action, Decision, Destination, Inputs, Origin, Place, Stage, State, WebhookReply, cause, reason};
+use crate::base::clock::from_us;
+use crate::base::ids::{Name, Number, TenantId, global_name, split_global_name};
+
+/// What the rules say.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Decided.
+    Decided(Decision),
+    /// The tenant's webhook is to be asked; then [`after_webhook`] decides.
+    AskWebhook,
+}
+
+/// The end, with a cause.
+pub fn hang_up(tenant: Option<&TenantId>, cause: u8, reason: &'static str) -> Decision {
+    Decision {
+        tenant: tenant.cloned(),
+        action: Action::Hangup,
+        target: cause.to_string(),
+        timeout_s: 0,
+        options: String::new(),
+        record: false,
+        reason: reason.into(),
+        message: String::new(),
+        language: String::new(),
+        state: String::new(),
+    }
+}
+
+/// Decides an inbound call to a DID that exists.
+pub fn route(rules: &TenantRules, did: &DidRules, inputs: &Inputs, steps: &mut Recorder) -> Verdict {
+    if let Some(decision) = refuse(rules, did, inputs, steps) {
+        return Verdict::Decided(decision);
+    }
+    let caller = Number::from_dialled(&inputs.caller).ok();
+    if let Some(pattern) = rules.block.find(caller.as_ref(), inputs.at_us) {
+        steps.step("block-list", "blocked", pattern.to_owned());
+        return Verdict::Decided(divert(rules, did, rules.blocked.as_ref(), cause::REJECTED, reason::BLOCKED, steps));
+    }
+    steps.step("block-list", "pass", "");
+    match rules.allow.find(caller.as_ref(), inputs.at_us) {
+        Some(pattern) => steps.step("allow-list", "listed", pattern.to_owned()),
+        None => {
+            steps.step("allow-list", "pass", "");
+            if let Some(decision) = closed(rules, did, inputs, steps) {
+                return Verdict::Decided(decision);
+            }
+        }
+    }
+    if !did.plugin.is_empty() {
+        steps.step("plugin", "not-loadable", did.plugin.clone());
+        let from = if did.fallback.is_some() { Stage::DidFallback } else { Stage::Primary };
+        return Verdict::Decided(walk(rules, did, from, true, Some(reason::PLUGIN_FAILED), steps));
+    }
+    if did.webhook.is_some() {
+        return Verdict::AskWebhook;
+    }
+    Verdict::Decided(walk(rules, did, Stage::Primary, true, None, steps))
+}
+
+/// DID active, tenant active, limits.
+fn refuse(rules: &TenantRules, did: &DidRules, inputs: &Inputs, steps: &mut Recorder) -> Option<Decision> {
+    if !did.active {
+        steps.step("did", "inactive", "");
+        return Some(divert(rules, did, did.inactive.as_ref(), cause::UNALLOCATED, reason::INACTIVE_DID, steps));
+    }
+    steps.step("did", "active", "");
+    if !rules.status.has_calls() {
+        steps.step("tenant", rules.status.as_str(), "");
+        return Some(hang_up(Some(&rules.tenant), cause::REJECTED, reason::SUSPENDED_TENANT));
+    }
+    steps.step("tenant", rules.status.as_str(), "");
+    for (calls, most, why) in [
+        (inputs.tenant_calls, rules.max_calls, reason::TENANT_LIMIT),
+        (inputs.did_calls, did.max_calls, reason::DID_LIMIT),
+    ] {
+        if most > 0 && calls >= most {
+            steps.step("limits", why, format!("{calls} of {most}"));
+            return Some(divert(rules, did, did.limit.as_ref(), cause::BUSY, why, steps));
+        }
+    }
+    steps.step("limits", "pass", "");
+    None
+}
+
+/// Holiday and opening hours.
+fn closed(rules: &TenantRules, did: &DidRules, inputs: &Inputs, steps: &mut Recorder) -> Option<Decision> {
+    let (why, to) = if did.schedule_missing {
+        steps.step("hours", "schedule-missing", "");
+        (reason::CLOSED, did.closed.as_ref())
+    } else {
+        let Some(schedule) = &did.schedule else {
+            steps.step("hours", "always-open", "");
+            return None;
+        };
+        match schedule.status(from_us(inputs.at_us)) {
+            Status::Open => {
+                steps.step("holiday", "pass", "");
+                steps.step("hours", "open", "");
+                return None;
+            }
+            Status::Holiday(holiday) => {
+                steps.step("holiday", "holiday", holiday.name.clone());
+                (reason::HOLIDAY, did.holiday.as_ref().or(did.closed.as_ref()))
+            }
+            Status::Closed => {
+                steps.step("holiday", "pass", "");
+                steps.step("hours", "closed", "");
+                (reason::CLOSED, did.closed.as_ref())
+            }
+        }
+    };
+    if let Some(decision) = to.and_then(|to| resolve(rules, did, to, Stage::Closed, why, "closed-destination", steps)) {
+        return Some(decision);
+    }
+    let mut decision = walk(rules, did, Stage::DidFallback, true, Some(why), steps);
+    if decision.action == Action::Hangup && decision.reason == reason::NO_DESTINATION {
+        decision = hang_up(Some(&rules.tenant), cause::ABSENT, why);
+    }
+    Some(decision)
+}
+
+/// Sends a call that must not go its usual way to `to`, or ends it.
+fn divert(
+    rules: &TenantRules,
+    did: &DidRules,
+    to: Option<&Destination>,
+    cause: u8,
+    why: &'static str,
+    steps: &mut Recorder,
+) -> Decision {
+    to.and_then(|to| resolve(rules, did, to, Stage::Refused, why, "diverted", steps))
+        .unwrap_or_else(|| hang_up(Some(&rules.tenant), cause, why))
+}
+
+/// Decides once the webhook has answered or failed.
+pub fn after_webhook(rules: &TenantRules, did: &DidRules, reply: &WebhookReply, steps: &mut Recorder) -> Decision {
+    let failed = match reply {
+        WebhookReply::Answer(raw) => match Destination::check(raw) {
+            Ok(to) if outbound_denied(rules, &to) => "outbound-denied".to_owned(),
+            Ok(to) => match resolve(rules, did, &to, Stage::Primary, reason::WEBHOOK, "webhook", steps) {
+                Some(decision) => return decision,
+                None => "foreign-target".to_owned(),
+            },
+            Err(error) => error.to_string(),
+        },
+        WebhookReply::Failed(code) => code.clone(),
+    };
+    steps.step("webhook", "failed", failed);
+    let from = if did.fallback.is_some() { Stage::DidFallback } else { Stage::Primary };
+    walk(rules, did, from, true, Some(reason::WEBHOOK_FAILED), steps)
+}
+
+/// A tenant's code may send calls outside only where its endpoints may.
+fn outbound_denied(rules: &TenantRules, to: &Destination) -> bool {
+    matches!(&to.place, Place::External(number) if !rules.may_dial(number))
+}
+
+/// Decides what comes after a destination that reached nobody.
+pub fn next(rules: &TenantRules, did: &DidRules, stage: Stage, steps: &mut Recorder) -> Decision {
+    walk(rules, did, stage, false, None, steps)
+}
+
+/// Where a menu sends a call: like the destination at `stage`, so that what follows stays the same.
+pub fn from_menu(rules: &TenantRules, did: &DidRules, to: &Destination, stage: Stage, steps: &mut Recorder) -> Decision {
+    resolve(rules, did, to, stage, reason::IVR, "ivr", steps).unwrap_or_else(|| walk(rules, did, stage, false, None, steps))
+}
+
+/// The first destination from `stage` on that can be used, or the end.
+fn walk(
+    rules: &TenantRules,
+    did: &DidRules,
+    stage: Stage,
+    inclusive: bool,
+    why: Option<&'static str>,
+    steps: &mut Recorder,
+) -> Decision {
+    for (stage, to) in did.from_stage(rules, stage, inclusive) {
+        let (check, usual) = match stage {
+            Stage::Primary => ("static", reason::STATIC),
+            Stage::Overflow(_) => ("overflow", reason::OVERFLOW),
+            Stage::TenantFallback => ("tenant-fallback", reason::FALLBACK),
+            Stage::DidFallback | Stage::Closed | Stage::Refused => ("did-fallback", reason::FALLBACK),
+        };
+        if let Some(decision) = resolve(rules, did, to, stage, why.unwrap_or(usual), check, steps) {
+            return decision;
+        }
+    }
+    steps.step("destinations", "exhausted", "");
+    hang_up(Some(&rules.tenant), cause::TEMPORARY, reason::NO_DESTINATION)
+}
+
+/// Turns a destination into a decision, unless its target is missing or out of service.
+fn resolve(
+    rules: &TenantRules,
+    did: &DidRules,
+    to: &Destination,
+    stage: Stage,
+    why: &'static str,
+    check: &'static str,
+    steps: &mut Recorder,
+) -> Option<Decision> {
+    let resolved = rules.target(to);
+    let (action, target, timeout_s) = match resolved {
+        Ok(resolved) => resolved,
+        Err(problem) => {
+            steps.step(check, problem, format!("{:?}", to.place));
+            return None;
+        }
+    };
+    steps.step(check, action.as_str(), target.clone());
+    let origin = Origin::Did(did.number.clone());
+    let language = if did.language.is_empty() { &rules.language } else { &did.language };
+    Some(Decision {
+        tenant: Some(rules.tenant.clone()),
+        action,
+        target,
+        timeout_s,
+        options: to.options.clone(),
+        record: did.record && matches!(action, Action::Queue | Action::Endpoint | Action::External),
+        reason: why.into(),
+        message: to.message.as_ref().map(|m| m.as_str().to_owned()).unwrap_or_default(),
+        language: language.clone(),
+        state: State { origin, stage }.to_string(),
+    })
+}
+
+impl TenantRules {
+    /// What Asterisk calls a destination: action, target, seconds; or why it can't be used.
+    pub(super) fn target(&self, to: &Destination) -> Result<(Action, String, u32), &'static str> {
+        let or = |own: u32, theirs: u32| if own == 0 { theirs } else { own };
+        Ok(match &to.place {
+            Place::Queue(name) => {
+                let queue = self.queues.get(name).ok_or("no-such-queue")?;
+                if !queue.active {
+                    return Err("queue-inactive");
+                }
+                (Action::Queue, global_name(&self.tenant, name), or(to.timeout_s, queue.max_wait_s))
+            }
+            Place::Endpoint(name) => {
+                let endpoint = self.endpoints.get(name).ok_or("no-such-endpoint")?;
+                if !endpoint.active {
+                    return Err("endpoint-inactive");
+                }
+                (Action::Endpoint, global_name(&self.tenant, name), or(to.timeout_s, endpoint.ring_timeout_s))
+            }
+            Place::Ivr(name) => {
+                self.menus.get(name).ok_or("no-such-menu")?;
+                (Action::Ivr, name.to_string(), 0)
+            }
+            Place::Voicemail(name) => {
+                self.mailboxes.get(name).ok_or("no-such-mailbox")?;
+                (Action::Voicemail, format!("{name}@{}", self.tenant), 0)
+            }
+            Place::External(number) => (Action::External, number.to_string(), to.timeout_s),
+            Place::Playback(sound) => (Action::Playback, sound.to_string(), 0),
+            Place::Hangup(cause) => (Action::Hangup, cause.to_string(), 0),
+        })
+    }
+
+    /// Whether endpoints, plugins and webhooks may send calls to a number outside: the longest matching prefix says.
+    pub fn may_dial(&self, number: &Number) -> bool {
+        let matching = self.outbound.iter().filter(|(prefix, _)| number.as_str().starts_with(prefix.as_str()));
+        matching.max_by_key(|(prefix, _)| prefix.len()).is_some_and(|(_, allowed)| *allowed)
+    }
+
+    fn inside(&self, action: Action, target: String, timeout_s: u32, why: &'static str, state: String) -> Decision {
+        Decision {
+            tenant: Some(self.tenant.clone()),
+            action,
+            target,
+            timeout_s,
+            options: String::new(),
+            record: false,
+            reason: why.into(),
+            message: String::new(),
+            language: self.language.clone(),
+            state,
+        }
+    }
+}
+
+/// The code that lets an endpoint listen to its mailbox.
+pub const CHECK_VOICEMAIL: &str = "*97";
+
+/// Decides what an endpoint dialled: an extension, a feature code, or a number outside.
+pub fn internal(rules: &TenantRules, inputs: &Inputs, steps: &mut Recorder) -> Decision {
+    let end = |cause, why| hang_up(Some(&rules.tenant), cause, why);
+    let from = split_global_name(&inputs.from_endpoint).ok().map(|(_, name)| name);
+    let Some((from, endpoint)) = from.and_then(|name| rules.endpoints.get(&name).map(|e| (name, e))).filter(|(_, e)| e.active)
+    else {
+        steps.step("endpoint", "unknown", inputs.from_endpoint.clone());
+        return end(cause::REJECTED, reason::UNKNOWN_ENDPOINT);
+    };
+    steps.step("endpoint", "known", from.to_string());
+    if !rules.status.has_calls() {
+        steps.step("tenant", rules.status.as_str(), "");
+        return end(cause::REJECTED, reason::SUSPENDED_TENANT);
+    }
+    steps.step("tenant", rules.status.as_str(), "");
+    if rules.max_calls > 0 && inputs.tenant_calls >= rules.max_calls {
+        steps.step("limits", reason::TENANT_LIMIT, format!("{} of {}", inputs.tenant_calls, rules.max_calls));
+        return end(cause::BUSY, reason::TENANT_LIMIT);
+    }
+    steps.step("limits", "pass", "");
+    if inputs.dialled == CHECK_VOICEMAIL {
+        return check_voicemail(rules, &from, endpoint.mailbox.as_ref(), steps);
+    }
+    if let Some(decision) = extension(rules, &inputs.dialled, steps) {
+        return decision;
+    }
+    match Number::from_dialled(&inputs.dialled) {
+        Ok(number) if rules.may_dial(&number) => {
+            steps.step("outbound", "allowed", number.to_string());
+            rules.inside(Action::External, number.to_string(), 0, reason::OUTBOUND, String::new())
+        }
+        Ok(number) => {
+            steps.step("outbound", "denied", number.to_string());
+            end(cause::REJECTED, reason::OUTBOUND_DENIED)
+        }
+        Err(_) => {
+            steps.step("extension", "unknown", "");
+            end(cause::UNALLOCATED, reason::UNKNOWN_EXTENSION)
+        }
+    }
+}
+
+fn check_voicemail(rules: &TenantRules, from: &Name, mailbox: Option<&Name>, steps: &mut Recorder) -> Decision {
+    match mailbox.filter(|name| rules.mailboxes.contains(*name)) {
+        Some(name) => {
+            steps.step("feature-code", "check-voicemail", name.to_string());
+            let target = format!("{name}@{}", rules.tenant);
+            let decision = rules.inside(Action::Voicemail, target, 0, reason::VOICEMAIL_CHECK, String::new());
+            Decision { options: "check".to_owned(), ..decision }
+        }
+        None => {
+            steps.step("feature-code", "no-mailbox", from.to_string());
+            hang_up(Some(&rules.tenant), cause::UNALLOCATED, reason::UNKNOWN_EXTENSION)
+        }
+    }
+}
+
+/// An endpoint or queue of the tenant that `dialled` names.
+fn extension(rules: &TenantRules, dialled: &str, steps: &mut Recorder) -> Option<Decision> {
+    let (name, to) = rules.by_extension(dialled)?;
+    match rules.target(&to) {
+        Ok((action, target, timeout_s)) => {
+            steps.step("extension", action.as_str(), target.clone());
+            let origin = Origin::Internal(rules.tenant.clone(), name);
+            let state = State { origin, stage: Stage::Primary }.to_string();
+            Some(rules.inside(action, target, timeout_s, reason::EXTENSION, state))
+        }
+        Err(problem) => {
+            steps.step("extension", problem, dialled.to_owned());
+            Some(hang_up(Some(&rules.tenant), cause::ABSENT, reason::UNKNOWN_EXTENSION))
+        }
+    }
+}
+
+impl TenantRules {
+    /// What an extension reaches: the endpoint of that name, or the queue that has it.
+    pub fn by_extension(&self, dialled: &str) -> Option<(Name, Destination)> {
+        let name = Name::parse(dialled).ok()?;
+        if self.endpoints.contains_key(&name) {
+            return Some((name.clone(), Destination::to(Place::Endpoint(name))));
+        }
+        let queue = self.queues.iter().find(|(_, q)| !q.extension.is_empty() && q.extension == dialled);
+        queue.map(|(name, _)| (name.clone(), Destination::to(Place::Queue(name.clone()))))
+    }
+}
+
+/// Decides what comes after an inside call that reached nobody: the mailbox of who was called.
+pub fn next_internal(rules: &TenantRules, name: &Name, stage: Stage, steps: &mut Recorder) -> Decision {
+    let mailbox = rules.endpoints.get(name).and_then(|e| e.mailbox.as_ref());
+    match mailbox.filter(|m| stage == Stage::Primary && rules.mailboxes.contains(*m)) {
+        Some(mailbox) => {
+            steps.step("mailbox", "voicemail", mailbox.to_string());
+            let origin = Origin::Internal(rules.tenant.clone(), name.clone());
+            let state = State { origin, stage: Stage::DidFallback }.to_string();
+            rules.inside(Action::Voicemail, format!("{mailbox}@{}", rules.tenant), 0, reason::OVERFLOW, state)
+        }
+        None => {
+            steps.step("destinations", "exhausted", "");
+            hang_up(Some(&rules.tenant), cause::TEMPORARY, reason::NO_DESTINATION)
+        }
+    }
+}

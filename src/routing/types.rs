@@ -1,0 +1,416 @@
+//! The words routing speaks: what is known of a call, where it can go, what was decided. The same values serve the
+//! AGI session, the simulator, the replay and the benchmark.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::ids::{IdError, Name, Number, Sound, TenantId};
+
+/// A dialplan hook that wants a decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Hook {
+    /// A call enters from a trunk.
+    Route,
+    /// An action ended without reaching a person.
+    Next,
+    /// A menu runs on the open connection.
+    Ivr,
+    /// A call script runs on the open connection.
+    Script,
+    /// A registered endpoint dials.
+    Internal,
+}
+
+impl Hook {
+    /// The name of the script in the AGI URL.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Route => "route",
+            Self::Next => "next",
+            Self::Ivr => "ivr",
+            Self::Script => "script",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+/// What a decision depends on besides the tenant's data. Stored in the trace, so that a replay is exact.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inputs {
+    /// Time of the decision, microseconds since 1970 UTC.
+    pub at_us: i64,
+    /// The number as dialled.
+    pub dialled: String,
+    /// The caller's number as Asterisk gave it; empty when withheld.
+    pub caller: String,
+    /// The caller's name; bytes that were not UTF-8 are replaced.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub caller_name: String,
+    /// Language of the channel.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub language: String,
+    /// Calls the tenant has at this moment, without this one.
+    pub tenant_calls: u32,
+    /// Calls the DID has at this moment, without this one.
+    pub did_calls: u32,
+    /// `internal`: the endpoint that dials, as Asterisk names it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub from_endpoint: String,
+    /// `next`: the action that ended and its status, such as `queue TIMEOUT`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub ended: String,
+    /// `ivr`: every digit the caller pressed, in order; `-` where a wait ran out.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub digits: String,
+    /// What the tenant's webhook answered, or the code of its failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<WebhookReply>,
+}
+
+/// What came back from a route webhook, as far as it matters for the decision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WebhookReply {
+    /// An answer that could be read.
+    Answer(RawDestination),
+    /// A stable code of what went wrong, such as `webhook-timeout`.
+    Failed(String),
+}
+
+/// A destination as somebody wrote it down: a row, a webhook's answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RawDestination {
+    /// `queue`, `endpoint`, `ivr`, `external`, `voicemail`, `playback` or `hangup`.
+    pub action: String,
+    /// Its target: a name of the tenant, a number, a sound, a cause.
+    #[serde(default)]
+    pub target: String,
+    /// Seconds to wait or ring; 0: the target's own.
+    #[serde(default)]
+    pub timeout_s: u32,
+    /// Options of the Asterisk application.
+    #[serde(default)]
+    pub options: String,
+    /// A sound played first.
+    #[serde(default)]
+    pub message: String,
+}
+
+/// A kind of place a call can go to, with its target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A queue of the tenant.
+    Queue(Name),
+    /// An endpoint of the tenant.
+    Endpoint(Name),
+    /// A menu of the tenant.
+    Ivr(Name),
+    /// A number outside.
+    External(Number),
+    /// A mailbox of the tenant.
+    Voicemail(Name),
+    /// An announcement, then the end.
+    Playback(Sound),
+    /// The end, with a Q.850 cause (1 to 127).
+    Hangup(u8),
+}
+
+/// A checked destination.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Destination {
+    /// Where.
+    pub place: Place,
+    /// Seconds to wait or ring; 0: the target's own.
+    pub timeout_s: u32,
+    /// Options of the Asterisk application: letters and digits only.
+    pub options: String,
+    /// A sound played first.
+    pub message: Option<Sound>,
+}
+
+/// Why a [`RawDestination`] is none.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DestinationError {
+    /// The action is unknown.
+    #[error("action {0:?} is none of queue, endpoint, ivr, external, voicemail, playback, hangup")]
+    Action(String),
+    /// The target is not of the action's kind.
+    #[error(transparent)]
+    Target(#[from] IdError),
+    /// The cause is not a Q.850 cause.
+    #[error("hangup cause {0:?} is not within 1 to 127")]
+    Cause(String),
+    /// The options hold more than letters, digits and parentheses.
+    #[error("options {0:?} are not up to 40 letters and digits")]
+    Options(String),
+    /// The time-out is too long.
+    #[error("time-out of {0} s is longer than a day")]
+    Timeout(u32),
+}
+
+impl Destination {
+    /// A destination without time-out, options or message.
+    pub fn to(place: Place) -> Self {
+        Self { place, timeout_s: 0, options: String::new(), message: None }
+    }
+
+    /// Checks what somebody wrote down.
+    ///
+    /// # Errors
+    /// The first rule it breaks.
+    pub fn check(raw: &RawDestination) -> Result<Self, DestinationError> {
+        let target = raw.target.as_str();
+        let place = match raw.action.as_str() {
+            "queue" => Place::Queue(Name::parse(target)?),
+            "endpoint" => Place::Endpoint(Name::parse(target)?),
+            "ivr" => Place::Ivr(Name::parse(target)?),
+            "external" => Place::External(Number::parse(target)?),
+            "voicemail" => Place::Voicemail(Name::parse(target)?),
+            "playback" => Place::Playback(Sound::parse(target)?),
+            "hangup" => match target.parse::<u8>() {
+                Ok(cause @ 1..=127) => Place::Hangup(cause),
+                _ => return Err(DestinationError::Cause(target.chars().take(20).collect())),
+            },
+            other => return Err(DestinationError::Action(other.chars().take(40).collect())),
+        };
+        if raw.options.len() > 40 || !raw.options.bytes().all(|b| b.is_ascii_alphanumeric()) {
+            return Err(DestinationError::Options(raw.options.chars().take(40).collect()));
+        }
+        if raw.timeout_s > 86_400 {
+            return Err(DestinationError::Timeout(raw.timeout_s));
+        }
+        let message = Some(raw.message.as_str()).filter(|m| !m.is_empty()).map(Sound::parse).transpose()?;
+        Ok(Self { place, timeout_s: raw.timeout_s, options: raw.options.clone(), message })
+    }
+}
+
+/// What the dialplan does with the call now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// Queue(target).
+    Queue,
+    /// Dial an endpoint.
+    Endpoint,
+    /// Ask `ivr`.
+    Ivr,
+    /// Ask `script`.
+    Script,
+    /// Dial a number over the operator's trunk.
+    External,
+    /// VoiceMail(target).
+    Voicemail,
+    /// Play and hang up.
+    Playback,
+    /// Hang up with the cause in target.
+    Hangup,
+    /// The fallback that the operator wrote into the dialplan: `HS_ACTION` stays empty.
+    Fallback,
+}
+
+impl Action {
+    /// The value of `HS_ACTION`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queue => "queue",
+            Self::Endpoint => "endpoint",
+            Self::Ivr => "ivr",
+            Self::Script => "script",
+            Self::External => "external",
+            Self::Voicemail => "voicemail",
+            Self::Playback => "playback",
+            Self::Hangup => "hangup",
+            Self::Fallback => "fallback",
+        }
+    }
+}
+
+/// How far a call has come in its list of destinations. The dialplan carries it back to us (`HS_STATE`), so that
+/// `next` needs neither memory nor database, survives a restart and works on another node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
+    /// Which list.
+    pub origin: Origin,
+    /// The entry that was given out last.
+    pub stage: Stage,
+}
+
+/// Whose list of destinations a call walks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A DID's.
+    Did(Number),
+    /// The list behind an endpoint of a tenant that was dialled inside: its mailbox.
+    Internal(TenantId, Name),
+}
+
+/// An entry in a list of destinations; a call only ever moves on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// The static route, or what plugin or webhook chose.
+    Primary,
+    /// An overflow destination, counted from 0.
+    Overflow(u8),
+    /// The DID's fallback.
+    DidFallback,
+    /// The tenant's fallback.
+    TenantFallback,
+    /// Where calls go outside opening hours or on a holiday.
+    Closed,
+    /// Where blocked, surplus or unwanted calls go: nothing follows.
+    Refused,
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.origin {
+            Origin::Did(number) => write!(f, "d:{number}:")?,
+            Origin::Internal(tenant, name) => write!(f, "i:{tenant}:{name}:")?,
+        }
+        match self.stage {
+            Stage::Primary => f.write_str("p"),
+            Stage::Overflow(n) => write!(f, "o{n}"),
+            Stage::DidFallback => f.write_str("f"),
+            Stage::TenantFallback => f.write_str("t"),
+            Stage::Closed => f.write_str("c"),
+            Stage::Refused => f.write_str("r"),
+        }
+    }
+}
+
+impl State {
+    /// Reads what [`State`]'s `Display` wrote.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (rest, stage) = text.rsplit_once(':')?;
+        let stage = match stage {
+            "p" => Stage::Primary,
+            "f" => Stage::DidFallback,
+            "t" => Stage::TenantFallback,
+            "c" => Stage::Closed,
+            "r" => Stage::Refused,
+            other => Stage::Overflow(other.strip_prefix('o')?.parse().ok()?),
+        };
+        let origin = match rest.split_once(':')? {
+            ("d", number) => Origin::Did(Number::parse(number).ok()?),
+            ("i", rest) => {
+                let (tenant, name) = rest.split_once(':')?;
+                Origin::Internal(TenantId::parse(tenant).ok()?, Name::parse(name).ok()?)
+            }
+            _ => return None,
+        };
+        Some(Self { origin, stage })
+    }
+}
+
+/// What happens to the call now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// The tenant, unless nobody owns the number.
+    pub tenant: Option<TenantId>,
+    /// What the dialplan does.
+    pub action: Action,
+    /// To what, as Asterisk names it: `acme-support`, `101@acme`, `+1555…`, a menu, a sound, a cause.
+    pub target: String,
+    /// Seconds to wait or ring; 0: no limit of ours.
+    pub timeout_s: u32,
+    /// Options of the Asterisk application.
+    pub options: String,
+    /// Whether the call is recorded.
+    pub record: bool,
+    /// Why: a short stable code.
+    pub reason: Cow<'static, str>,
+    /// A sound played first; empty: none.
+    pub message: String,
+    /// Language of prompts; empty: the channel's.
+    pub language: String,
+    /// How far the call has come; empty when nothing follows.
+    pub state: String,
+}
+
+/// Stable codes of why a decision is what it is.
+pub mod reason {
+    #![expect(missing_docs, reason = "the codes are explained in docs of Decision::reason and in the README table")]
+    pub const STATIC: &str = "static";
+    pub const OVERFLOW: &str = "overflow";
+    pub const FALLBACK: &str = "fallback";
+    pub const WEBHOOK: &str = "webhook";
+    pub const PLUGIN: &str = "plugin";
+    pub const PLUGIN_FAILED: &str = "plugin-failed";
+    pub const WEBHOOK_FAILED: &str = "webhook-failed";
+    pub const IVR: &str = "ivr";
+    pub const IVR_NO_INPUT: &str = "ivr-no-input";
+    pub const IVR_LOOP: &str = "ivr-loop";
+    pub const IVR_GOODBYE: &str = "ivr-goodbye";
+    pub const CALLER_GONE: &str = "caller-gone";
+    pub const UNKNOWN_DID: &str = "unknown-did";
+    pub const MALFORMED_DID: &str = "malformed-did";
+    pub const INACTIVE_DID: &str = "inactive-did";
+    pub const SUSPENDED_TENANT: &str = "suspended-tenant";
+    pub const TENANT_LIMIT: &str = "tenant-limit";
+    pub const DID_LIMIT: &str = "did-limit";
+    pub const BLOCKED: &str = "blocked";
+    pub const HOLIDAY: &str = "holiday";
+    pub const CLOSED: &str = "closed";
+    pub const NO_DESTINATION: &str = "no-destination";
+    pub const DATA_UNAVAILABLE: &str = "data-unavailable";
+    pub const BAD_STATE: &str = "bad-state";
+    pub const EXTENSION: &str = "extension";
+    pub const VOICEMAIL_CHECK: &str = "voicemail-check";
+    pub const OUTBOUND: &str = "outbound";
+    pub const OUTBOUND_DENIED: &str = "outbound-denied";
+    pub const UNKNOWN_EXTENSION: &str = "unknown-extension";
+    pub const UNKNOWN_ENDPOINT: &str = "unknown-endpoint";
+}
+
+/// Q.850 causes used when nothing better is known; Asterisk turns them into SIP answers.
+pub mod cause {
+    /// 1, unallocated number (SIP 404).
+    pub const UNALLOCATED: u8 = 1;
+    /// 16, normal clearing.
+    pub const NORMAL: u8 = 16;
+    /// 17, user busy (SIP 486): a definite answer that makes no carrier try another way.
+    pub const BUSY: u8 = 17;
+    /// 20, subscriber absent (SIP 480).
+    pub const ABSENT: u8 = 20;
+    /// 21, call rejected (SIP 403).
+    pub const REJECTED: u8 = 21;
+    /// 41, temporary failure (SIP 500).
+    pub const TEMPORARY: u8 = 41;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_survive_the_dialplan() {
+        for text in ["d:+15550001000:p", "d:+15550001000:o12", "i:acme:101:p", "d:+15550001000:f", "i:a_b:c-d.e:c"] {
+            assert_eq!(State::parse(text).unwrap().to_string(), text);
+        }
+        for bad in ["", "d:+1555:p", "d:+15550001000:", "d:+15550001000:o", "d:+15550001000:o256", "x:acme:101:p", "i:acme:p"] {
+            assert_eq!(State::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn destinations_are_checked_as_a_whole() {
+        let raw = |action: &str, target: &str| RawDestination {
+            action: action.into(),
+            target: target.into(),
+            ..RawDestination::default()
+        };
+        assert_eq!(Destination::check(&raw("hangup", "17")), Ok(Destination::to(Place::Hangup(17))));
+        assert!(Destination::check(&raw("hangup", "0")).is_err());
+        assert!(Destination::check(&raw("queue", "Sup port")).is_err());
+        assert!(Destination::check(&raw("external", "911")).is_err());
+        assert!(Destination::check(&raw("playback", "../../etc/passwd")).is_err());
+        assert!(Destination::check(&raw("webhook", "x")).is_err());
+        let options = RawDestination { options: "t,U(x)".into(), ..raw("queue", "a") };
+        assert!(matches!(Destination::check(&options), Err(DestinationError::Options(_))));
+        let timeout = RawDestination { timeout_s: 86_401, ..raw("queue", "a") };
+        assert!(matches!(Destination::check(&timeout), Err(DestinationError::Timeout(_))));
+    }
+}
