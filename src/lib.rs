@@ -2,3 +2,6 @@
 
 pub mod agi;
 pub mod config;
+pub mod outgoing;
+pub mod routing;
+pub mod webhooks;

@@ -1,0 +1,4 @@
+//! The decision: what happens to a call.
+
+pub mod schedule;
+pub mod webhook;
