@@ -231,3 +231,52 @@ async fn what_can_go_wrong_has_its_own_code() {
     };
     assert_eq!(client.send(ask).await.unwrap_err().code(), "request-too-large");
 }
+
+/// A TLS server with a certificate of its own for `localhost`, and the certificate.
+async fn tls_server() -> (SocketAddr, rustls::pki_types::CertificateDer<'static>) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let certificate = made.cert.der().clone();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let config = rustls::ServerConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.clone()], key)
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (socket, _) = listener.accept().await.unwrap();
+            let Ok(mut tls) = acceptor.accept(socket).await else { continue };
+            let mut request = vec![0; 4_096];
+            if tls.read(&mut request).await.is_ok_and(|count| count > 0) {
+                tls.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nsafe").await.unwrap();
+                tls.shutdown().await.unwrap();
+            }
+        }
+    });
+    (address, certificate)
+}
+
+#[tokio::test]
+async fn certificates_and_names_are_checked() {
+    let (address, certificate) = tls_server().await;
+    let url = format!("https://localhost:{}/", address.port());
+    let public = fetch(&client("127.0.0.0/8"), &url, LONG).await.unwrap_err();
+    assert_eq!(public.code(), "tls", "{public}");
+
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(certificate).unwrap();
+    let tls = rustls::ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let trusting = Client::with_tls(Guard::parse("127.0.0.0/8").unwrap(), tls);
+    assert_eq!(&fetch(&trusting, &url, LONG).await.unwrap().body[..], b"safe");
+    let other_name = format!("https://127.0.0.1:{}/", address.port());
+    let error = fetch(&trusting, &other_name, LONG).await.unwrap_err();
+    assert_eq!(error.code(), "tls", "{error}");
+}

@@ -14,6 +14,7 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::header::{ACCEPT, HeaderValue, USER_AGENT};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+use hyper_rustls::builderstates::WantsSchemes;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpInfo;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -118,11 +119,19 @@ impl Client {
     /// # Errors
     /// If the TLS library refuses its own defaults, which a build with other features could bring about.
     pub fn new(guard: Guard) -> Result<Self, rustls::Error> {
-        let connector = HttpsConnectorBuilder::new()
-            .with_provider_and_webpki_roots(rustls::crypto::ring::default_provider())?
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(Dialer::new(guard));
+        let builder = HttpsConnectorBuilder::new();
+        let builder = builder.with_provider_and_webpki_roots(rustls::crypto::ring::default_provider())?;
+        Ok(Self::behind(guard, builder))
+    }
+
+    /// A client with TLS settings of the caller's, such as a company's own root certificates.
+    #[must_use]
+    pub fn with_tls(guard: Guard, tls: rustls::ClientConfig) -> Self {
+        Self::behind(guard, HttpsConnectorBuilder::new().with_tls_config(tls))
+    }
+
+    fn behind(guard: Guard, tls: HttpsConnectorBuilder<WantsSchemes>) -> Self {
+        let connector = tls.https_or_http().enable_http1().wrap_connector(Dialer::new(guard));
         let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(limits::IDLE_TIME)
@@ -130,7 +139,7 @@ impl Client {
             .http1_max_buf_size(limits::HEAD_BYTES)
             .http1_max_headers(limits::HEADERS)
             .build(connector);
-        Ok(Self { http })
+        Self { http }
     }
 
     /// Sends a request and takes in the whole answer. Dropping the future ends the exchange.
