@@ -202,7 +202,8 @@ mod tests {
 
     #[test]
     fn names_that_a_database_would_confuse_are_refused() {
-        for bad in ["", "T1", "a ", " a", "a b", "ä", "a'", "_a", "a_", "a-b", "a\n", "abcdefghijklmnopqrstu"] {
+        for bad in ["", "T1", "a ", " a", "a b", "ä", "a'", "_a", "a_", "a-b", "a\n", "abcdefghijklmnopqrstu"]
+        {
             assert!(TenantId::parse(bad).is_err(), "{bad:?}");
         }
         assert!(TenantId::parse("acme_2").is_ok());

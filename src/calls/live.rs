@@ -78,10 +78,7 @@ impl Inner {
 }
 
 /// Takes one off and drops the entry at zero, so that the map holds only what is alive.
-fn subtract<K: std::hash::Hash + Eq, Q: ?Sized + std::hash::Hash + Eq>(counts: &mut HashMap<K, u32>, key: &Q)
-where
-    K: std::borrow::Borrow<Q>,
-{
+fn subtract<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, u32>, key: &K) {
     if let Some(count) = counts.get_mut(key) {
         *count -= 1;
         if *count == 0 {

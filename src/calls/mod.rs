@@ -58,7 +58,7 @@ pub struct Started {
 }
 
 /// What the call does now, and the trace of why (JSON; made by routing, kept as it is).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Decided {
     /// The call.
     pub id: Id,
@@ -117,30 +117,20 @@ pub struct Ended {
     pub caller: String,
 }
 
-/// A line of the journal about calls.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "record", rename_all = "snake_case")]
+/// A line of the journal about calls. Externally tagged: only so can the trace stay unparsed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Record {
     /// A call began and was decided.
-    Began {
-        /// The call.
-        #[serde(flatten)]
-        call: CallAndDecision,
-    },
+    Began(CallAndDecision),
     /// A later decision of the same call.
-    Moved {
-        /// What it does now.
-        decided: Decided,
-    },
+    Moved(Decided),
     /// A call ended.
-    Ended {
-        /// How.
-        ended: Ended,
-    },
+    Ended(Ended),
 }
 
 /// The first record of a call.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CallAndDecision {
     /// The call as it began.
     pub started: Started,

@@ -6,8 +6,8 @@
 use crate::base::clock::Clock;
 use crate::base::ids::{Id, TenantId};
 use crate::db::{self, Db, Tx, db_read, db_tx};
-use crate::journal::drain::{Sink, SinkError};
 use crate::journal;
+use crate::journal::drain::{Sink, SinkError};
 
 use super::{CallAndDecision, Decided, Ended, Record, fit};
 
@@ -21,14 +21,19 @@ pub struct Calls {
 }
 
 fn sink_error(error: sqlx::Error) -> SinkError {
-    if db::is_unavailable(&error) { SinkError::Away(error.to_string()) } else { SinkError::Unfit(error.to_string()) }
+    if db::is_unavailable(&error) {
+        SinkError::Away(error.to_string())
+    } else {
+        SinkError::Unfit(error.to_string())
+    }
 }
 
 impl Sink for Calls {
     async fn position(&self, node: &str) -> Result<u64, SinkError> {
         const SQL: &str = "SELECT sequence FROM journal_positions WHERE node_id = ?";
-        let found: Option<i64> = db_read!(&self.db, |p| sqlx::query_scalar(SQL).bind(node).fetch_optional(p).await)
-            .map_err(sink_error)?;
+        let found: Option<i64> =
+            db_read!(&self.db, |p| sqlx::query_scalar(SQL).bind(node).fetch_optional(p).await)
+                .map_err(sink_error)?;
         Ok(found.and_then(|n| u64::try_from(n).ok()).unwrap_or(0))
     }
 
@@ -49,7 +54,8 @@ impl Sink for Calls {
 
 /// Moves the node's position on, if it still stands where it was.
 async fn advance(tx: &mut Tx, node: &str, from: u64, to: u64, now_us: i64) -> Result<(), SinkError> {
-    const UPDATE: &str = "UPDATE journal_positions SET sequence = ?, updated_at = ? WHERE node_id = ? AND sequence = ?";
+    const UPDATE: &str =
+        "UPDATE journal_positions SET sequence = ?, updated_at = ? WHERE node_id = ? AND sequence = ?";
     const INSERT: &str = "INSERT INTO journal_positions (sequence, updated_at, node_id) VALUES (?, ?, ?)";
     let (from, to) = (i64::try_from(from).unwrap_or(i64::MAX), i64::try_from(to).unwrap_or(i64::MAX));
     let moved = db_tx!(tx, |c| sqlx::query(UPDATE)
@@ -63,8 +69,10 @@ async fn advance(tx: &mut Tx, node: &str, from: u64, to: u64, now_us: i64) -> Re
     .map_err(sink_error)?;
     match (moved, from) {
         (1, _) => Ok(()),
-        (_, 0) => db_tx!(tx, |c| sqlx::query(INSERT).bind(to).bind(now_us).bind(node).execute(c).await.map(drop))
-            .map_err(sink_error),
+        (_, 0) => {
+            db_tx!(tx, |c| sqlx::query(INSERT).bind(to).bind(now_us).bind(node).execute(c).await.map(drop))
+                .map_err(sink_error)
+        }
         _ => Err(SinkError::Away(format!("another process moves the journal of node {node}"))),
     }
 }
@@ -72,15 +80,15 @@ async fn advance(tx: &mut Tx, node: &str, from: u64, to: u64, now_us: i64) -> Re
 async fn write(tx: &mut Tx, node: &str, records: &[(u64, Record)]) -> sqlx::Result<()> {
     for (sequence, record) in records {
         match record {
-            Record::Began { call } => {
+            Record::Began(call) => {
                 insert_call(tx, call).await?;
                 insert_trace(tx, node, *sequence, &call.decided).await?;
             }
-            Record::Moved { decided } => {
+            Record::Moved(decided) => {
                 move_call(tx, decided).await?;
                 insert_trace(tx, node, *sequence, decided).await?;
             }
-            Record::Ended { ended } => end_call(tx, ended).await?,
+            Record::Ended(ended) => end_call(tx, ended).await?,
         }
     }
     Ok(())
@@ -172,7 +180,8 @@ async fn end_call(tx: &mut Tx, ended: &Ended) -> sqlx::Result<()> {
 
 /// The call an end belongs to: by id, or, when the answer with the id never reached Asterisk, by uniqueid.
 async fn find(tx: &mut Tx, ended: &Ended) -> sqlx::Result<Option<String>> {
-    const SQL: &str = "SELECT id FROM calls WHERE uniqueid = ? AND ended_at IS NULL ORDER BY started_at DESC LIMIT 1";
+    const SQL: &str =
+        "SELECT id FROM calls WHERE uniqueid = ? AND ended_at IS NULL ORDER BY started_at DESC LIMIT 1";
     match &ended.id {
         Some(id) => Ok(Some(id.to_string())),
         None => {
@@ -202,11 +211,8 @@ pub async fn open_calls(db: &Db) -> sqlx::Result<Vec<(Id, Option<TenantId>, Stri
 pub async fn close_lost(db: &Db, before_us: i64, now_us: i64, most: u32) -> sqlx::Result<Vec<Id>> {
     const FIND: &str = "SELECT id FROM calls WHERE ended_at IS NULL AND started_at < ? ORDER BY id LIMIT ?";
     const CLOSE: &str = "UPDATE calls SET ended_at = ?, ended_by = 'lost' WHERE id = ? AND ended_at IS NULL";
-    let ids: Vec<String> = db_read!(db, |p| sqlx::query_scalar(FIND)
-        .bind(before_us)
-        .bind(i64::from(most))
-        .fetch_all(p)
-        .await)?;
+    let ids: Vec<String> =
+        db_read!(db, |p| sqlx::query_scalar(FIND).bind(before_us).bind(i64::from(most)).fetch_all(p).await)?;
     let mut closed = Vec::with_capacity(ids.len());
     if ids.is_empty() {
         return Ok(closed);

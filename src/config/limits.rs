@@ -119,3 +119,79 @@ pub mod routing {
     /// Calls closed in one go at most.
     pub const REAP_BATCH: u32 = 500;
 }
+
+/// Opening hours: what one schedule may hold. They keep a look-up well below a microsecond and a document readable.
+pub mod schedule {
+    /// Weekly intervals of one schedule: seven days with eight breaks each, rounded up.
+    pub const WEEKLY: usize = 64;
+    /// Holidays of one schedule: ten years of 36 single dates, more than any public calendar lists.
+    pub const HOLIDAYS: usize = 366;
+    /// Special intervals of one holiday.
+    pub const HOLIDAY_INTERVALS: usize = 16;
+    /// Characters of a holiday's name; it is shown in traces and lists.
+    pub const NAME_CHARS: usize = 120;
+    /// Characters of a holiday's key, the caller's own reference.
+    pub const KEY_CHARS: usize = 64;
+    /// Days that the search for the next change looks ahead: one year and the longest weekend after it.
+    pub const NEXT_CHANGE_DAYS: i64 = 370;
+}
+
+/// Outgoing HTTP: every request to a URL that a tenant wrote.
+pub mod outgoing {
+    use super::Duration;
+
+    /// Characters of a URL; common servers and proxies stop at 2,048 to 8,192.
+    pub const URL_CHARS: usize = 2_048;
+    /// Networks of the operator's allow-list; each is compared for each new connection.
+    pub const ALLOW_NETWORKS: usize = 256;
+    /// Bytes of a request body. Webhook payloads should stay below 20 kB (Standard Webhooks); mail and chat files go elsewhere.
+    pub const REQUEST_BYTES: usize = 256 * 1024;
+    /// Bytes of an answer's body that any caller may ask for.
+    pub const RESPONSE_BYTES: usize = 1024 * 1024;
+    /// Bytes of status line and headers of an answer, and of hyper's read buffer (it takes no less than 8 KiB).
+    pub const HEAD_BYTES: usize = 32 * 1024;
+    /// Headers of an answer.
+    pub const HEADERS: usize = 100;
+    /// Time for the TCP connection, over all addresses of the name together.
+    pub const CONNECT_TIME: Duration = Duration::from_secs(5);
+    /// Longest total time of one request, whatever the caller asks for.
+    pub const TOTAL_TIME: Duration = Duration::from_secs(60);
+    /// Idle time of a kept connection. Below the 5 s after which Node.js closes, so a request seldom meets a closing one.
+    pub const IDLE_TIME: Duration = Duration::from_secs(4);
+    /// Idle connections kept for one host.
+    pub const IDLE_PER_HOST: usize = 16;
+    /// Name look-ups at the same time: each holds a thread until the system's resolver gives up (5 s to 40 s).
+    pub const LOOKUPS: usize = 64;
+    /// Addresses of one name that are tried; the rest is ignored.
+    pub const ADDRESSES: usize = 16;
+}
+
+/// Webhooks: signatures, and the route type `webhook`.
+pub mod webhook {
+    /// Bytes of a secret, at least (Standard Webhooks 1.0: 24 to 64 random bytes).
+    pub const SECRET_MIN_BYTES: usize = 24;
+    /// Bytes of a secret, at most (Standard Webhooks 1.0).
+    pub const SECRET_MAX_BYTES: usize = 64;
+    /// Bytes of a message id.
+    pub const ID_BYTES: usize = 128;
+    /// Signatures of one header that are looked at; a sender has one for each live key.
+    pub const SIGNATURES: usize = 16;
+    /// Seconds that a signed timestamp may differ from the receiver's clock, both ways (Standard Webhooks libraries).
+    pub const TOLERANCE_S: i64 = 300;
+    /// Milliseconds that a route's URLs get together, unless the route says otherwise. A caller hears silence meanwhile.
+    pub const ROUTE_DEFAULT_MS: u32 = 2_000;
+    /// Shortest budget of a route, in milliseconds: below it a TLS handshake across a continent cannot finish.
+    pub const ROUTE_MIN_MS: u32 = 100;
+    /// Longest budget of a route, in milliseconds.
+    pub const ROUTE_MAX_MS: u32 = 10_000;
+    /// Bytes of a route's answer.
+    pub const ROUTE_ANSWER_BYTES: usize = 16 * 1024;
+    /// Characters of a target in an answer: the longest extension or name that the product gives out.
+    pub const TARGET_CHARS: usize = 80;
+    /// Seconds that an answer may ask a target to ring or wait.
+    pub const ANSWER_TIMEOUT_MAX_S: u32 = 7_200;
+    /// Characters of options: each is one letter or digit.
+    pub const OPTIONS_CHARS: usize = 16;
+    /// Characters of a message.
+    pub const MESSAGE_CHARS: usize = 256;
+}

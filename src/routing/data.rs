@@ -127,10 +127,13 @@ impl NumberList {
             self.anonymous = Some(until);
             return true;
         }
-        let digits = |text: &str| text.strip_prefix('+').is_some_and(|d| d.bytes().all(|b| b.is_ascii_digit()));
+        let digits =
+            |text: &str| text.strip_prefix('+').is_some_and(|d| d.bytes().all(|b| b.is_ascii_digit()));
         match pattern.strip_suffix('*') {
-            Some(prefix) if digits(prefix) && prefix.len() <= 16 => drop(self.prefixes.insert(prefix.to_owned(), until)),
-            None if Number::parse(pattern).is_ok() => drop(self.exact.insert(pattern.to_owned(), until)),
+            Some(prefix) if digits(prefix) && prefix.len() <= 16 => {
+                drop(self.prefixes.insert(prefix.to_owned(), until))
+            }
+            None if Number::parse(pattern).is_ok() => { self.exact.insert(pattern.to_owned(), until); }
             _ => return false,
         }
         true
@@ -150,7 +153,10 @@ impl NumberList {
         }
         // The longest prefix first; E.164 is ASCII, so every cut is a character's.
         (1..=number.len()).rev().find_map(|n| {
-            self.prefixes.get_key_value(&number[..n]).filter(|(_, until)| valid(until)).map(|(p, _)| p.as_str())
+            self.prefixes
+                .get_key_value(&number[..n])
+                .filter(|(_, until)| valid(until))
+                .map(|(p, _)| p.as_str())
         })
     }
 

@@ -45,7 +45,9 @@ pub struct Memory {
 impl Memory {
     /// Empty memory for at most `most_dids` DIDs.
     pub fn new(db: Db, metrics: Arc<Metrics>, most_dids: u64, deadline: Duration) -> Self {
-        let weight = |_: &TenantId, rules: &Arc<TenantRules>| u32::try_from(rules.dids.len()).unwrap_or(u32::MAX).max(1);
+        let weight = |_: &TenantId, rules: &Arc<TenantRules>| {
+            u32::try_from(rules.dids.len()).unwrap_or(u32::MAX).max(1)
+        };
         Self {
             db,
             metrics,
@@ -176,9 +178,14 @@ impl Memory {
     /// # Errors
     /// When the database is away; what was known stays.
     pub async fn refresh(&self) -> sqlx::Result<usize> {
-        let versions: HashMap<TenantId, i64> = tenants::store::versions(&self.db).await?.into_iter().collect();
-        let gone: Vec<TenantId> =
-            self.tenants.iter().map(|(id, _)| (*id).clone()).filter(|id| !versions.contains_key(id)).collect();
+        let versions: HashMap<TenantId, i64> =
+            tenants::store::versions(&self.db).await?.into_iter().collect();
+        let gone: Vec<TenantId> = self
+            .tenants
+            .iter()
+            .map(|(id, _)| (*id).clone())
+            .filter(|id| !versions.contains_key(id))
+            .collect();
         for tenant in gone {
             self.forget(&tenant);
         }

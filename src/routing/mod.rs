@@ -28,7 +28,7 @@ use memory::{Found, Memory};
 use rules::{Verdict, hang_up};
 use trace::{Recorder, Trace};
 use types::{
-    Action, Decision, Destination, Hook, Inputs, Origin, RawDestination, Stage, State, WebhookReply, cause, reason,
+    Action, Decision, Destination, Hook, Inputs, Origin, RawDestination, State, WebhookReply, cause, reason,
 };
 use webhook::{WebhookAction, WebhookAnswer, WebhookCall, WebhookCaller};
 
@@ -79,7 +79,13 @@ impl Router {
         self.finish(Hook::Route, inputs, decision, steps)
     }
 
-    async fn route_steps(&self, call: &CallIds, inputs: &mut Inputs, mode: Mode, steps: &mut Recorder) -> Decision {
+    async fn route_steps(
+        &self,
+        call: &CallIds,
+        inputs: &mut Inputs,
+        mode: Mode,
+        steps: &mut Recorder,
+    ) -> Decision {
         let Ok(number) = Number::from_dialled(&inputs.dialled) else {
             steps.step("did", "malformed", "");
             return self.nobodys(cause::UNALLOCATED, reason::MALFORMED_DID);
@@ -140,7 +146,14 @@ impl Router {
             uniqueid: &call.uniqueid,
             linkedid: &call.linkedid,
         };
-        let asked = webhook::ask(&self.client, route, &format!("msg_{}", self.ids.next()), &question, self.clock.now()).await;
+        let asked = webhook::ask(
+            &self.client,
+            route,
+            &format!("msg_{}", self.ids.next()),
+            &question,
+            self.clock.now(),
+        )
+        .await;
         for attempt in &asked.attempts {
             let outcome = attempt.error.as_ref().map_or("answered", |e| e.code());
             self.metrics.webhooks.get_or_create(&Counted { outcome }).inc();
@@ -207,7 +220,8 @@ impl Router {
             Err(decision) => decision,
             Ok((rules, state)) => {
                 let mut phone = RecordingPhone::new(phone);
-                let decision = Box::pin(menu_steps(&rules, &state, menu, &inputs, &mut phone, &mut steps)).await;
+                let decision =
+                    Box::pin(menu_steps(&rules, &state, menu, &inputs, &mut phone, &mut steps)).await;
                 inputs.digits = phone.keys;
                 decision
             }
@@ -259,8 +273,11 @@ impl Router {
     }
 
     fn finish(&self, hook: Hook, inputs: Inputs, decision: Decision, steps: Recorder) -> Trace {
-        let labels =
-            DecisionLabels { hook: hook.as_str(), action: decision.action.as_str(), reason: decision.reason.clone() };
+        let labels = DecisionLabels {
+            hook: hook.as_str(),
+            action: decision.action.as_str(),
+            reason: decision.reason.clone(),
+        };
         self.metrics.decisions.get_or_create(&labels).inc();
         let trace = steps.finish(hook, inputs, decision);
         self.metrics.decision_seconds.observe(trace.us / 1e6);
@@ -280,7 +297,9 @@ async fn menu_steps(
         steps.step("state", "not-a-did", state.to_string());
         return hang_up(Some(&rules.tenant), cause::TEMPORARY, reason::BAD_STATE);
     };
-    let (Some(did), Some(menu)) = (rules.dids.get(number), Name::parse(menu).ok().and_then(|n| rules.menus.get(&n))) else {
+    let (Some(did), Some(menu)) =
+        (rules.dids.get(number), Name::parse(menu).ok().and_then(|n| rules.menus.get(&n)))
+    else {
         steps.step("ivr", "no-such-menu", menu.chars().take(40).collect::<String>());
         return match rules.dids.get(number) {
             Some(did) => rules::next(rules, did, state.stage, steps),
@@ -335,7 +354,8 @@ fn raw_answer(answer: WebhookAnswer) -> RawDestination {
 
 /// Whether a later decision for the same call differs in what the caller would notice.
 pub fn differs(a: &Decision, b: &Decision) -> bool {
-    (a.action, &a.target, a.timeout_s, &a.options, &a.message) != (b.action, &b.target, b.timeout_s, &b.options, &b.message)
+    (a.action, &a.target, a.timeout_s, &a.options, &a.message)
+        != (b.action, &b.target, b.timeout_s, &b.options, &b.message)
 }
 
 /// The tenant and stage of a state, for those who only want to know whose call it is.

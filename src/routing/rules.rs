@@ -7,7 +7,9 @@
 use super::data::{DidRules, TenantRules};
 use super::schedule::Status;
 use super::trace::Recorder;
-use super::types::{Action, Decision, Destination, Inputs, Origin, Place, Stage, State, WebhookReply, cause, reason};
+use super::types::{
+    Action, Decision, Destination, Inputs, Origin, Place, Stage, State, WebhookReply, cause, reason,
+};
 use crate::base::clock::from_us;
 use crate::base::ids::{Name, Number, TenantId, global_name, split_global_name};
 
@@ -44,7 +46,14 @@ pub fn route(rules: &TenantRules, did: &DidRules, inputs: &Inputs, steps: &mut R
     let caller = Number::from_dialled(&inputs.caller).ok();
     if let Some(pattern) = rules.block.find(caller.as_ref(), inputs.at_us) {
         steps.step("block-list", "blocked", pattern.to_owned());
-        return Verdict::Decided(divert(rules, did, rules.blocked.as_ref(), cause::REJECTED, reason::BLOCKED, steps));
+        return Verdict::Decided(divert(
+            rules,
+            did,
+            rules.blocked.as_ref(),
+            cause::REJECTED,
+            reason::BLOCKED,
+            steps,
+        ));
     }
     steps.step("block-list", "pass", "");
     match rules.allow.find(caller.as_ref(), inputs.at_us) {
@@ -71,7 +80,14 @@ pub fn route(rules: &TenantRules, did: &DidRules, inputs: &Inputs, steps: &mut R
 fn refuse(rules: &TenantRules, did: &DidRules, inputs: &Inputs, steps: &mut Recorder) -> Option<Decision> {
     if !did.active {
         steps.step("did", "inactive", "");
-        return Some(divert(rules, did, did.inactive.as_ref(), cause::UNALLOCATED, reason::INACTIVE_DID, steps));
+        return Some(divert(
+            rules,
+            did,
+            did.inactive.as_ref(),
+            cause::UNALLOCATED,
+            reason::INACTIVE_DID,
+            steps,
+        ));
     }
     steps.step("did", "active", "");
     if !rules.status.has_calls() {
@@ -119,7 +135,9 @@ fn closed(rules: &TenantRules, did: &DidRules, inputs: &Inputs, steps: &mut Reco
             }
         }
     };
-    if let Some(decision) = to.and_then(|to| resolve(rules, did, to, Stage::Closed, why, "closed-destination", steps)) {
+    if let Some(decision) =
+        to.and_then(|to| resolve(rules, did, to, Stage::Closed, why, "closed-destination", steps))
+    {
         return Some(decision);
     }
     let mut decision = walk(rules, did, Stage::DidFallback, true, Some(why), steps);
@@ -143,7 +161,12 @@ fn divert(
 }
 
 /// Decides once the webhook has answered or failed.
-pub fn after_webhook(rules: &TenantRules, did: &DidRules, reply: &WebhookReply, steps: &mut Recorder) -> Decision {
+pub fn after_webhook(
+    rules: &TenantRules,
+    did: &DidRules,
+    reply: &WebhookReply,
+    steps: &mut Recorder,
+) -> Decision {
     let failed = match reply {
         WebhookReply::Answer(raw) => match Destination::check(raw) {
             Ok(to) if outbound_denied(rules, &to) => "outbound-denied".to_owned(),
@@ -171,8 +194,15 @@ pub fn next(rules: &TenantRules, did: &DidRules, stage: Stage, steps: &mut Recor
 }
 
 /// Where a menu sends a call: like the destination at `stage`, so that what follows stays the same.
-pub fn from_menu(rules: &TenantRules, did: &DidRules, to: &Destination, stage: Stage, steps: &mut Recorder) -> Decision {
-    resolve(rules, did, to, stage, reason::IVR, "ivr", steps).unwrap_or_else(|| walk(rules, did, stage, false, None, steps))
+pub fn from_menu(
+    rules: &TenantRules,
+    did: &DidRules,
+    to: &Destination,
+    stage: Stage,
+    steps: &mut Recorder,
+) -> Decision {
+    resolve(rules, did, to, stage, reason::IVR, "ivr", steps)
+        .unwrap_or_else(|| walk(rules, did, stage, false, None, steps))
 }
 
 /// The first destination from `stage` on that can be used, or the end.
@@ -269,11 +299,19 @@ impl TenantRules {
 
     /// Whether endpoints, plugins and webhooks may send calls to a number outside: the longest matching prefix says.
     pub fn may_dial(&self, number: &Number) -> bool {
-        let matching = self.outbound.iter().filter(|(prefix, _)| number.as_str().starts_with(prefix.as_str()));
+        let matching =
+            self.outbound.iter().filter(|(prefix, _)| number.as_str().starts_with(prefix.as_str()));
         matching.max_by_key(|(prefix, _)| prefix.len()).is_some_and(|(_, allowed)| *allowed)
     }
 
-    fn inside(&self, action: Action, target: String, timeout_s: u32, why: &'static str, state: String) -> Decision {
+    fn inside(
+        &self,
+        action: Action,
+        target: String,
+        timeout_s: u32,
+        why: &'static str,
+        state: String,
+    ) -> Decision {
         Decision {
             tenant: Some(self.tenant.clone()),
             action,
@@ -296,7 +334,8 @@ pub const CHECK_VOICEMAIL: &str = "*97";
 pub fn internal(rules: &TenantRules, inputs: &Inputs, steps: &mut Recorder) -> Decision {
     let end = |cause, why| hang_up(Some(&rules.tenant), cause, why);
     let from = split_global_name(&inputs.from_endpoint).ok().map(|(_, name)| name);
-    let Some((from, endpoint)) = from.and_then(|name| rules.endpoints.get(&name).map(|e| (name, e))).filter(|(_, e)| e.active)
+    let Some((from, endpoint)) =
+        from.and_then(|name| rules.endpoints.get(&name).map(|e| (name, e))).filter(|(_, e)| e.active)
     else {
         steps.step("endpoint", "unknown", inputs.from_endpoint.clone());
         return end(cause::REJECTED, reason::UNKNOWN_ENDPOINT);
@@ -334,7 +373,12 @@ pub fn internal(rules: &TenantRules, inputs: &Inputs, steps: &mut Recorder) -> D
     }
 }
 
-fn check_voicemail(rules: &TenantRules, from: &Name, mailbox: Option<&Name>, steps: &mut Recorder) -> Decision {
+fn check_voicemail(
+    rules: &TenantRules,
+    from: &Name,
+    mailbox: Option<&Name>,
+    steps: &mut Recorder,
+) -> Decision {
     match mailbox.filter(|name| rules.mailboxes.contains(*name)) {
         Some(name) => {
             steps.step("feature-code", "check-voicemail", name.to_string());

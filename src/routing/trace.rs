@@ -54,11 +54,21 @@ impl Default for Recorder {
 
 impl Recorder {
     /// Ends a step; its cost is the time since the one before.
-    pub fn step(&mut self, check: &'static str, outcome: impl Into<Cow<'static, str>>, detail: impl Into<Cow<'static, str>>) {
+    pub fn step(
+        &mut self,
+        check: &'static str,
+        outcome: impl Into<Cow<'static, str>>,
+        detail: impl Into<Cow<'static, str>>,
+    ) {
         let now = self.start.elapsed_ns();
         let us = micros(now - self.last_ns);
         self.last_ns = now;
-        self.steps.push(Step { check: Cow::Borrowed(check), outcome: outcome.into(), detail: detail.into(), us });
+        self.steps.push(Step {
+            check: Cow::Borrowed(check),
+            outcome: outcome.into(),
+            detail: detail.into(),
+            us,
+        });
     }
 
     /// Microseconds since the start.

@@ -332,7 +332,10 @@ pub struct Decision {
 
 /// Stable codes of why a decision is what it is.
 pub mod reason {
-    #![expect(missing_docs, reason = "the codes are explained in docs of Decision::reason and in the README table")]
+    #![expect(
+        missing_docs,
+        reason = "the codes are explained in docs of Decision::reason and in the README table"
+    )]
     pub const STATIC: &str = "static";
     pub const OVERFLOW: &str = "overflow";
     pub const FALLBACK: &str = "fallback";
@@ -387,10 +390,20 @@ mod tests {
 
     #[test]
     fn states_survive_the_dialplan() {
-        for text in ["d:+15550001000:p", "d:+15550001000:o12", "i:acme:101:p", "d:+15550001000:f", "i:a_b:c-d.e:c"] {
+        for text in
+            ["d:+15550001000:p", "d:+15550001000:o12", "i:acme:101:p", "d:+15550001000:f", "i:a_b:c-d.e:c"]
+        {
             assert_eq!(State::parse(text).unwrap().to_string(), text);
         }
-        for bad in ["", "d:+1555:p", "d:+15550001000:", "d:+15550001000:o", "d:+15550001000:o256", "x:acme:101:p", "i:acme:p"] {
+        for bad in [
+            "",
+            "d:+1555:p",
+            "d:+15550001000:",
+            "d:+15550001000:o",
+            "d:+15550001000:o256",
+            "x:acme:101:p",
+            "i:acme:p",
+        ] {
             assert_eq!(State::parse(bad), None, "{bad}");
         }
     }

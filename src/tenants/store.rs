@@ -23,7 +23,8 @@ impl TenantRow {
         let wrong = |what: String| sqlx::Error::Decode(format!("tenants {}: {what}", self.id).into());
         Ok(Tenant {
             id: TenantId::parse(&self.id).map_err(|e| wrong(e.to_string()))?,
-            status: TenantStatus::parse(&self.status).ok_or_else(|| wrong(format!("status {:?}", self.status)))?,
+            status: TenantStatus::parse(&self.status)
+                .ok_or_else(|| wrong(format!("status {:?}", self.status)))?,
             features: serde_json::from_str(&self.features).map_err(|e| wrong(format!("features: {e}")))?,
             max_agents: u32::try_from(self.max_agents).unwrap_or(u32::MAX),
             max_dids: u32::try_from(self.max_dids).unwrap_or(u32::MAX),

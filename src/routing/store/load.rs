@@ -70,13 +70,15 @@ fn keep<T, E: std::fmt::Display>(table: &str, row: &str, value: Result<T, E>) ->
 
 async fn version(db: &Db, id: &TenantId) -> sqlx::Result<i64> {
     const SQL: &str = "SELECT version FROM routing_versions WHERE tenant_id = ?";
-    let found: Option<i64> = db_read!(db, |p| sqlx::query_scalar(SQL).bind(id.as_str()).fetch_optional(p).await)?;
+    let found: Option<i64> =
+        db_read!(db, |p| sqlx::query_scalar(SQL).bind(id.as_str()).fetch_optional(p).await)?;
     Ok(found.unwrap_or(0))
 }
 
 async fn schedules(db: &Db, id: &TenantId) -> sqlx::Result<HashMap<String, Arc<Schedule>>> {
     const SQL: &str = "SELECT name, definition FROM schedules WHERE tenant_id = ?";
-    let rows: Vec<(String, String)> = db_read!(db, |p| sqlx::query_as(SQL).bind(id.as_str()).fetch_all(p).await)?;
+    let rows: Vec<(String, String)> =
+        db_read!(db, |p| sqlx::query_as(SQL).bind(id.as_str()).fetch_all(p).await)?;
     let parse = |(name, text): (String, String)| {
         let schedule = keep("schedules", &name, serde_json::from_str(&text))?;
         Some((name, Arc::new(schedule)))
@@ -106,7 +108,8 @@ fn raw(action: String, target: String, timeout_s: i64, options: String, message:
 async fn destinations(db: &Db, id: &TenantId) -> sqlx::Result<Destinations> {
     const SQL: &str = "SELECT owner_kind, owner_id, role, type, target, timeout_s, options, message \
          FROM destinations WHERE tenant_id = ? ORDER BY owner_kind, owner_id, role, position";
-    let rows: Vec<DestinationRow> = db_read!(db, |p| sqlx::query_as(SQL).bind(id.as_str()).fetch_all(p).await)?;
+    let rows: Vec<DestinationRow> =
+        db_read!(db, |p| sqlx::query_as(SQL).bind(id.as_str()).fetch_all(p).await)?;
     let mut all = Destinations::new();
     for row in rows {
         let place = format!("{} {} {}", row.owner_kind, row.owner_id, row.role);
@@ -163,8 +166,10 @@ async fn dids(
         let Some(did_id) = keep("dids", &row.id, Id::parse(&row.id)) else { continue };
         let webhook = webhook(&row);
         let is_webhook = row.route_type == "webhook";
-        let static_route = raw(row.route_type, row.route_target, row.route_timeout_s, row.route_options, row.message);
-        let primary = if is_webhook { None } else { keep("dids", &row.id, Destination::check(&static_route)) };
+        let static_route =
+            raw(row.route_type, row.route_target, row.route_timeout_s, row.route_options, row.message);
+        let primary =
+            if is_webhook { None } else { keep("dids", &row.id, Destination::check(&static_route)) };
         let schedule = schedules.get(&row.schedule).map(Arc::clone);
         let rules = DidRules {
             id: did_id,
@@ -196,7 +201,8 @@ fn webhook(row: &DidRow) -> Option<Arc<WebhookRoute>> {
     }
     let second = Some(&row.webhook_second_url).filter(|url| !url.is_empty());
     let timeout_ms = u32::try_from(row.webhook_timeout_ms).unwrap_or(2_000);
-    let route = WebhookRoute::check(&row.webhook_url, second.map(String::as_str), &row.webhook_secret, timeout_ms);
+    let route =
+        WebhookRoute::check(&row.webhook_url, second.map(String::as_str), &row.webhook_secret, timeout_ms);
     keep("dids", &row.id, route).map(Arc::new)
 }
 
@@ -215,7 +221,8 @@ async fn number_rules(db: &Db, id: &TenantId) -> sqlx::Result<(NumberList, Numbe
 }
 
 async fn endpoints(db: &Db, id: &TenantId) -> sqlx::Result<HashMap<Name, EndpointRules>> {
-    const SQL: &str = "SELECT name, status, mailbox, caller_number, ring_timeout_s FROM endpoints WHERE tenant_id = ?";
+    const SQL: &str =
+        "SELECT name, status, mailbox, caller_number, ring_timeout_s FROM endpoints WHERE tenant_id = ?";
     let rows: Vec<(String, String, String, String, i64)> =
         db_read!(db, |p| sqlx::query_as(SQL).bind(id.as_str()).fetch_all(p).await)?;
     let parse = |(name, status, mailbox, caller_number, ring): (String, String, String, String, i64)| {
@@ -235,8 +242,11 @@ async fn queues(db: &Db, id: &TenantId) -> sqlx::Result<HashMap<Name, QueueRules
     let rows: Vec<(String, String, i64, String)> =
         db_read!(db, |p| sqlx::query_as(SQL).bind(id.as_str()).fetch_all(p).await)?;
     let parse = |(name, status, wait, extension): (String, String, i64, String)| {
-        let rules =
-            QueueRules { active: status == "active", max_wait_s: u32::try_from(wait).unwrap_or(0), extension };
+        let rules = QueueRules {
+            active: status == "active",
+            max_wait_s: u32::try_from(wait).unwrap_or(0),
+            extension,
+        };
         Some((keep("queues", &name, Name::parse(&name))?, rules))
     };
     Ok(rows.into_iter().filter_map(parse).collect())
@@ -284,7 +294,8 @@ async fn menus(db: &Db, id: &TenantId) -> sqlx::Result<HashMap<Name, Arc<Menu>>>
     const OPTIONS: &str = "SELECT menu_id, digits, type, target, timeout_s, options, message \
          FROM ivr_options WHERE tenant_id = ?";
     let rows: Vec<MenuRow> = db_read!(db, |p| sqlx::query_as(MENUS).bind(id.as_str()).fetch_all(p).await)?;
-    let options: Vec<OptionRow> = db_read!(db, |p| sqlx::query_as(OPTIONS).bind(id.as_str()).fetch_all(p).await)?;
+    let options: Vec<OptionRow> =
+        db_read!(db, |p| sqlx::query_as(OPTIONS).bind(id.as_str()).fetch_all(p).await)?;
     let mut by_menu: HashMap<String, BTreeMap<String, Choice>> = HashMap::new();
     for row in options {
         let choice = match row.kind.as_str() {
@@ -303,7 +314,8 @@ async fn menus(db: &Db, id: &TenantId) -> sqlx::Result<HashMap<Name, Arc<Menu>>>
     let parse = |row: MenuRow| {
         let name = keep("ivr_menus", &row.id, Name::parse(&row.name))?;
         let prompts = keep("ivr_menus", &row.id, serde_json::from_str(&row.prompts))?;
-        let sound = |text: &str| if text.is_empty() { None } else { keep("ivr_menus", &row.id, Sound::parse(text)) };
+        let sound =
+            |text: &str| if text.is_empty() { None } else { keep("ivr_menus", &row.id, Sound::parse(text)) };
         let millis = |n: i64| u32::try_from(n).unwrap_or(5_000).clamp(100, 60_000);
         let menu = Menu {
             name: name.clone(),

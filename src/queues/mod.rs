@@ -1,0 +1,3 @@
+//! Queues and their members.
+
+pub mod store;

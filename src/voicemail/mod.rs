@@ -1,0 +1,3 @@
+//! Mailboxes: where callers leave messages.
+
+pub mod store;

@@ -1,0 +1,3 @@
+//! Webhooks: events and calls that are told to a tenant's own servers.
+
+pub mod sign;
