@@ -1,1 +1,7 @@
-fn main() {}
+//! The `hookswitch` program: parses arguments and calls [`hookswitch::cli`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    hookswitch::cli::main()
+}

@@ -131,9 +131,11 @@ impl NumberList {
             |text: &str| text.strip_prefix('+').is_some_and(|d| d.bytes().all(|b| b.is_ascii_digit()));
         match pattern.strip_suffix('*') {
             Some(prefix) if digits(prefix) && prefix.len() <= 16 => {
-                drop(self.prefixes.insert(prefix.to_owned(), until))
+                self.prefixes.insert(prefix.to_owned(), until);
             }
-            None if Number::parse(pattern).is_ok() => { self.exact.insert(pattern.to_owned(), until); }
+            None if Number::parse(pattern).is_ok() => {
+                self.exact.insert(pattern.to_owned(), until);
+            }
             _ => return false,
         }
         true

@@ -1,0 +1,137 @@
+//! The command line: one file per subcommand. The only place that prints.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command's result goes to standard output")]
+
+mod demo;
+mod replay;
+mod seed;
+mod show;
+mod simulate;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::app::App;
+use crate::base::clock::Clock;
+use crate::base::telemetry;
+use crate::config::{Config, ConfigError};
+use crate::db::Db;
+
+/// Decides what happens to every call, beside Asterisk.
+#[derive(Debug, Parser)]
+#[command(name = "hookswitch", version)]
+struct Arguments {
+    /// Settings file; without it only defaults and the environment count.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve FastAGI and HTTP until SIGTERM or SIGINT, then drain.
+    Serve,
+    /// Create or upgrade the schema of the configured database.
+    Migrate,
+    /// Check file and environment; print every problem; exit 78 on any.
+    CheckConfig {
+        /// Print every setting with its default and meaning.
+        #[arg(long)]
+        defaults: bool,
+    },
+    /// Load data.
+    #[command(subcommand)]
+    Seed(seed::Seed),
+    /// Decide a call that does not exist, with the real code, and print every step.
+    Simulate(simulate::Arguments),
+    /// Decide a recorded call again and say whether the outcome differs.
+    Replay(replay::Arguments),
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The settings are wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The database does not answer, or a statement failed.
+    #[error("database: {0}; check database.url (HOOKSWITCH_DATABASE_URL) and that the server runs")]
+    Database(#[from] sqlx::Error),
+    /// The schema is not what it should be.
+    #[error(transparent)]
+    Migrate(#[from] crate::db::MigrateError),
+    /// A file or socket.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    /// Anything that the sentence explains.
+    #[error("{0}")]
+    Said(String),
+}
+
+/// Exit status for wrong settings (sysexits' EX_CONFIG).
+const EX_CONFIG: u8 = 78;
+
+/// Runs the command of this process's arguments.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error @ Error::Config(_)) => {
+            eprintln!("{error}");
+            ExitCode::from(EX_CONFIG)
+        }
+        Err(error) => {
+            eprintln!("hookswitch: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<(), Error> {
+    let config = Config::load(arguments.config.as_deref(), std::env::vars())?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    if let Command::CheckConfig { defaults } = arguments.command {
+        if defaults {
+            print!("{}", crate::config::DEFAULTS);
+        } else {
+            crate::app::check(&config).map_err(|problems| Error::Config(ConfigError(problems)))?;
+            println!("The settings are valid.");
+        }
+        return Ok(());
+    }
+    telemetry::init(&config.log_filter, config.log_format)
+        .map_err(|problem| Error::Config(ConfigError(vec![format!("log.filter: {problem}")])))?;
+    runtime.block_on(async {
+        match arguments.command {
+            Command::Serve => App::build(config, Clock::system()).await?.serve().await,
+            Command::Migrate => {
+                let db = connect(&config).await?;
+                db.migrate().await?;
+                println!("The schema is up to date ({}).", db.kind());
+                db.close().await;
+                Ok(())
+            }
+            Command::CheckConfig { .. } => Ok(()),
+            Command::Seed(seed) => seed::run(&config, seed).await,
+            Command::Simulate(arguments) => simulate::run(&config, arguments).await,
+            Command::Replay(arguments) => replay::run(&config, arguments).await,
+        }
+    })
+}
+
+/// The configured database, without touching its schema.
+async fn connect(config: &Config) -> Result<Db, Error> {
+    Ok(Db::connect(config.database_url.expose(), config.database_connections).await?)
+}
+
+/// The configured database, which must have the schema of this program.
+async fn connect_current(config: &Config) -> Result<Db, Error> {
+    let db = connect(config).await?;
+    match db.schema().await? {
+        crate::db::Schema::Current => Ok(db),
+        crate::db::Schema::Behind(_) => Err(Error::Said("the schema is old; run `hookswitch migrate` first".into())),
+        crate::db::Schema::Ahead => Err(Error::Said("the schema was made by a newer hookswitch; run that one".into())),
+    }
+}

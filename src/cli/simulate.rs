@@ -1,0 +1,63 @@
+//! `hookswitch simulate`: the real decision code without a call.
+
+use chrono::{DateTime, Utc};
+
+use super::{Error, connect_current, show};
+use crate::app;
+use crate::base::clock::Clock;
+use crate::config::Config;
+use crate::routing::ivr::ScriptedPhone;
+use crate::routing::trace::Trace;
+use crate::routing::types::{Action, Inputs};
+use crate::routing::{CallIds, Mode};
+
+/// What is simulated.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The number that is called.
+    #[arg(long)]
+    did: String,
+    /// Who calls.
+    #[arg(long, default_value = "+15557770009")]
+    caller: String,
+    /// When; now if not given.
+    #[arg(long, value_name = "RFC3339")]
+    at: Option<DateTime<Utc>>,
+    /// Keys the caller presses in menus, one after another; `-` lets a wait run out, `!` hangs up.
+    #[arg(long, default_value = "")]
+    digits: String,
+    /// Print the traces as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(config: &Config, arguments: Arguments) -> Result<(), Error> {
+    let db = connect_current(config).await?;
+    let clock = arguments.at.map_or_else(Clock::system, Clock::manual);
+    let router = app::router(config, db.clone(), clock.clone())?;
+    let id = router.ids.next();
+    let call = CallIds { uniqueid: format!("simulated-{id}"), linkedid: format!("simulated-{id}"), id };
+    let inputs = Inputs {
+        at_us: clock.now_us(),
+        dialled: arguments.did,
+        caller: arguments.caller,
+        ..Inputs::default()
+    };
+    let mut traces: Vec<Trace> = vec![router.route(&call, inputs.clone(), Mode::Live).await];
+    let mut keys = arguments.digits.as_str();
+    while let Some(last) = traces.last().filter(|t| t.decision.action == Action::Ivr && traces.len() < 20) {
+        let decision = last.decision.clone();
+        let mut phone = ScriptedPhone::new(keys);
+        let trace = router.ivr(&decision.state, &decision.target, inputs.clone(), &mut phone).await;
+        // What one dialogue has used up is gone for the next.
+        keys = keys.get(trace.inputs.digits.len()..).unwrap_or_default();
+        traces.push(trace);
+    }
+    db.close().await;
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&traces).map_err(|e| Error::Said(e.to_string()))?);
+    } else {
+        traces.iter().for_each(show::trace);
+    }
+    Ok(())
+}

@@ -1,0 +1,3 @@
+//! The HTTP edge. For now: health, readiness and metrics.
+
+pub mod health;
