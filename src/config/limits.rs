@@ -148,7 +148,8 @@ pub mod outgoing {
     pub const REQUEST_BYTES: usize = 256 * 1024;
     /// Bytes of an answer's body that any caller may ask for.
     pub const RESPONSE_BYTES: usize = 1024 * 1024;
-    /// Bytes of status line and headers of an answer, and of hyper's read buffer (it takes no less than 8 KiB).
+    /// Bytes of hyper's read buffer (it takes no less than 8 KiB). Status line and headers of an answer must fit in it,
+    /// give or take one read from the socket.
     pub const HEAD_BYTES: usize = 32 * 1024;
     /// Headers of an answer.
     pub const HEADERS: usize = 100;

@@ -145,7 +145,7 @@ impl Client {
     /// Sends a request and takes in the whole answer. Dropping the future ends the exchange.
     ///
     /// # Errors
-    /// [`Error`]; a status of 4xx or 5xx is an answer, not an error.
+    /// [`enum@Error`]; a status of 4xx or 5xx is an answer, not an error.
     pub async fn send(&self, ask: Ask<'_>) -> Result<Answer, Error> {
         let time = ask.time.min(limits::TOTAL_TIME);
         tokio::time::timeout(time, self.exchange(ask)).await.unwrap_or(Err(Error::Deadline))
