@@ -250,7 +250,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
     pub async fn close(mut self) {
         let linger = self.timeouts.linger;
         let drained = timeout(linger, self.drain()).await;
-        if matches!(drained, Ok(Err(FrameError::Forged))) {
+        // A session that failed has been counted.
+        if matches!(drained, Ok(Err(FrameError::Forged))) && !self.busy {
             self.stats.environment_forged.add(1);
         }
     }

@@ -147,7 +147,7 @@ pub fn number(text: &[u8]) -> Option<i64> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }
 
-fn done<'a, T>(parsed: IResult<&'a [u8], T>) -> Option<(&'a [u8], T)> {
+fn done<T>(parsed: IResult<&[u8], T>) -> Option<(&[u8], T)> {
     parsed.ok()
 }
 
@@ -155,7 +155,7 @@ fn done<'a, T>(parsed: IResult<&'a [u8], T>) -> Option<(&'a [u8], T)> {
 /// The value is everything after the first `: `, raw.
 #[must_use]
 pub fn environment_line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let key = preceded(tag("agi_"), take_while(|b: u8| b.is_ascii_alphanumeric() || b == b'_'));
+    let mut key = preceded(tag("agi_"), take_while(|b: u8| b.is_ascii_alphanumeric() || b == b'_'));
     // Asterisk writes "key: value"; with an empty value the space may be lost on the way.
     let mut separator = alt((tag(": "), all_consuming(tag(":"))));
     let (tail, key) = done(key.parse(bytes))?;

@@ -12,7 +12,7 @@ use hookswitch::agi::server::Outcome;
 use hookswitch::agi::{AgiError, AgiStats, Command, CommandError, Conn, EnvError, Environment, Reply};
 use tokio::net::TcpStream;
 
-use crate::peer::{Function, Peer, Running, environment, quick_options};
+use crate::peer::{Peer, Running, environment, handler, quick_options};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -114,7 +114,7 @@ impl Case {
         // The first connection is the case; every later one is an ordinary call.
         let server = Running::start(
             quick_options(self.ms),
-            Function(move |conn, environment| {
+            handler(move |conn, environment| {
                 let acts = acts.lock().unwrap().take();
                 let (log, seen) = (Arc::clone(&kept), Arc::clone(&seen));
                 Box::pin(async move {
@@ -247,7 +247,9 @@ fn build(words: &[String]) -> Result<Command, CommandError> {
         ["FRAMED", expression, token] => Command::get_framed(expression, token),
         ["GET", "DATA", file] => Command::get_data(file, None, None),
         ["GET", "DATA", file, ms, max] => Command::get_data(file, Some(number(ms)), Some(number(max))),
-        ["GET", "FULL", "VARIABLE", text, rest @ ..] => Command::get_full_variable(text, rest.first().copied()),
+        ["GET", "FULL", "VARIABLE", text, rest @ ..] => {
+            Command::get_full_variable(text, rest.first().copied())
+        }
         ["GET", "OPTION", file, digits, ms] => Command::get_option(file, digits, Some(number(ms))),
         ["GET", "VARIABLE", name] => Command::get_variable(name),
         ["GOSUB", context, extension, priority, rest @ ..] => {
@@ -314,8 +316,12 @@ fn told(result: Result<Reply, AgiError>) -> String {
         Err(AgiError::Io(_)) => "error broken".into(),
         Err(AgiError::Timeout(Phase::Answer)) => "error no answer".into(),
         Err(AgiError::Timeout(phase)) => format!("error timeout {phase:?}"),
-        Err(AgiError::Environment(EnvError::Forged { .. }) | AgiError::Frame(FrameError::Forged)) => "error forged".into(),
-        Err(AgiError::Environment(EnvError::TooLarge) | AgiError::Frame(FrameError::TooLong)) => "error too long".into(),
+        Err(AgiError::Environment(EnvError::Forged { .. }) | AgiError::Frame(FrameError::Forged)) => {
+            "error forged".into()
+        }
+        Err(AgiError::Environment(EnvError::TooLarge) | AgiError::Frame(FrameError::TooLong)) => {
+            "error too long".into()
+        }
         Err(AgiError::OutOfStep | AgiError::Frame(FrameError::OutOfStep)) => "error out of step".into(),
     }
 }

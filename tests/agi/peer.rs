@@ -20,7 +20,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) type Run<'a> = Pin<Box<dyn Future<Output = Outcome> + Send + 'a>>;
 
-pub(crate) struct Function<F>(pub(crate) F);
+pub(crate) struct Function<F>(F);
 
 impl<F> Handler for Function<F>
 where
@@ -34,6 +34,14 @@ where
     ) -> Outcome {
         (self.0)(conn, environment).await
     }
+}
+
+/// A handler of a function.
+pub(crate) fn handler<F>(function: F) -> Function<F>
+where
+    F: for<'a> Fn(&'a mut Conn<TcpStream>, &'a Environment) -> Run<'a> + Send + Sync + 'static,
+{
+    Function(function)
 }
 
 pub(crate) struct Running {
@@ -52,7 +60,7 @@ impl Running {
     }
 
     pub(crate) fn begin_stop(&self) {
-        self.stop.send(true).unwrap();
+        self.stop.send_replace(true);
     }
 
     pub(crate) async fn stop(self) -> DrainReport {
@@ -143,7 +151,8 @@ impl Peer {
     /// The next line without its line feed; `None` at the end of the stream.
     pub(crate) async fn line(&mut self) -> Option<Vec<u8>> {
         let mut line = Vec::new();
-        let read = timeout(PATIENCE, self.stream.read_until(b'\n', &mut line)).await.expect("a line or the end");
+        let read =
+            timeout(PATIENCE, self.stream.read_until(b'\n', &mut line)).await.expect("a line or the end");
         match read {
             Ok(0) | Err(_) => None,
             Ok(_) => {
@@ -153,9 +162,12 @@ impl Peer {
         }
     }
 
-    /// True when nothing is there to read, without waiting.
+    /// True when no byte is there to read, without waiting. The end of the stream is no byte.
     pub(crate) async fn is_quiet(&mut self) -> bool {
-        timeout(Duration::ZERO, self.stream.fill_buf()).await.is_err()
+        timeout(Duration::ZERO, self.stream.fill_buf())
+            .await
+            .is_ok_and(|read| read.is_ok_and(<[u8]>::is_empty))
+            || self.stream.buffer().is_empty()
     }
 
     pub(crate) async fn expect(&mut self, line: &str) {
