@@ -4,7 +4,7 @@
 //! a call is inserted once, an end is set once (a real end beats `lost`).
 
 use crate::base::clock::Clock;
-use crate::base::ids::{Id, TenantId};
+use crate::base::ids::{Id, IdSource, Number, TenantId};
 use crate::db::{self, Db, Tx, db_read, db_tx};
 use crate::journal;
 use crate::journal::drain::{Sink, SinkError};
@@ -16,8 +16,10 @@ use super::{CallAndDecision, Decided, Ended, Record, fit};
 pub struct Calls {
     /// Where.
     pub db: Db,
-    /// For ids and times of what nobody told us.
+    /// Time.
     pub clock: Clock,
+    /// Ids of calls that ended without ever having been decided here.
+    pub ids: IdSource,
 }
 
 fn sink_error(error: sqlx::Error) -> SinkError {
@@ -47,7 +49,7 @@ impl Sink for Calls {
                 .map_err(|e| SinkError::Unfit(format!("record {}: {e}", record.sequence)))?;
             parsed.push((record.sequence, value));
         }
-        write(&mut tx, node, &parsed).await.map_err(sink_error)?;
+        self.write(&mut tx, node, &parsed).await.map_err(sink_error)?;
         tx.commit().await.map_err(sink_error)
     }
 }
@@ -77,21 +79,58 @@ async fn advance(tx: &mut Tx, node: &str, from: u64, to: u64, now_us: i64) -> Re
     }
 }
 
-async fn write(tx: &mut Tx, node: &str, records: &[(u64, Record)]) -> sqlx::Result<()> {
-    for (sequence, record) in records {
-        match record {
-            Record::Began(call) => {
-                insert_call(tx, call).await?;
-                insert_trace(tx, node, *sequence, &call.decided).await?;
+impl Calls {
+    async fn write(&self, tx: &mut Tx, node: &str, records: &[(u64, Record)]) -> sqlx::Result<()> {
+        for (sequence, record) in records {
+            match record {
+                Record::Began(call) => {
+                    insert_call(tx, call).await?;
+                    insert_trace(tx, node, *sequence, &call.decided).await?;
+                }
+                Record::Moved(decided) => {
+                    move_call(tx, decided).await?;
+                    insert_trace(tx, node, *sequence, decided).await?;
+                }
+                Record::Ended(ended) => match find(tx, ended).await? {
+                    Some(id) => end_call(tx, &id, ended).await?,
+                    None if ended.fallback.is_empty() => {}
+                    None => {
+                        let id = self.ids.next();
+                        insert_undecided(tx, &id, ended).await?;
+                        end_call(tx, id.as_str(), ended).await?;
+                    }
+                },
             }
-            Record::Moved(decided) => {
-                move_call(tx, decided).await?;
-                insert_trace(tx, node, *sequence, decided).await?;
-            }
-            Record::Ended(ended) => end_call(tx, ended).await?,
         }
+        Ok(())
     }
-    Ok(())
+}
+
+/// A call that the operator's fallback took because we were not there: it belongs to whoever owns the number.
+async fn insert_undecided(tx: &mut Tx, id: &Id, ended: &Ended) -> sqlx::Result<()> {
+    const OWNER: &str = "SELECT tenant_id FROM dids WHERE number = ? AND deleted_at = 0";
+    const SQL: &str = "INSERT INTO calls (id, tenant_id, direction, did, caller_number, caller_name, channel, uniqueid, \
+         linkedid, language, action, target, reason, started_at) \
+         VALUES (?, ?, 'inbound', ?, ?, '', '', ?, ?, '', 'fallback', '', ?, ?)";
+    let tenant: Option<String> = match Number::from_dialled(&ended.did) {
+        Ok(number) => {
+            db_tx!(tx, |c| sqlx::query_scalar(OWNER).bind(number.as_str()).fetch_optional(c).await)?
+        }
+        Err(_) => None,
+    };
+    let started = ended.at_us - ended.duration_ms.unwrap_or(0) * 1_000;
+    db_tx!(tx, |c| sqlx::query(SQL)
+        .bind(id.as_str())
+        .bind(tenant.unwrap_or_default())
+        .bind(fit(&ended.did, 80))
+        .bind(fit(&ended.caller, 80))
+        .bind(fit(&ended.uniqueid, 150))
+        .bind(fit(&ended.linkedid, 150))
+        .bind(fit(&ended.fallback, 40))
+        .bind(started)
+        .execute(c)
+        .await
+        .map(drop))
 }
 
 fn tenant(decided: &Decided) -> &str {
@@ -150,15 +189,10 @@ async fn move_call(tx: &mut Tx, decided: &Decided) -> sqlx::Result<()> {
         .map(drop))
 }
 
-async fn end_call(tx: &mut Tx, ended: &Ended) -> sqlx::Result<()> {
+async fn end_call(tx: &mut Tx, id: &str, ended: &Ended) -> sqlx::Result<()> {
     const SQL: &str = "UPDATE calls SET ended_at = ?, ended_by = ?, cause = ?, disposition = ?, answered_at = ?, \
          duration_ms = ?, billed_ms = ?, answered_by = ?, dial_status = ?, queue_status = ?, voicemail_status = ?, \
          fallback = ? WHERE id = ? AND (ended_at IS NULL OR ended_by = 'lost')";
-    let Some(id) = find(tx, ended).await? else {
-        // A call that the dialplan's fallback took while we were away: not ours to invent a decision for.
-        tracing::info!(asterisk.uniqueid = %ended.uniqueid, fallback = %ended.fallback, "a call ended that was never decided here");
-        return Ok(());
-    };
     db_tx!(tx, |c| sqlx::query(SQL)
         .bind(ended.at_us)
         .bind(fit(&ended.by, 20))
@@ -178,10 +212,11 @@ async fn end_call(tx: &mut Tx, ended: &Ended) -> sqlx::Result<()> {
         .map(drop))
 }
 
-/// The call an end belongs to: by id, or, when the answer with the id never reached Asterisk, by uniqueid.
+/// The call an end belongs to: by id, or, when the answer with the id never reached Asterisk, by uniqueid. A call of
+/// that uniqueid that has an end already is the same report coming twice.
 async fn find(tx: &mut Tx, ended: &Ended) -> sqlx::Result<Option<String>> {
     const SQL: &str =
-        "SELECT id FROM calls WHERE uniqueid = ? AND ended_at IS NULL ORDER BY started_at DESC LIMIT 1";
+        "SELECT id FROM calls WHERE uniqueid = ? ORDER BY ended_at IS NOT NULL, started_at DESC LIMIT 1";
     match &ended.id {
         Some(id) => Ok(Some(id.to_string())),
         None => {

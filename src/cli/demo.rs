@@ -77,13 +77,20 @@ fn said(error: impl std::fmt::Display) -> Error {
 /// Loads what is missing, each tenant in one transaction.
 pub(super) async fn load(db: &Db, clock: &Clock, options: &Options) -> Result<Loaded, Error> {
     let ids = IdSource::new(clock.clone());
-    let mut loaded = Loaded { tenants: Vec::new(), numbers: Vec::new(), webhook_secret: WEBHOOK_SECRET, notes: Vec::new() };
+    let mut loaded = Loaded {
+        tenants: Vec::new(),
+        numbers: Vec::new(),
+        webhook_secret: WEBHOOK_SECRET,
+        notes: Vec::new(),
+    };
     for name in ["acme", "globex"] {
         let tenant = TenantId::parse(name).map_err(said)?;
         let created = tenants::store::get(db, &tenant).await?.is_none();
         if created {
             let mut tx = db.begin().await?;
-            Loader { tx: &mut tx, tenant: &tenant, ids: &ids, now_us: clock.now_us() }.tenant(&options.webhook_url).await?;
+            Loader { tx: &mut tx, tenant: &tenant, ids: &ids, now_us: clock.now_us() }
+                .tenant(&options.webhook_url)
+                .await?;
             tx.commit().await?;
         }
         loaded.tenants.push(LoadedTenant { id: name, created });
@@ -100,7 +107,8 @@ pub(super) async fn load(db: &Db, clock: &Clock, options: &Options) -> Result<Lo
 }
 
 async fn move_webhook(db: &Db, clock: &Clock, url: &str) -> Result<(), Error> {
-    let (tenant, number) = (TenantId::parse("acme").map_err(said)?, Number::parse(WEBHOOK_NUMBER).map_err(said)?);
+    let (tenant, number) =
+        (TenantId::parse("acme").map_err(said)?, Number::parse(WEBHOOK_NUMBER).map_err(said)?);
     let mut tx = db.begin().await?;
     let webhook = NewWebhook { url, second_url: "", secret: WEBHOOK_SECRET, timeout_ms: 2_000 };
     write::did_webhook(&mut tx, &tenant, &number, webhook, clock.now_us()).await?;
@@ -131,15 +139,18 @@ impl Loader<'_> {
         };
         tenants::store::insert(self.tx, &tenant, self.now_us).await?;
         self.targets().await?;
-        let fallback = Role { owner_kind: "tenant", owner_id: tenant.id.as_str(), role: "fallback", position: 0 };
+        let fallback =
+            Role { owner_kind: "tenant", owner_id: tenant.id.as_str(), role: "fallback", position: 0 };
         write::destination(self.tx, self.tenant, fallback, &to("voicemail", "101", 0)).await?;
         if !is_acme {
             return self.did(GLOBEX.0, "queue", "support", "", webhook_url).await.map(drop);
         }
         let (id, name) = (self.ids.next(), Name::parse("never").map_err(said)?);
-        let never: Schedule = serde_json::from_str(r#"{"zone":"UTC","weekly":[],"holidays":[]}"#).map_err(said)?;
+        let never: Schedule =
+            serde_json::from_str(r#"{"zone":"UTC","weekly":[],"holidays":[]}"#).map_err(said)?;
         write::schedule(self.tx, self.tenant, &id, &name, &never, self.now_us).await?;
-        write::number_rule(self.tx, self.tenant, &self.ids.next(), ("block", "+15558880000"), 0, self.now_us).await?;
+        write::number_rule(self.tx, self.tenant, &self.ids.next(), ("block", "+15558880000"), 0, self.now_us)
+            .await?;
         write::outbound_rule(self.tx, self.tenant, &self.ids.next(), "+1555", true, self.now_us).await?;
         self.menu().await?;
         for (number, _, action, target, plugin) in ACME {
@@ -156,7 +167,8 @@ impl Loader<'_> {
     async fn targets(&mut self) -> Result<(), Error> {
         let (extension, support) = (Name::parse("101").map_err(said)?, Name::parse("support").map_err(said)?);
         let (mailbox, endpoint, queue) = (self.ids.next(), self.ids.next(), self.ids.next());
-        voicemail::store::insert(self.tx, self.tenant, &mailbox, &extension, "Extension 101", self.now_us).await?;
+        voicemail::store::insert(self.tx, self.tenant, &mailbox, &extension, "Extension 101", self.now_us)
+            .await?;
         let new = NewEndpoint {
             id: &endpoint,
             name: &extension,
@@ -174,7 +186,15 @@ impl Loader<'_> {
             max_wait_s: 20,
         };
         queues::store::insert(self.tx, self.tenant, &new, self.now_us).await?;
-        queues::store::insert_member(self.tx, self.tenant, &self.ids.next(), (&queue, &endpoint), 0, self.now_us).await?;
+        queues::store::insert_member(
+            self.tx,
+            self.tenant,
+            &self.ids.next(),
+            (&queue, &endpoint),
+            0,
+            self.now_us,
+        )
+        .await?;
         Ok(())
     }
 
@@ -202,7 +222,14 @@ impl Loader<'_> {
         Ok(())
     }
 
-    async fn did(&mut self, number: &str, action: &str, target: &str, plugin: &str, url: &str) -> Result<Id, Error> {
+    async fn did(
+        &mut self,
+        number: &str,
+        action: &str,
+        target: &str,
+        plugin: &str,
+        url: &str,
+    ) -> Result<Id, Error> {
         let (id, number) = (self.ids.next(), Number::parse(number).map_err(said)?);
         let webhook = NewWebhook { url, second_url: "", secret: WEBHOOK_SECRET, timeout_ms: 2_000 };
         let closed = number.as_str().ends_with("1008");

@@ -131,7 +131,11 @@ async fn connect_current(config: &Config) -> Result<Db, Error> {
     let db = connect(config).await?;
     match db.schema().await? {
         crate::db::Schema::Current => Ok(db),
-        crate::db::Schema::Behind(_) => Err(Error::Said("the schema is old; run `hookswitch migrate` first".into())),
-        crate::db::Schema::Ahead => Err(Error::Said("the schema was made by a newer hookswitch; run that one".into())),
+        crate::db::Schema::Behind(_) => {
+            Err(Error::Said("the schema is old; run `hookswitch migrate` first".into()))
+        }
+        crate::db::Schema::Ahead => {
+            Err(Error::Said("the schema was made by a newer hookswitch; run that one".into()))
+        }
     }
 }

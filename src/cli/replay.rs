@@ -26,7 +26,9 @@ pub(super) async fn run(config: &Config, arguments: Arguments) -> Result<(), Err
     let recorded = calls::store::traces(&db, None, &arguments.call).await?;
     let recorded: Vec<Trace> = recorded
         .iter()
-        .map(|text| serde_json::from_str(text).map_err(|e| Error::Said(format!("a trace can't be read: {e}"))))
+        .map(|text| {
+            serde_json::from_str(text).map_err(|e| Error::Said(format!("a trace can't be read: {e}")))
+        })
         .collect::<Result<_, _>>()?;
     let router = app::router(config, db.clone(), Clock::system())?;
     let ids = CallIds { id: arguments.call, uniqueid: row.uniqueid, linkedid: row.linkedid };

@@ -59,6 +59,8 @@ pub struct Config {
     pub lookup_deadline: Duration,
     /// DIDs kept in memory at most.
     pub cached_dids: u64,
+    /// Where calls to numbers go that nobody owns, as `action:target`; empty: the end.
+    pub unknown_did: String,
     /// How often changes made by other processes are looked for.
     pub refresh: Duration,
     /// A call without an end is closed after this time.
@@ -146,6 +148,7 @@ impl Config {
             journal_sync: Duration::from_millis(r.number("journal.sync_ms", 1, 10_000)),
             journal_deadline: Duration::from_millis(r.number("journal.write_deadline_ms", 1, 5_000)),
             lookup_deadline: Duration::from_millis(r.number("routing.lookup_deadline_ms", 10, 2_000)),
+            unknown_did: r.text("routing.unknown_did").to_owned(),
             cached_dids: r.number("routing.cached_dids", 1, 100_000_000),
             refresh: Duration::from_millis(r.number("routing.refresh_ms", 50, 3_600_000)),
             lost_call: Duration::from_secs(3_600 * r.number("routing.lost_call_hours", 1, 720)),

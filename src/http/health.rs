@@ -19,8 +19,6 @@ use crate::routing::memory::Memory;
 pub struct Health {
     /// The database.
     pub db: Db,
-    /// Counters.
-    pub metrics: Arc<Metrics>,
     /// Routing data in memory.
     pub router: Arc<crate::routing::Router>,
 }

@@ -57,7 +57,8 @@ pub async fn run(journal: Journal, sink: impl Sink, mut stopping: Stopping) -> u
             break;
         }
     }
-    let flush = async { while drain.step(*written.borrow_and_update()).await == Ok(true) {} };
+    let last = journal.last_written();
+    let flush = async { while drain.step(last).await == Ok(true) {} };
     // A database that is away at shutdown finds the rest at the next start.
     let _ = tokio::time::timeout(limits::FLUSH_TIME, flush).await;
     journal.last_written().saturating_sub(drain.position.unwrap_or(0))
@@ -113,6 +114,7 @@ impl<S: Sink> Drain<S> {
             }
         }
         self.position = Some(last);
+        self.shared.position.store(last, Ordering::Relaxed);
         self.pause = limits::DRAIN_RETRY;
         self.shared.stats.drained.fetch_add(records.len() as u64, Ordering::Relaxed);
         match segments::remove_done(&self.shared.options.folder, last) {
@@ -127,6 +129,7 @@ impl<S: Sink> Drain<S> {
         match self.sink.position(node).await {
             Ok(position) => {
                 self.position = Some(position);
+                self.shared.position.store(position, Ordering::Relaxed);
                 self.reader = Some(segments::Reader::new(&self.shared.options.folder, position));
                 Ok(position)
             }

@@ -96,6 +96,8 @@ struct Shared {
     stats: Stats,
     /// The last sequence that is in a file.
     written: watch::Sender<u64>,
+    /// The last sequence that is in the database.
+    position: AtomicU64,
     /// Held while the process lives, so that no second one uses the folder.
     _lock: File,
 }
@@ -121,7 +123,8 @@ impl Journal {
         stats.bytes.store(segments::bytes(&options.folder)?, Ordering::Relaxed);
         let (queue, waiting) = sync_channel(limits::WAITING);
         let (written, _) = watch::channel(last);
-        let shared = Arc::new(Shared { options, node, stats, written, _lock: lock });
+        let shared =
+            Arc::new(Shared { options, node, stats, written, position: AtomicU64::new(0), _lock: lock });
         writer::start(Arc::clone(&shared), waiting, last)?;
         Ok(Self { queue, shared })
     }
@@ -163,6 +166,11 @@ impl Journal {
     /// What has been counted.
     pub fn stats(&self) -> &Stats {
         &self.shared.stats
+    }
+
+    /// The last sequence that is in the database, as far as this process knows.
+    pub fn drained(&self) -> u64 {
+        self.shared.position.load(Ordering::Relaxed)
     }
 
     /// The last sequence that is in a file.

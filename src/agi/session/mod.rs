@@ -1,0 +1,276 @@
+//! One call from environment to answer: which hook asked, what is known of the call, the decision, the record in the
+//! journal, and the variables that tell the dialplan. The record is written before the answer leaves.
+
+mod ended;
+mod phone;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpStream;
+
+use super::{AgiError, Command, Conn, Environment, Handler, Outcome, set_variables};
+use crate::base::clock::Clock;
+use crate::base::ids::{Id, IdSource};
+use crate::calls::{CallAndDecision, Decided, Direction, Record, Started, fit};
+use crate::config::limits::routing::TEXT_CHARS;
+use crate::journal::Journal;
+use crate::routing::trace::Trace;
+use crate::routing::types::{Action, Decision, Inputs};
+use crate::routing::{CallIds, Mode, Router};
+
+use phone::{AgiPhone, PromptLengths};
+
+/// Serves every hook of the dialplan.
+#[derive(Debug)]
+pub struct Sessions {
+    /// Decides.
+    pub router: Arc<Router>,
+    /// Remembers.
+    pub journal: Journal,
+    /// Ids of calls.
+    pub ids: IdSource,
+    /// Time.
+    pub clock: Clock,
+    prompts: PromptLengths,
+}
+
+/// Why a session could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+enum SessionError {
+    #[error(transparent)]
+    Agi(#[from] AgiError),
+    #[error("a variable can't be sent: {0}")]
+    Command(#[from] super::CommandError),
+    #[error("a record can't be made: {0}")]
+    Record(#[from] serde_json::Error),
+    #[error("Asterisk refused to set the answer's variables: {0}")]
+    Refused(#[from] super::Refusal),
+}
+
+type C = Conn<TcpStream>;
+
+impl Handler for Sessions {
+    async fn call<'a>(&'a self, conn: &'a mut C, environment: &'a Environment, peer: SocketAddr) -> Outcome {
+        let done = match environment.script() {
+            b"route" => self.route(conn, environment).await,
+            b"next" => self.next(conn, environment).await,
+            b"ivr" => Box::pin(self.ivr(conn, environment)).await,
+            b"script" => self.script(conn, environment).await,
+            b"internal" => self.internal(conn, environment).await,
+            b"ended" => Box::pin(self.ended(conn, environment)).await,
+            other => {
+                let script = fit(&String::from_utf8_lossy(other), TEXT_CHARS);
+                tracing::warn!(agi.script = %script, %peer, "the dialplan asks for a script that does not exist");
+                return Outcome::Failed;
+            }
+        };
+        match done {
+            Ok(()) => Outcome::Done,
+            Err(error) => {
+                let script = String::from_utf8_lossy(environment.script());
+                tracing::info!(agi.script = %script, %peer, %error, "an AGI session ended early");
+                Outcome::Failed
+            }
+        }
+    }
+}
+
+impl Sessions {
+    /// Serves with these parts.
+    pub fn new(router: Arc<Router>, journal: Journal, ids: IdSource, clock: Clock) -> Self {
+        Self { router, journal, ids, clock, prompts: PromptLengths::default() }
+    }
+
+    async fn route(&self, conn: &mut C, env: &Environment) -> Result<(), SessionError> {
+        let dialled = env.query("did").or_else(|| env.arg(1)).or_else(|| env.get("extension"));
+        let inputs = Inputs { dialled: text(dialled), ..self.inputs(env) };
+        let ids = self.call_ids(env);
+        let trace = self.router.route(&ids, inputs, Mode::Live).await;
+        self.begin(conn, env, &ids, Direction::Inbound, trace).await
+    }
+
+    async fn internal(&self, conn: &mut C, env: &Environment) -> Result<(), SessionError> {
+        let dialled = env.query("to").or_else(|| env.arg(1)).or_else(|| env.get("extension"));
+        let inputs =
+            Inputs { dialled: text(dialled), from_endpoint: text(env.query("from")), ..self.inputs(env) };
+        let trace = self.router.internal(inputs, Mode::Live).await;
+        let direction =
+            if trace.decision.action == Action::External { Direction::Outbound } else { Direction::Internal };
+        self.begin(conn, env, &self.call_ids(env), direction, trace).await
+    }
+
+    /// The first decision of a call: count it, write it down, answer.
+    async fn begin(
+        &self,
+        conn: &mut C,
+        env: &Environment,
+        ids: &CallIds,
+        direction: Direction,
+        trace: Trace,
+    ) -> Result<(), SessionError> {
+        let started = Started {
+            id: ids.id.clone(),
+            direction,
+            did: trace.inputs.dialled.clone(),
+            caller: trace.inputs.caller.clone(),
+            caller_name: trace.inputs.caller_name.clone(),
+            channel: text(env.get("channel")),
+            uniqueid: ids.uniqueid.clone(),
+            linkedid: ids.linkedid.clone(),
+            language: trace.inputs.language.clone(),
+            at_us: trace.inputs.at_us,
+        };
+        let did = crate::base::ids::Number::from_dialled(&started.did);
+        let did = did.as_ref().map_or(started.did.as_str(), |number| number.as_str());
+        self.router.live.add(&ids.id, trace.decision.tenant.as_ref(), did);
+        let record = Record::Began(CallAndDecision { decided: decided(&ids.id, &trace)?, started });
+        self.write_down(&record).await?;
+        let answered = answer(conn, Some(&ids.id), &trace.decision).await;
+        if answered.is_err() {
+            // The dialplan never learned of the decision: its own report will come without our id.
+            self.router.live.remove(&ids.id);
+        }
+        answered
+    }
+
+    async fn next(&self, conn: &mut C, env: &Environment) -> Result<(), SessionError> {
+        let (call, state) = self.call_and_state(conn, env).await?;
+        let ended = format!("{} {}", text(env.arg(1)), text(env.arg(2)));
+        let inputs = Inputs { dialled: text(env.get("extension")), ended, ..self.inputs(env) };
+        let trace = self.router.next(&state, inputs).await;
+        self.go_on(conn, call.as_ref(), &trace).await
+    }
+
+    async fn script(&self, conn: &mut C, env: &Environment) -> Result<(), SessionError> {
+        let (call, state) = self.call_and_state(conn, env).await?;
+        let inputs = Inputs { dialled: text(env.get("extension")), ..self.inputs(env) };
+        let trace = self.router.script(&state, inputs).await;
+        self.go_on(conn, call.as_ref(), &trace).await
+    }
+
+    async fn ivr(&self, conn: &mut C, env: &Environment) -> Result<(), SessionError> {
+        let (call, state) = self.call_and_state(conn, env).await?;
+        let menu = match env.query("menu") {
+            Some(menu) => text(Some(menu)),
+            None => variable(conn, "HS_TARGET").await?,
+        };
+        let inputs = Inputs { dialled: text(env.get("extension")), ..self.inputs(env) };
+        // Only a dialplan that says so takes the watchdog off again.
+        let watched = env.query("watch") == Some(b"1");
+        let language = inputs.language.clone();
+        let mut phone = AgiPhone::new(conn, &self.prompts, &language, watched);
+        let trace = self.router.ivr(&state, &menu, inputs, &mut phone).await;
+        self.go_on(conn, call.as_ref(), &trace).await
+    }
+
+    /// A later decision of the same call: write it down, answer.
+    async fn go_on(&self, conn: &mut C, call: Option<&Id>, trace: &Trace) -> Result<(), SessionError> {
+        match call {
+            Some(call) => self.write_down(&Record::Moved(decided(call, trace)?)).await?,
+            None => tracing::warn!(
+                "the dialplan asks about a call without HS_CALL_ID; the decision has no record"
+            ),
+        }
+        answer(conn, call, &trace.decision).await
+    }
+
+    /// Puts a record into the journal. A caller is not kept waiting by a disk that fails: the loss is counted.
+    async fn write_down(&self, record: &Record) -> Result<(), SessionError> {
+        let payload = serde_json::to_vec(record)?;
+        if let Err(error) = self.journal.append(payload).await {
+            tracing::error!(%error, "a call goes on without its record");
+        }
+        Ok(())
+    }
+
+    /// What every hook knows.
+    fn inputs(&self, env: &Environment) -> Inputs {
+        // Asterisk writes `unknown` where it has nothing.
+        let known = |key: &str| Some(text(env.get(key))).filter(|t| t != "unknown").unwrap_or_default();
+        Inputs {
+            at_us: self.clock.now_us(),
+            caller: known("callerid"),
+            caller_name: known("calleridname"),
+            language: text(env.get("language")),
+            ..Inputs::default()
+        }
+    }
+
+    fn call_ids(&self, env: &Environment) -> CallIds {
+        let uniqueid = text(env.get("uniqueid"));
+        let linkedid = env.query("linkedid").map_or_else(|| uniqueid.clone(), |id| text(Some(id)));
+        CallIds { id: self.ids.next(), uniqueid, linkedid }
+    }
+
+    /// From the AGI URL, where no caller can write; else from the channel.
+    async fn call_and_state(
+        &self,
+        conn: &mut C,
+        env: &Environment,
+    ) -> Result<(Option<Id>, String), SessionError> {
+        let call = match env.query("call") {
+            Some(call) => text(Some(call)),
+            None => variable(conn, "HS_CALL_ID").await?,
+        };
+        let state = match env.query("state") {
+            Some(state) => text(Some(state)),
+            None => variable(conn, "HS_STATE").await?,
+        };
+        Ok((Id::parse(&call).ok(), state))
+    }
+}
+
+/// A value of the environment as text that fits the database.
+fn text(bytes: Option<&[u8]>) -> String {
+    fit(&String::from_utf8_lossy(bytes.unwrap_or_default()), 150)
+}
+
+async fn variable(conn: &mut C, name: &str) -> Result<String, SessionError> {
+    let value = conn.command(&Command::get_variable(name)?).await?.ok()?.into_value();
+    Ok(text(value.as_deref()))
+}
+
+fn decided(call: &Id, trace: &Trace) -> Result<Decided, serde_json::Error> {
+    let decision = &trace.decision;
+    Ok(Decided {
+        id: call.clone(),
+        tenant: decision.tenant.clone(),
+        hook: trace.hook.as_str().to_owned(),
+        action: decision.action.as_str().to_owned(),
+        target: decision.target.clone(),
+        reason: decision.reason.to_string(),
+        at_us: trace.inputs.at_us,
+        trace: serde_json::value::to_raw_value(trace)?,
+    })
+}
+
+/// Tells the dialplan, in one round trip. A non-empty `HS_ACTION` is its proof that the answer is whole.
+async fn answer(conn: &mut C, call: Option<&Id>, decision: &Decision) -> Result<(), SessionError> {
+    let timeout = if decision.timeout_s == 0 { String::new() } else { decision.timeout_s.to_string() };
+    let action = if decision.action == Action::Fallback { "" } else { decision.action.as_str() };
+    let variables = [
+        ("HS_CALL_ID", call.map(Id::as_str).unwrap_or_default()),
+        ("HS_TENANT", decision.tenant.as_ref().map(|t| t.as_str()).unwrap_or_default()),
+        ("HS_TARGET", &decision.target),
+        ("HS_TIMEOUT", &timeout),
+        ("HS_OPTIONS", &decision.options),
+        ("HS_RECORD", if decision.record { "1" } else { "0" }),
+        ("HS_MESSAGE", &decision.message),
+        ("HS_LANGUAGE", &decision.language),
+        ("HS_STATE", &decision.state),
+        ("HS_REASON", &decision.reason),
+        ("HS_ACTION", action),
+    ];
+    let mut commands = set_variables(&variables)?;
+    if commands.len() > 1 {
+        // Some value needs a command of its own: the action must still come last.
+        let (action, rest) = (variables[variables.len() - 1], &variables[..variables.len() - 1]);
+        commands = set_variables(rest)?;
+        commands.extend(set_variables(&[action])?);
+    }
+    for command in commands {
+        conn.command(&command).await?.ok()?;
+    }
+    Ok(())
+}

@@ -1,0 +1,99 @@
+//! Numbers that other parts count by themselves, read at each scrape of `/metrics`.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+
+use crate::agi::AgiStats;
+use crate::journal::Journal;
+use crate::routing::Router;
+
+/// Adds the collector to the router's metrics.
+pub(super) fn register(router: &Arc<Router>, journal: &Journal, agi: Arc<AgiStats>) {
+    let collector = Collected { router: Arc::clone(router), journal: journal.clone(), agi };
+    router.metrics.collect_from(collector);
+}
+
+#[derive(Debug)]
+struct Collected {
+    router: Arc<Router>,
+    journal: Journal,
+    agi: Arc<AgiStats>,
+}
+
+fn write(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    metric: &impl EncodeMetric,
+) -> fmt::Result {
+    let metric_type = metric.metric_type();
+    metric.encode(encoder.encode_descriptor(name, help, None, metric_type)?)
+}
+
+impl Collector for Collected {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let agi = &self.agi;
+        let (tenants, dids) = self.router.memory.known();
+        let journal = self.journal.stats();
+        let read = |n: &std::sync::atomic::AtomicU64| n.load(Ordering::Relaxed);
+        let behind = self.journal.last_written().saturating_sub(self.journal.drained());
+        let gauges: [(&str, &str, u64); 6] = [
+            ("agi_open", "AGI connections open now", agi.open.get()),
+            ("live_calls", "Calls that are alive", self.router.live.len() as u64),
+            ("tenants_in_memory", "Tenants whose routing data is in memory", tenants),
+            ("dids_in_memory", "DIDs in memory", dids),
+            ("journal_bytes", "Bytes of the journal on disk", read(&journal.bytes)),
+            ("journal_behind", "Records that are not in the database yet", behind),
+        ];
+        for (name, help, value) in gauges {
+            write(&mut encoder, name, help, &ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX)))?;
+        }
+        let counters: [(&str, &str, u64); 23] = [
+            ("agi_accepted", "AGI connections taken", agi.accepted.get()),
+            ("agi_refused_limit", "AGI connections refused: too many open", agi.refused_limit.get()),
+            ("agi_refused_address", "AGI connections closed: address not allowed", agi.refused_address.get()),
+            ("agi_accept_errors", "Failed accepts", agi.accept_errors.get()),
+            (
+                "agi_environment_cut",
+                "Connections closed before a whole environment",
+                agi.environment_cut.get(),
+            ),
+            ("agi_environment_invalid", "Environments too large or endless", agi.environment_invalid.get()),
+            ("agi_environment_forged", "Environments with forged lines", agi.environment_forged.get()),
+            (
+                "agi_timeout_environment",
+                "Environments that did not come in time",
+                agi.timeout_environment.get(),
+            ),
+            ("agi_timeout_answer", "Answers that did not come in time", agi.timeout_answer.get()),
+            ("agi_timeout_write", "Commands that were not taken in time", agi.timeout_write.get()),
+            ("agi_answers", "Answers received", agi.answers.get()),
+            ("agi_stray_lines", "Lines that answered nothing", agi.stray_lines.get()),
+            ("agi_out_of_step", "Sessions ended: stream not understood", agi.out_of_step.get()),
+            ("agi_hangups", "Sessions in which the caller hung up", agi.hangups.get()),
+            ("agi_broken", "Sessions ended: connection broke", agi.broken.get()),
+            ("agi_panics", "Sessions that panicked", agi.panics.get()),
+            ("agi_aborted", "Sessions cut off at shutdown", agi.aborted.get()),
+            ("journal_written", "Records written", read(&journal.written)),
+            ("journal_lost", "Records that could not be written in time", read(&journal.lost)),
+            ("journal_drained", "Records moved into the database", read(&journal.drained)),
+            ("journal_rejected", "Records the database refused", read(&journal.rejected)),
+            (
+                "journal_damaged_bytes",
+                "Bytes of the journal that held no record",
+                read(&journal.damaged_bytes),
+            ),
+            ("journal_syncs", "Syncs of the journal to the disk", read(&journal.syncs)),
+        ];
+        for (name, help, value) in counters {
+            write(&mut encoder, name, help, &ConstCounter::new(value))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,343 @@
+//! Puts the parts together: builds each once, in order, before the first listener accepts; starts them; drains them.
+
+mod collect;
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+
+use crate::agi::session::Sessions;
+use crate::agi::{AgiStats, DrainReport, Server, ServerOptions};
+use crate::base::clock::Clock;
+use crate::base::ids::IdSource;
+use crate::base::metrics::{Metrics, Outcome};
+use crate::base::shutdown::{self, Stopper, Stopping};
+use crate::calls;
+use crate::calls::live::Live;
+use crate::cli::Error;
+use crate::config::{Config, limits};
+use crate::db::{Db, Schema};
+use crate::http::health::{self, Health};
+use crate::journal::{self, Journal};
+use crate::outgoing::{Client, Guard};
+use crate::routing::Router;
+use crate::routing::memory::Memory;
+use crate::routing::types::{Destination, Place, RawDestination};
+
+/// Settings that only the parts themselves can check.
+///
+/// # Errors
+/// Every problem, one sentence each.
+pub fn check(config: &Config) -> Result<(), Vec<String>> {
+    let mut problems = Vec::new();
+    problems.extend(unknown_destination(config).err());
+    problems.extend(guard(config).err());
+    if tracing_subscriber::EnvFilter::try_new(&config.log_filter).is_err() {
+        problems.push(format!("log.filter: {:?} is not a tracing filter such as info", config.log_filter));
+    }
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
+}
+
+fn guard(config: &Config) -> Result<Guard, String> {
+    let list: Vec<String> = config.outgoing_allow.iter().map(ToString::to_string).collect();
+    Guard::parse(&list.join(",")).map_err(|e| format!("outgoing.allow: {e}"))
+}
+
+/// Where calls to nobody's numbers go: `playback:SOUND`, `hangup:CAUSE` or `external:+NUMBER`.
+fn unknown_destination(config: &Config) -> Result<Option<Destination>, String> {
+    let text = &config.unknown_did;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let (action, target) = text.split_once(':').unwrap_or((text, ""));
+    let raw = RawDestination { action: action.into(), target: target.into(), ..RawDestination::default() };
+    let to = Destination::check(&raw).map_err(|e| format!("routing.unknown_did: {e}"))?;
+    match to.place {
+        Place::Playback(_) | Place::Hangup(_) | Place::External(_) => Ok(Some(to)),
+        _ => Err("routing.unknown_did: only playback, hangup and external belong to no tenant".into()),
+    }
+}
+
+/// What decides, without anything that serves; also for `simulate` and `replay`.
+///
+/// # Errors
+/// When a setting is wrong that only this part can check.
+pub fn router(config: &Config, db: Db, clock: Clock) -> Result<Router, Error> {
+    let metrics = Arc::new(Metrics::default());
+    let guard = guard(config).map_err(Error::Said)?;
+    Ok(Router {
+        memory: Memory::new(db, Arc::clone(&metrics), config.cached_dids, config.lookup_deadline),
+        live: Arc::new(Live::default()),
+        metrics,
+        ids: IdSource::new(clock.clone()),
+        clock,
+        client: Client::new(guard).map_err(|e| Error::Said(format!("TLS: {e}")))?,
+        unknown: unknown_destination(config).map_err(Error::Said)?,
+    })
+}
+
+/// The service, built and not yet listening.
+#[derive(Debug)]
+pub struct App {
+    config: Config,
+    clock: Clock,
+    db: Db,
+    journal: Journal,
+    router: Arc<Router>,
+}
+
+/// Addresses the service listens on, once it does.
+#[derive(Clone, Copy, Debug)]
+pub struct Addresses {
+    /// FastAGI.
+    pub agi: SocketAddr,
+    /// HTTP.
+    pub http: SocketAddr,
+    /// Metrics, when they have a listener of their own.
+    pub metrics: Option<SocketAddr>,
+}
+
+impl App {
+    /// Opens database and journal and reads what the call path needs.
+    ///
+    /// # Errors
+    /// When the database is away, its schema is not current, or the data directory can't be used.
+    pub async fn build(config: Config, clock: Clock) -> Result<Self, Error> {
+        check(&config).map_err(|problems| Error::Config(crate::config::ConfigError(problems)))?;
+        config.secret()?;
+        let db = Db::connect(config.database_url.expose(), config.database_connections).await?;
+        match db.schema().await? {
+            Schema::Current => {}
+            Schema::Behind(_) if config.auto_migrate => db.migrate().await?,
+            Schema::Behind(n) => {
+                return Err(Error::Said(format!(
+                    "the schema lacks {n} migration(s); run `hookswitch migrate`"
+                )));
+            }
+            Schema::Ahead => {
+                return Err(Error::Said("the schema was made by a newer hookswitch; run that one".into()));
+            }
+        }
+        let router = Arc::new(router(&config, db.clone(), clock.clone())?);
+        let options = journal::Options {
+            folder: config.data_dir.join("journal"),
+            max_bytes: config.journal_bytes,
+            segment_bytes: limits::journal::SEGMENT_BYTES,
+            sync: config.journal_sync,
+            deadline: config.journal_deadline,
+        };
+        let journal = Journal::open(options, || router.ids.next())?;
+        Ok(Self { config, clock, db, journal, router })
+    }
+
+    /// Serves until SIGTERM or SIGINT, then drains.
+    ///
+    /// # Errors
+    /// When a listener can't be opened.
+    pub async fn serve(self) -> Result<(), Error> {
+        self.serve_until(
+            |addresses| {
+                tracing::info!(agi = %addresses.agi, http = %addresses.http, "ready for calls");
+            },
+            async {
+                match shutdown::signal().await {
+                    Ok(name) => tracing::info!(signal = name, "stopping: no new calls, running ones finish"),
+                    Err(error) => tracing::error!(%error, "signals can't be heard; stopping"),
+                }
+            },
+        )
+        .await
+    }
+
+    /// Serves until `stop` returns; says the addresses once all listeners are open.
+    ///
+    /// # Errors
+    /// When a listener can't be opened.
+    pub async fn serve_until(
+        self,
+        ready: impl FnOnce(Addresses),
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), Error> {
+        let read = self.router.memory.refresh().await?;
+        tracing::info!(tenants = read, "routing data is in memory");
+        let (keepers, keep) = shutdown::channel();
+        let (drainer, drain) = shutdown::channel();
+        let sink = calls::store::Calls {
+            db: self.db.clone(),
+            clock: self.clock.clone(),
+            ids: self.router.ids.clone(),
+        };
+        let draining = tokio::spawn(journal::drain::run(self.journal.clone(), sink, drain));
+        self.count_live_calls().await?;
+
+        let http = TcpListener::bind(self.config.http_listen)
+            .await
+            .map_err(|e| at("http.listen", self.config.http_listen, &e))?;
+        let metrics = match self.config.metrics_listen {
+            Some(address) => {
+                Some(TcpListener::bind(address).await.map_err(|e| at("metrics.listen", address, &e))?)
+            }
+            None => None,
+        };
+        let agi = AgiThread::start(&self)?;
+        collect::register(&self.router, &self.journal, agi.stats.clone());
+        let addresses = Addresses {
+            agi: agi.address,
+            http: http.local_addr()?,
+            metrics: metrics.as_ref().map(TcpListener::local_addr).transpose()?,
+        };
+        let mut background = self.background(&keep);
+        background.extend(self.http(http, metrics, &keep));
+        ready(addresses);
+        stop.await;
+
+        // Off the event loop: the thread may take as long as its calls.
+        let report = tokio::task::spawn_blocking(move || agi.stop()).await;
+        match report {
+            Ok(Some(report)) => {
+                tracing::info!(finished = report.finished, aborted = report.aborted, "AGI is drained")
+            }
+            _ => tracing::error!("the AGI thread ended badly"),
+        }
+        keepers.stop();
+        for task in background {
+            // A panic in a background task has been logged by the panic hook.
+            let _ = task.await;
+        }
+        drainer.stop();
+        let left = draining.await.unwrap_or_default();
+        if left > 0 {
+            tracing::warn!(records = left, "records stay in the journal until the next start");
+        }
+        self.db.close().await;
+        tracing::info!("stopped");
+        Ok(())
+    }
+
+    /// Lets the journal of the run before reach the database, as far as that is quick, and counts calls without end.
+    async fn count_live_calls(&self) -> Result<(), Error> {
+        let last = self.journal.last_written();
+        let caught_up = async {
+            while self.journal.drained() < last {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        if tokio::time::timeout(limits::journal::FLUSH_TIME, caught_up).await.is_err() {
+            tracing::warn!("the journal of the run before is long; calls in it are not counted as alive yet");
+        }
+        for (id, tenant, did) in calls::store::open_calls(&self.db).await? {
+            self.router.live.add(&id, tenant.as_ref(), &did);
+        }
+        Ok(())
+    }
+
+    fn background(&self, keep: &Stopping) -> Vec<tokio::task::JoinHandle<()>> {
+        let (router, every, stopping) = (Arc::clone(&self.router), self.config.refresh, keep.clone());
+        let fresh = tokio::spawn(async move { router.memory.keep_fresh(every, stopping).await });
+        let (router, db, age, stopping) =
+            (Arc::clone(&self.router), self.db.clone(), self.config.lost_call, keep.clone());
+        let reap = tokio::spawn(async move { reap(&router, &db, age, stopping).await });
+        vec![fresh, reap]
+    }
+
+    fn http(
+        &self,
+        listener: TcpListener,
+        metrics: Option<TcpListener>,
+        keep: &Stopping,
+    ) -> Vec<tokio::task::JoinHandle<()>> {
+        let health = Health { db: self.db.clone(), router: Arc::clone(&self.router) };
+        let counters = health::metrics_routes(Arc::clone(&self.router.metrics));
+        let mut routes = health::routes(health);
+        let mut tasks = Vec::new();
+        match metrics {
+            Some(metrics) => tasks.push(serve_http(metrics, counters, keep.clone())),
+            None => routes = routes.merge(counters),
+        }
+        tasks.push(serve_http(listener, routes, keep.clone()));
+        tasks
+    }
+}
+
+fn at(setting: &str, address: SocketAddr, error: &io::Error) -> Error {
+    Error::Said(format!("{setting} = {address}: {error}; is another process using it?"))
+}
+
+fn serve_http(
+    listener: TcpListener,
+    routes: axum::Router,
+    mut keep: Stopping,
+) -> tokio::task::JoinHandle<()> {
+    tokio::spawn(async move {
+        let served =
+            axum::serve(listener, routes).with_graceful_shutdown(async move { keep.stopped().await });
+        if let Err(error) = served.await {
+            tracing::error!(%error, "an HTTP listener failed");
+        }
+    })
+}
+
+/// Closes calls whose end nobody told us.
+async fn reap(router: &Router, db: &Db, age: Duration, mut stopping: Stopping) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(limits::routing::REAP_TIME) => {}
+            () = stopping.stopped() => return,
+        }
+        let now = router.clock.now_us();
+        let before = now - i64::try_from(age.as_micros()).unwrap_or(i64::MAX);
+        match calls::store::close_lost(db, before, now, limits::routing::REAP_BATCH).await {
+            Ok(closed) => {
+                for id in closed {
+                    router.live.remove(&id);
+                    router.metrics.ended.get_or_create(&Outcome { outcome: "lost" }).inc();
+                    tracing::warn!(call.id = %id, "a call had no end and was closed");
+                }
+            }
+            Err(error) => tracing::warn!(%error, "calls without an end can't be looked for"),
+        }
+    }
+}
+
+/// FastAGI has a thread of its own: nothing else in the process can hold a call up, and one thread without work
+/// stealing costs less per call than a pool (about a sixth, measured on bare servers).
+struct AgiThread {
+    thread: std::thread::JoinHandle<DrainReport>,
+    stopper: Stopper,
+    address: SocketAddr,
+    stats: Arc<AgiStats>,
+}
+
+impl AgiThread {
+    fn start(app: &App) -> Result<Self, Error> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let options = ServerOptions {
+            allow: app.config.agi_allow.clone(),
+            max_connections: app.config.agi_connections as u64,
+            ..ServerOptions::default()
+        };
+        let server = {
+            let _inside = runtime.enter();
+            Server::bind(app.config.agi_listen, options)
+                .map_err(|e| at("agi.listen", app.config.agi_listen, &e))?
+        };
+        let (address, stats) = (server.local_addr()?, server.stats());
+        let router = Arc::clone(&app.router);
+        let sessions =
+            Sessions::new(Arc::clone(&router), app.journal.clone(), router.ids.clone(), app.clock.clone());
+        let (stopper, stopping) = shutdown::channel();
+        let thread = std::thread::Builder::new()
+            .name("agi".into())
+            .spawn(move || runtime.block_on(server.serve(sessions, stopping.receiver())))?;
+        Ok(Self { thread, stopper, address, stats })
+    }
+
+    fn stop(self) -> Option<DrainReport> {
+        self.stopper.stop();
+        self.thread.join().ok()
+    }
+}
