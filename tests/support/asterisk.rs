@@ -90,7 +90,11 @@ impl Pbx {
         let mut pbx = Self { run, child, ports };
         wait::until("Asterisk to boot (is it installed? run scripts/lab-install)", || {
             let ended = pbx.child.try_wait().unwrap();
-            assert!(ended.is_none(), "Asterisk did not start ({ended:?}): run scripts/lab-install\n{}", pbx.log());
+            assert!(
+                ended.is_none(),
+                "Asterisk did not start ({ended:?}): run scripts/lab-install\n{}",
+                pbx.log()
+            );
             let booted = pbx.path("cli").exists() && pbx.cli("core waitfullybooted").contains("fully booted");
             booted.then_some(())
         });
@@ -145,6 +149,11 @@ impl Pbx {
         wait::until("all channels to end", || {
             self.cli("core show channels count").contains("0 active channels").then_some(())
         });
+    }
+
+    /// Ends every call from the PBX's side.
+    pub(crate) fn hang_up_all(&self) {
+        self.cli("channel request hangup all");
     }
 
     /// The call records, oldest first, once no call is left.

@@ -20,7 +20,8 @@ impl Phone {
     /// Starts the phone `name` of [`Pbx::phone_port`].
     pub(crate) fn start(pbx: &Pbx, name: &str, behaviour: Behaviour) -> Self {
         let port = pbx.phone_port(name);
-        let sipp = Sipp::start(port, &[], |audio| scenario::uas(behaviour, audio));
+        // -aa: message-waiting notices are answered, not counted.
+        let sipp = Sipp::start(port, &["-aa".to_owned()], |audio| scenario::uas(behaviour, audio));
         wait::until("the phone to listen", || {
             let taken = std::net::UdpSocket::bind(("127.0.0.1", port)).is_err();
             taken.then_some(())

@@ -7,7 +7,7 @@
 use std::fmt::Write as _;
 
 /// Final answers that refuse a call, as Asterisk sends them.
-const REFUSALS: [u16; 14] = [400, 403, 404, 408, 410, 480, 484, 486, 487, 488, 500, 502, 503, 603];
+const REFUSALS: [u16; 15] = [400, 401, 403, 404, 408, 410, 480, 484, 486, 487, 488, 500, 502, 503, 603];
 
 /// What the caller does.
 pub(crate) struct Uac<'a> {
@@ -69,10 +69,16 @@ a=rtpmap:0 PCMU/8000
 impl Uac<'_> {
     fn request(&self, method: &str, uri: &str, sequence: u32, to: &str, more: &str) -> String {
         let (from, name) = (self.from, self.name);
+        // CANCEL, and the ACK of a refusal, belong to the INVITE's transaction: same URI, same branch.
+        let branch = if uri == "[next_url]" {
+            "[branch]".to_owned()
+        } else {
+            format!("z9hG4bK-[pid]-[call_number]-{sequence}")
+        };
         format!(
             "  <send{retrans}><![CDATA[
 {method} {uri} SIP/2.0
-Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]
+Via: SIP/2.0/[transport] [local_ip]:[local_port];branch={branch}
 From: \"{name}\" <sip:{from}@127.0.0.1:[local_port]>;tag=[pid]c[call_number]
 {to}
 Call-ID: [call_id]
@@ -104,7 +110,8 @@ Max-Forwards: 70
 pub(crate) fn uac(call: &Uac<'_>) -> String {
     let [refused, cancel, gone, done, hang_up] = [1, 2, 3, 4, 5];
     let mut sequence = 1;
-    let mut xml = String::from("<?xml version=\"1.0\" encoding=\"ISO-8859-1\" ?>\n<scenario name=\"caller\">\n");
+    let mut xml =
+        String::from("<?xml version=\"1.0\" encoding=\"ISO-8859-1\" ?>\n<scenario name=\"caller\">\n");
     xml += &log("[call_number] invite [clock_tick]");
     xml += &call.invite(sequence, "");
     if let Some(password) = call.password {
@@ -114,18 +121,16 @@ pub(crate) fn uac(call: &Uac<'_>) -> String {
         let user = call.from;
         xml += &call.invite(sequence, &format!("[authentication username={user} password={password}]\n"));
     }
+    // SIPp looks only at the timeout of the line at which it waits, so every line has it.
+    let limit = format!("timeout=\"{}\" ontimeout=\"{cancel}\"", call.patience_ms);
     for provisional in [100, 180, 181, 183] {
-        let _ = writeln!(xml, "  <recv response=\"{provisional}\" optional=\"true\"/>");
+        let _ = writeln!(xml, "  <recv response=\"{provisional}\" optional=\"true\" {limit}/>");
     }
     for code in REFUSALS {
-        let next = u32::from(code) + 1000;
-        let _ = writeln!(xml, "  <recv response=\"{code}\" optional=\"true\" next=\"{next}\"/>");
+        let next = 1000 + code;
+        let _ = writeln!(xml, "  <recv response=\"{code}\" optional=\"true\" next=\"{next}\" {limit}/>");
     }
-    let patience = call.patience_ms;
-    let _ = writeln!(
-        xml,
-        "  <recv response=\"200\" rrs=\"true\" timeout=\"{patience}\" ontimeout=\"{cancel}\"/>"
-    );
+    let _ = writeln!(xml, "  <recv response=\"200\" rrs=\"true\" {limit}/>");
     xml += &call.after("ACK", "[next_url]", sequence);
     xml += &log("[call_number] answered [clock_tick]");
     xml += &stream(call.audio);
@@ -133,7 +138,9 @@ pub(crate) fn uac(call: &Uac<'_>) -> String {
         let next = 100 + u16::try_from(index).unwrap();
         xml += &bye_until(*after_ms, next, gone);
         sequence += 1;
-        let more = format!("Content-Type: application/dtmf-relay\nContent-Length: [len]\n\nSignal={digit}\nDuration=160\n");
+        let more = format!(
+            "Content-Type: application/dtmf-relay\nContent-Length: [len]\n\nSignal={digit}\nDuration=160\n"
+        );
         xml += &call.request("INFO", "[next_url]", sequence, "[last_To:]", &more);
         let _ = writeln!(xml, "  <recv request=\"BYE\" optional=\"true\" next=\"{gone}\"/>");
         xml += "  <recv response=\"200\"/>\n";
@@ -169,7 +176,10 @@ pub(crate) fn uac(call: &Uac<'_>) -> String {
 
 /// Waits `ms` for the other side's BYE: goes on at `next` without it, at `gone` with it.
 fn bye_until(ms: u64, next: u16, gone: u16) -> String {
-    format!("  <recv request=\"BYE\" timeout=\"{ms}\" ontimeout=\"{next}\" next=\"{gone}\"/>\n{}", label(next))
+    format!(
+        "  <recv request=\"BYE\" timeout=\"{ms}\" ontimeout=\"{next}\" next=\"{gone}\"/>\n{}",
+        label(next)
+    )
 }
 
 fn answer(status: &str, to_tag: bool, more: &str) -> String {
@@ -197,7 +207,8 @@ fn ok() -> String {
 pub(crate) fn uas(behaviour: Behaviour, audio: &str) -> String {
     let [hang_up, gone, done, cancelled, answer_now] = [1, 2, 3, 4, 5];
     let empty = "Content-Length: 0\n";
-    let mut xml = String::from("<?xml version=\"1.0\" encoding=\"ISO-8859-1\" ?>\n<scenario name=\"phone\">\n");
+    let mut xml =
+        String::from("<?xml version=\"1.0\" encoding=\"ISO-8859-1\" ?>\n<scenario name=\"phone\">\n");
     xml += "  <recv request=\"INVITE\" rrs=\"true\"/>\n";
     xml += &log("invite [last_Request_URI] [last_From:]");
     match behaviour {
