@@ -180,7 +180,7 @@ fn a_phone_dials_another() {
     let pbx = pbx(&service);
     let phone = Phone::start(&pbx, "acme-101", ANSWERS);
     let other = Phone::start(&pbx, "globex-101", ANSWERS);
-    Call::to("101").as_phone("acme-102").expect_answered(&pbx);
+    Call::to("101").by_phone("acme-102").expect_answered(&pbx);
     let asked = service.wait_asked("internal");
     assert_eq!(asked.request(), "internal?from=acme-102&to=101");
     assert_eq!(asked.value("agi_callerid"), "102");

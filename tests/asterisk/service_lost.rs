@@ -71,6 +71,87 @@ fn slow() {
 }
 
 #[test]
+fn mute_while_the_caller_leaves() {
+    let service = service(Dialogue::stay_mute);
+    let pbx = Pbx::start(&PbxOptions::new(service.address()));
+    let call = Call::to("+15550001000").patience(700).run(&pbx);
+    assert_eq!(call.refused, Some(487));
+    // A dead channel would wait for the mute service without end: it is not asked.
+    kept_report(&pbx);
+    assert!(service.asked("ended").is_empty());
+}
+
+#[test]
+fn mute_in_a_menu() {
+    let service = service(|dialogue| match dialogue.script().as_str() {
+        "route" => dialogue.decide(&[("HS_TARGET", "main"), ("HS_ACTION", "ivr")]),
+        _ => dialogue.stay_mute(),
+    });
+    let pbx = Pbx::start(&PbxOptions::new(service.address()));
+    let call = Call::to("+15550001002").stay(20_000).start(&pbx);
+    let asked = wait::until("the menu", || (!service.asked("ivr").is_empty()).then(wait::now));
+    wait::until("the fallback", || pbx.log().contains("+15550001002: service-timeout").then_some(()));
+    assert!(asked.elapsed() < FALLBACK_WITHIN, "{:?}", asked.elapsed());
+    pbx.hang_up_all();
+    call.finish();
+}
+
+#[test]
+fn mute_after_arming_its_own_limit() {
+    let service = service(|dialogue| match dialogue.script().as_str() {
+        "route" => dialogue.decide(&[("HS_TARGET", "main"), ("HS_ACTION", "script")]),
+        _ => {
+            dialogue.command("SET VARIABLE TIMEOUT(absolute) 4");
+            dialogue.stay_mute();
+        }
+    });
+    let pbx = Pbx::start(&PbxOptions::new(service.address()));
+    let call = Call::to("+15550001007").stay(20_000).start(&pbx);
+    let asked = wait::until("the script", || (!service.asked("script").is_empty()).then(wait::now));
+    wait::until("the fallback", || pbx.log().contains("+15550001007: service-timeout").then_some(()));
+    // Not by the dialplan's limit (2.5 s) but by the one that the service set.
+    assert!((3.5..5.5).contains(&asked.elapsed().as_secs_f64()), "{:?}", asked.elapsed());
+    pbx.hang_up_all();
+    call.finish();
+}
+
+#[test]
+fn a_setting_of_the_operator_comes_back() {
+    let service = service(Dialogue::stay_mute);
+    let entry = "
+[hookswitch-inbound]
+exten => _9!,1,Set(AGIEXITONHANGUP=operators)
+ same => n,Goto(hookswitch-inbound,+15550001000,1)
+";
+    let pbx = Pbx::start(&PbxOptions::new(service.address()).dialplan(entry));
+    Call::to("9").stay(200).expect_answered(&pbx);
+    let log = pbx.log();
+    let set = |line: &&str| line.contains("Executing") && line.contains("\"AGIEXITONHANGUP=");
+    let settings: Vec<&str> =
+        log.lines().filter(set).filter_map(|line| line.split("AGIEXITONHANGUP=").nth(1)).collect();
+    let settings: Vec<&str> = settings.iter().filter_map(|rest| rest.split('"').next()).collect();
+    assert_eq!(settings, ["operators", "yes", "operators"], "{log}");
+}
+
+#[test]
+fn frozen_when_the_call_ends() {
+    // The report's connection hangs until the service is killed; then the report is kept.
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let released = std::sync::Mutex::new(released);
+    let service = FakeAgi::start(move |dialogue| match dialogue.script().as_str() {
+        "ended" => drop(released.lock().unwrap().recv()),
+        _ => dialogue.decide(&[("HS_TARGET", "hello-world"), ("HS_ACTION", "playback")]),
+    });
+    let pbx = Pbx::start(&PbxOptions::new(service.address()));
+    Call::to("+15550001000").stay(300).expect_answered(&pbx);
+    service.wait_asked("ended");
+    assert!(pbx.cli("core show channels count").contains("1 active channel"));
+    assert_eq!(pbx.kept_reports(), Vec::<String>::new());
+    release.send(()).unwrap();
+    kept_report(&pbx);
+}
+
+#[test]
 fn closes_at_once() {
     let service = service(|_| {});
     let pbx = reaches_fallback(service.address(), "service-unfinished");

@@ -61,7 +61,7 @@ impl Call {
     }
 
     /// Calls from a registered phone instead: authenticates with the demo's password.
-    pub(crate) fn as_phone(mut self, endpoint: &str) -> Self {
+    pub(crate) fn by_phone(mut self, endpoint: &str) -> Self {
         endpoint.clone_into(&mut self.from);
         self.password = Some("hookswitch-demo-1".to_owned());
         self
