@@ -5,6 +5,7 @@ use crate::support::call::Call;
 use crate::support::fastagi::{self, Dialogue, FakeAgi};
 use crate::support::wait;
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// The promise to the caller.
@@ -137,7 +138,7 @@ exten => _9!,1,Set(AGIEXITONHANGUP=operators)
 fn frozen_when_the_call_ends() {
     // The report's connection hangs until the service is killed; then the report is kept.
     let (release, released) = std::sync::mpsc::channel::<()>();
-    let released = std::sync::Mutex::new(released);
+    let released = Mutex::new(released);
     let service = FakeAgi::start(move |dialogue| match dialogue.script().as_str() {
         "ended" => drop(released.lock().unwrap().recv()),
         _ => dialogue.decide(&[("HS_TARGET", "hello-world"), ("HS_ACTION", "playback")]),
@@ -200,19 +201,37 @@ fn sends_the_call_in_circles() {
 
 #[test]
 fn away_when_the_call_ends() {
-    let service = FakeAgi::start(|dialogue| match dialogue.script().as_str() {
-        // Took the report, but died before it was safe.
-        "ended" => {}
+    // The first report dies before it is safe; the dialogue of the second picks it up.
+    let picked_up = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&picked_up);
+    let service = FakeAgi::start(move |dialogue| match dialogue.script().as_str() {
+        "ended" => {
+            let mut seen = seen.lock().unwrap();
+            let keys = dialogue.command("GET FULL VARIABLE ${DB_KEYS(hookswitch)}");
+            let key = keys.trim_start_matches("200 result=1 (").trim_end_matches(')');
+            if !key.is_empty() {
+                seen.push(dialogue.command(&format!("DATABASE GET hookswitch {key}")));
+                seen.push(dialogue.command(&format!("DATABASE DEL hookswitch {key}")));
+                dialogue.confirm_end();
+            } else {
+                seen.push(keys);
+            }
+        }
         _ => dialogue.decide(&[("HS_CALL_ID", "call1"), ("HS_TARGET", "17"), ("HS_ACTION", "hangup")]),
     });
     let pbx = Pbx::start(&PbxOptions::new(service.address()));
     Call::to("+15550001009").expect_refused(&pbx, 486);
     let kept = kept_report(&pbx);
-    assert_eq!(service.asked("ended").len(), 1);
     assert!(kept.contains("call=call1,cause=17,at="), "{kept}");
-    // A later dialogue can list and read what was kept.
-    let key = kept.split_whitespace().next().unwrap().trim_start_matches("/hookswitch/").to_owned();
-    assert_eq!(key, service.asked("ended")[0].fact("uniqueid"));
+    assert!(kept.contains(&format!("/{} ", service.asked("ended")[0].fact("uniqueid"))), "{kept}");
+
+    Call::to("+15550001009").expect_refused(&pbx, 486);
+    pbx.wait_idle();
+    let seen = picked_up.lock().unwrap().clone();
+    assert_eq!(seen[0], "200 result=1 ()");
+    assert!(seen[1].starts_with("200 result=1 (call=call1,cause=17,at="), "{seen:?}");
+    assert_eq!(seen[2], "200 result=1");
+    assert_eq!(pbx.kept_reports(), Vec::<String>::new());
 }
 
 #[test]
