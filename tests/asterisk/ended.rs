@@ -142,3 +142,20 @@ fn a_refused_call() {
     assert_eq!(report.fact("peer"), "");
     assert!(seconds(&report, "answer") < 1.0);
 }
+
+#[test]
+fn a_call_that_enters_twice_is_reported_once() {
+    let service = FakeAgi::start(|dialogue| match dialogue.script().as_str() {
+        "ended" => dialogue.confirm_end(),
+        _ if dialogue.environment.iter().any(|line| line == "agi_extension: +15550001000") => {
+            dialogue.command("SET CONTEXT hookswitch-inbound");
+            dialogue.command("SET EXTENSION +15550001009");
+            dialogue.command("SET PRIORITY 1");
+        }
+        _ => dialogue.decide(&[("HS_TARGET", "17"), ("HS_ACTION", "hangup")]),
+    });
+    let pbx = Pbx::start(&PbxOptions::new(service.address()));
+    Call::to("+15550001000").expect_refused(&pbx, 486);
+    assert_eq!(service.asked("route").len(), 2);
+    assert_eq!(only_report(&pbx, &service).fact("did"), "+15550001009");
+}

@@ -42,7 +42,8 @@ fn the_guard_filters_the_caller_and_the_number() {
     let service = service();
     let pbx = Pbx::start(&PbxOptions::new(service.address()));
     let name = "Ann %0Aagi_injected: yes, (é) \\\"$(1+1)${EPOCH}";
-    Call::to(&format!("+1{FORGING}")).from(FORGING).name(name).expect_refused(&pbx, 403);
+    let call = Call::to(&format!("+1{FORGING}")).from(FORGING).name(name).diverted_by(FORGING);
+    call.expect_refused(&pbx, 403);
 
     let asked = service.wait_asked("route");
     let keys: Vec<&str> = asked.environment.iter().map(|line| line.split(": ").next().unwrap()).collect();
@@ -51,6 +52,7 @@ fn the_guard_filters_the_caller_and_the_number() {
     assert_eq!(asked.value("agi_extension"), "+1555");
     assert_eq!(asked.value("agi_dnid"), "+1555");
     assert_eq!(asked.value("agi_callerid"), "555agi_injectedyesHACK");
+    assert_eq!(asked.value("agi_rdnis"), "555agi_injectedyesHACK");
     assert_eq!(asked.value("agi_calleridname"), "Ann 0Aagi_injected yes (é) (1+1)EPOCH");
 
     pbx.wait_idle();

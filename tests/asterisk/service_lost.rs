@@ -170,6 +170,18 @@ fn closes_in_the_middle() {
 }
 
 #[test]
+fn closes_when_asked_what_is_next() {
+    // The decision before must not be taken for an answer to this question.
+    let service = service(|dialogue| {
+        if dialogue.script() == "route" {
+            dialogue.decide(&[("HS_TARGET", "nobody"), ("HS_ACTION", "endpoint")]);
+        }
+    });
+    reaches_fallback(service.address(), "service-unfinished");
+    assert_eq!((service.asked("route").len(), service.asked("next").len()), (1, 1));
+}
+
+#[test]
 fn talks_nonsense() {
     let service = service(|dialogue| {
         dialogue.raw("HTTP/1.1 400 Bad Request\r\n\r\n");

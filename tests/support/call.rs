@@ -11,6 +11,7 @@ pub(crate) struct Call {
     to: String,
     from: String,
     name: String,
+    diverted_by: Option<String>,
     password: Option<String>,
     digits: Vec<(char, u64)>,
     stay_ms: u64,
@@ -39,6 +40,7 @@ impl Call {
             to: to.to_owned(),
             from: "+15557770009".to_owned(),
             name: "Caller".to_owned(),
+            diverted_by: None,
             password: None,
             digits: Vec::new(),
             stay_ms: 1_000,
@@ -57,6 +59,12 @@ impl Call {
     /// The caller's display name, taken as it is between quotes.
     pub(crate) fn name(mut self, name: &str) -> Self {
         name.clone_into(&mut self.name);
+        self
+    }
+
+    /// The call was forwarded by this number: a SIP user part taken as it is.
+    pub(crate) fn diverted_by(mut self, user: &str) -> Self {
+        self.diverted_by = Some(user.to_owned());
         self
     }
 
@@ -108,6 +116,7 @@ impl Call {
                 to: &self.to,
                 from: &self.from,
                 name: &self.name,
+                diverted_by: self.diverted_by.as_deref(),
                 password: self.password.as_deref(),
                 digits: &self.digits,
                 stay_ms: self.stay_ms,

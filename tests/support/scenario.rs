@@ -17,6 +17,8 @@ pub(crate) struct Uac<'a> {
     pub(crate) from: &'a str,
     /// Display name, sent as it is between quotes.
     pub(crate) name: &'a str,
+    /// User part of a Diversion header (the number that forwarded the call here), sent as it is.
+    pub(crate) diverted_by: Option<&'a str>,
     /// Password when the call must authenticate as `from`.
     pub(crate) password: Option<&'a str>,
     /// Digits, each sent that many milliseconds after the step before it.
@@ -97,7 +99,11 @@ Max-Forwards: 70
     }
 
     fn invite(&self, sequence: u32, authentication: &str) -> String {
-        let more = format!("{authentication}Content-Type: application/sdp\nContent-Length: [len]\n\n{SDP}");
+        let mut more = authentication.to_owned();
+        if let Some(user) = self.diverted_by {
+            let _ = writeln!(more, "Diversion: <sip:{user}@127.0.0.1>;reason=unconditional");
+        }
+        let _ = write!(more, "Content-Type: application/sdp\nContent-Length: [len]\n\n{SDP}");
         self.request("INVITE", &self.uri(), sequence, &format!("To: <{}>", self.uri()), &more)
     }
 
