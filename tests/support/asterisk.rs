@@ -1,0 +1,207 @@
+//! A real Asterisk 22 for one test: `asterisk/demo/run` in a temporary folder, on its own ports.
+
+use super::wait;
+use std::net::{SocketAddr, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use tempfile::TempDir;
+
+/// Loopback RTP ports for each instance; Asterisk itself skips those in use.
+const RTP_PORTS: u16 = 400;
+
+/// What differs between tests.
+pub(crate) struct PbxOptions {
+    /// Where the dialplan finds the service (`HS_AGI`).
+    pub(crate) agi: SocketAddr,
+    /// Dialplan of the test itself, included after the shipped files.
+    pub(crate) extra_dialplan: String,
+}
+
+impl PbxOptions {
+    /// The shipped dialplan, asking the service at `agi`.
+    pub(crate) fn new(agi: SocketAddr) -> Self {
+        Self { agi, extra_dialplan: String::new() }
+    }
+
+    /// Adds dialplan contexts of the test.
+    pub(crate) fn dialplan(mut self, text: &str) -> Self {
+        text.clone_into(&mut self.extra_dialplan);
+        self
+    }
+}
+
+/// SIP ports of everyone around the PBX, chosen free at start.
+#[derive(Clone, Copy)]
+struct Ports {
+    sip: u16,
+    carrier: u16,
+    acme_101: u16,
+    acme_102: u16,
+    globex_101: u16,
+    globex_102: u16,
+}
+
+/// A running Asterisk; stops on drop.
+pub(crate) struct Pbx {
+    run: TempDir,
+    child: Child,
+    ports: Ports,
+}
+
+/// One line of the call records.
+#[derive(Debug, Clone)]
+pub(crate) struct Cdr {
+    pub(crate) dst: String,
+    pub(crate) account: String,
+    pub(crate) disposition: String,
+    pub(crate) dst_channel: String,
+}
+
+impl Pbx {
+    /// Renders the demo configuration and waits until Asterisk has booted.
+    ///
+    /// # Panics
+    /// When no Asterisk is installed (run `scripts/lab-install`) or it does not come up.
+    pub(crate) fn start(options: &PbxOptions) -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let run = tempfile::Builder::new().prefix("hs").tempdir().unwrap();
+        let [sip, carrier, acme_101, acme_102, globex_101, globex_102] = free_ports();
+        let ports = Ports { sip, carrier, acme_101, acme_102, globex_101, globex_102 };
+        let rtp = 12_000 + u16::try_from(std::process::id() % 40).unwrap() * RTP_PORTS;
+        std::fs::create_dir(run.path().join("etc")).unwrap();
+        std::fs::write(run.path().join("etc/extensions-extra.conf"), &options.extra_dialplan).unwrap();
+        let child = Command::new(root.join("asterisk/demo/run"))
+            .arg(run.path())
+            .env("DIES_WITH_PARENT", "1")
+            .env("AGI", options.agi.to_string())
+            .envs([
+                ("SIP_PORT", ports.sip.to_string()),
+                ("CARRIER_PORT", ports.carrier.to_string()),
+                ("ACME_101_PORT", ports.acme_101.to_string()),
+                ("ACME_102_PORT", ports.acme_102.to_string()),
+                ("GLOBEX_101_PORT", ports.globex_101.to_string()),
+                ("GLOBEX_102_PORT", ports.globex_102.to_string()),
+                ("RTP_START", rtp.to_string()),
+                ("RTP_END", (rtp + RTP_PORTS - 1).to_string()),
+            ])
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut pbx = Self { run, child, ports };
+        wait::until("Asterisk to boot (is it installed? run scripts/lab-install)", || {
+            let ended = pbx.child.try_wait().unwrap();
+            assert!(
+                ended.is_none(),
+                "Asterisk did not start ({ended:?}): run scripts/lab-install\n{}",
+                pbx.log()
+            );
+            let booted = pbx.path("cli").exists() && pbx.cli("core waitfullybooted").contains("fully booted");
+            booted.then_some(())
+        });
+        pbx
+    }
+
+    /// Runs a CLI command and returns what it prints.
+    pub(crate) fn cli(&self, command: &str) -> String {
+        let output = Command::new(self.path("cli")).arg(command).stdin(Stdio::null()).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// A file in this instance's folder.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.run.path().join(name)
+    }
+
+    /// The full log so far.
+    pub(crate) fn log(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(self.path("log/full")).unwrap_or_default()).into_owned()
+    }
+
+    /// Log lines that a healthy configuration does not produce.
+    pub(crate) fn complaints(&self) -> Vec<String> {
+        self.log()
+            .lines()
+            .filter(|line| line.contains("] WARNING[") || line.contains("] ERROR["))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// The port on which this PBX listens for SIP.
+    pub(crate) fn sip_port(&self) -> u16 {
+        self.ports.sip
+    }
+
+    /// The port where a phone (`acme-101`, `acme-102`, `globex-101`, `globex-102`) or the `carrier`
+    /// is expected to listen.
+    pub(crate) fn phone_port(&self, name: &str) -> u16 {
+        match name {
+            "carrier" => self.ports.carrier,
+            "acme-101" => self.ports.acme_101,
+            "acme-102" => self.ports.acme_102,
+            "globex-101" => self.ports.globex_101,
+            "globex-102" => self.ports.globex_102,
+            other => panic!("no phone is called {other}"),
+        }
+    }
+
+    /// Waits until no channel is left, so that every call record is written.
+    pub(crate) fn wait_idle(&self) {
+        wait::until("all channels to end", || {
+            self.cli("core show channels count").contains("0 active channels").then_some(())
+        });
+    }
+
+    /// Ends every call from the PBX's side.
+    pub(crate) fn hang_up_all(&self) {
+        self.cli("channel request hangup all");
+    }
+
+    /// The call records, oldest first, once no call is left.
+    pub(crate) fn cdrs(&self) -> Vec<Cdr> {
+        self.wait_idle();
+        let read = || std::fs::read_to_string(self.path("log/cdr-custom/hookswitch.csv")).ok();
+        let text = wait::until("a call record", || read().filter(|text| text.ends_with('\n')));
+        text.lines().map(cdr).collect()
+    }
+
+    /// What AstDB holds under the family `hookswitch`: lines of `/hookswitch/key : value`.
+    pub(crate) fn kept_reports(&self) -> Vec<String> {
+        let shown = self.cli("database show hookswitch");
+        shown.lines().filter(|line| line.starts_with("/hookswitch/")).map(str::to_owned).collect()
+    }
+}
+
+impl Drop for Pbx {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("--- Asterisk's log\n{}", self.log());
+        }
+        if self.path("cli").exists() {
+            self.cli("core stop now");
+        }
+        let start = wait::now();
+        while start.elapsed() < std::time::Duration::from_secs(5) {
+            if matches!(self.child.try_wait(), Ok(Some(_))) {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        // Already gone is as good as killed.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn cdr(line: &str) -> Cdr {
+    let mut fields = line.trim_matches('"').split("\",\"").skip(3);
+    let mut next = || fields.next().unwrap_or_default().to_owned();
+    let (dst, account, disposition) = (next(), next(), next());
+    let (_duration, _billsec, _channel) = (next(), next(), next());
+    Cdr { dst, account, disposition, dst_channel: next() }
+}
+
+/// UDP ports that were free on loopback a moment ago.
+pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
+    let sockets = [(); N].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
+    sockets.map(|socket| socket.local_addr().unwrap().port())
+}

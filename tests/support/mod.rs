@@ -1,0 +1,12 @@
+//! What the end-to-end tests stand on: a real Asterisk 22 and SIPp for each test, on free loopback
+//! ports, plus a scripted FastAGI service that takes the real one's place.
+//!
+//! Everything started here ends with its owner: on drop, and by the kernel when the test process
+//! dies first. Nothing sleeps to synchronise; see [`wait`].
+
+pub(crate) mod asterisk;
+pub(crate) mod call;
+pub(crate) mod fastagi;
+pub(crate) mod phone;
+pub(crate) mod scenario;
+pub(crate) mod wait;
