@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use super::{Error, connect_current, show};
 use crate::app;
 use crate::base::clock::Clock;
+use crate::base::ids::Number;
 use crate::config::Config;
 use crate::routing::ivr::ScriptedPhone;
 use crate::routing::trace::Trace;
@@ -35,6 +36,10 @@ pub(super) async fn run(config: &Config, arguments: Arguments) -> Result<(), Err
     let db = connect_current(config).await?;
     let clock = arguments.at.map_or_else(Clock::system, Clock::manual);
     let router = app::router(config, db.clone(), clock.clone())?;
+    // A running service knows its tenants: so that the steps cost what they cost there.
+    if let Ok(number) = Number::from_dialled(&arguments.did) {
+        router.memory.by_number(&number).await;
+    }
     let id = router.ids.next();
     let call = CallIds { uniqueid: format!("simulated-{id}"), linkedid: format!("simulated-{id}"), id };
     let inputs = Inputs {

@@ -170,7 +170,10 @@ fn a_menu_and_a_script_keep_their_connection() {
     assert!(!call.hung_up_by_pbx, "{call:?}");
     assert_eq!(phone.answered(), 1);
     assert_eq!(service.wait_asked("ivr").request(), "ivr?call=call1&state=step1&menu=main&watch=1");
-    assert_eq!(service.wait_asked("script").request(), "script?call=call1&state=step1&script=order-status");
+    assert_eq!(
+        service.wait_asked("script").request(),
+        "script?call=call1&state=step1&script=order-status&watch=1"
+    );
 }
 
 #[test]
@@ -182,7 +185,7 @@ fn a_phone_dials_another() {
     let other = Phone::start(&pbx, "globex-101", ANSWERS);
     Call::to("101").by_phone("acme-102").expect_answered(&pbx);
     let asked = service.wait_asked("internal");
-    assert_eq!(asked.request(), "internal?from=acme-102&to=101");
+    assert!(asked.request().starts_with("internal?from=acme-102&to=101&linkedid="));
     assert_eq!(asked.value("agi_callerid"), "102");
     assert_eq!((phone.answered(), other.rang()), (1, 0));
     pbx.wait_idle();
