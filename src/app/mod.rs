@@ -300,6 +300,7 @@ async fn reap(router: &Router, db: &Db, age: Duration, mut stopping: Stopping) {
             }
             Err(error) => tracing::warn!(%error, "calls without an end can't be looked for"),
         }
+        router.live.expire(before);
     }
 }
 

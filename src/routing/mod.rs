@@ -107,7 +107,8 @@ impl Router {
         };
         steps.step("did", "known", rules.tenant.to_string());
         if mode == Mode::Live {
-            (inputs.tenant_calls, inputs.did_calls) = self.live.counts(&rules.tenant, number.as_str());
+            (inputs.tenant_calls, inputs.did_calls) =
+                self.live.enter(&call.id, &rules.tenant, number.as_str());
         }
         match rules::route(&rules, did, inputs, steps) {
             Verdict::Decided(decision) => decision,
