@@ -221,6 +221,4 @@ pub mod webhook {
     pub const ANSWER_TIMEOUT_MAX_S: u32 = 7_200;
     /// Characters of options: each is one letter or digit.
     pub const OPTIONS_CHARS: usize = 16;
-    /// Characters of a message.
-    pub const MESSAGE_CHARS: usize = 256;
 }
