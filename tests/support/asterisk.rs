@@ -216,3 +216,13 @@ pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
     let sockets = [(); N].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
     sockets.map(|socket| socket.local_addr().unwrap().port())
 }
+
+/// A UDP port that was free a moment ago with the three above it, which SIPp takes for audio and video.
+pub(crate) fn free_media_port() -> u16 {
+    wait::until("four free ports in a row", || {
+        let [first] = free_ports();
+        let free = |port| UdpSocket::bind(("127.0.0.1", port)).is_ok();
+        let last = first.checked_add(3)?;
+        (first..=last).all(free).then_some(first)
+    })
+}
