@@ -51,10 +51,14 @@ pub(crate) struct Pbx {
 /// One line of the call records.
 #[derive(Debug, Clone)]
 pub(crate) struct Cdr {
+    pub(crate) uniqueid: String,
+    pub(crate) linkedid: String,
     pub(crate) dst: String,
     pub(crate) account: String,
     pub(crate) disposition: String,
     pub(crate) dst_channel: String,
+    /// `HS_CALL_ID` of the call.
+    pub(crate) call: String,
 }
 
 impl Pbx {
@@ -192,16 +196,33 @@ impl Drop for Pbx {
     }
 }
 
+/// Reads a line as `cdr_custom.conf` writes it.
 fn cdr(line: &str) -> Cdr {
-    let mut fields = line.trim_matches('"').split("\",\"").skip(3);
-    let mut next = || fields.next().unwrap_or_default().to_owned();
-    let (dst, account, disposition) = (next(), next(), next());
-    let (_duration, _billsec, _channel) = (next(), next(), next());
-    Cdr { dst, account, disposition, dst_channel: next() }
+    let fields: Vec<&str> = line.trim_matches('"').split("\",\"").collect();
+    let field = |index: usize| fields.get(index).copied().unwrap_or_default().to_owned();
+    Cdr {
+        uniqueid: field(0),
+        linkedid: field(1),
+        dst: field(3),
+        account: field(4),
+        disposition: field(5),
+        dst_channel: field(9),
+        call: field(11),
+    }
 }
 
 /// UDP ports that were free on loopback a moment ago.
 pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
     let sockets = [(); N].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
     sockets.map(|socket| socket.local_addr().unwrap().port())
+}
+
+/// A UDP port that was free a moment ago with the three above it, which SIPp takes for audio and video.
+pub(crate) fn free_media_port() -> u16 {
+    wait::until("four free ports in a row", || {
+        let [first] = free_ports();
+        let free = |port| UdpSocket::bind(("127.0.0.1", port)).is_ok();
+        let last = first.checked_add(3)?;
+        (first..=last).all(free).then_some(first)
+    })
 }
