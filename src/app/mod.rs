@@ -130,7 +130,9 @@ impl App {
             sync: config.journal_sync,
             deadline: config.journal_deadline,
         };
-        let journal = Journal::open(options, || router.ids.next())?;
+        let folder = journal::Folder::take(options, || router.ids.next())?;
+        let position = calls::store::position(&db, folder.node()).await?;
+        let journal = folder.open(position)?;
         Ok(Self { config, clock, db, journal, router })
     }
 

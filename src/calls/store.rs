@@ -22,21 +22,33 @@ pub struct Calls {
     pub ids: IdSource,
 }
 
+/// Only a fault of the values is a fault of the record. Everything else (no right, no table, no disk, no server) is a
+/// fault of the database: the records wait until it is mended.
 fn sink_error(error: sqlx::Error) -> SinkError {
-    if db::is_unavailable(&error) {
-        SinkError::Away(error.to_string())
-    } else {
+    if db::is_data_error(&error) {
         SinkError::Unfit(error.to_string())
+    } else {
+        SinkError::Away(error.to_string())
     }
+}
+
+/// The last sequence of a node's journal that is in the database.
+///
+/// # Errors
+/// When the database is away.
+pub async fn position(db: &Db, node: &Id) -> sqlx::Result<u64> {
+    read_position(db, node.as_str()).await
+}
+
+async fn read_position(db: &Db, node: &str) -> sqlx::Result<u64> {
+    const SQL: &str = "SELECT sequence FROM journal_positions WHERE node_id = ?";
+    let found: Option<i64> = db_read!(db, |p| sqlx::query_scalar(SQL).bind(node).fetch_optional(p).await)?;
+    Ok(found.and_then(|n| u64::try_from(n).ok()).unwrap_or(0))
 }
 
 impl Sink for Calls {
     async fn position(&self, node: &str) -> Result<u64, SinkError> {
-        const SQL: &str = "SELECT sequence FROM journal_positions WHERE node_id = ?";
-        let found: Option<i64> =
-            db_read!(&self.db, |p| sqlx::query_scalar(SQL).bind(node).fetch_optional(p).await)
-                .map_err(sink_error)?;
-        Ok(found.and_then(|n| u64::try_from(n).ok()).unwrap_or(0))
+        read_position(&self.db, node).await.map_err(sink_error)
     }
 
     async fn apply(&self, node: &str, from: u64, records: &[journal::Record]) -> Result<(), SinkError> {
@@ -72,11 +84,22 @@ async fn advance(tx: &mut Tx, node: &str, from: u64, to: u64, now_us: i64) -> Re
     match (moved, from) {
         (1, _) => Ok(()),
         (_, 0) => {
-            db_tx!(tx, |c| sqlx::query(INSERT).bind(to).bind(now_us).bind(node).execute(c).await.map(drop))
-                .map_err(sink_error)
+            let added = db_tx!(tx, |c| sqlx::query(INSERT)
+                .bind(to)
+                .bind(now_us)
+                .bind(node)
+                .execute(c)
+                .await
+                .map(drop));
+            // A row that is there after all says that somebody was faster, not that a record is wrong.
+            added.map_err(|e| if db::is_unique_violation(&e) { elsewhere(node) } else { sink_error(e) })
         }
-        _ => Err(SinkError::Away(format!("another process moves the journal of node {node}"))),
+        _ => Err(elsewhere(node)),
     }
+}
+
+fn elsewhere(node: &str) -> SinkError {
+    SinkError::Away(format!("another process moves the journal of node {node}"))
 }
 
 impl Calls {

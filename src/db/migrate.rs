@@ -2,7 +2,7 @@
 
 use sqlx::migrate::Migrator;
 
-use super::{Db, db_read};
+use super::{Db, db_read, is_missing_table};
 
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
 static MYSQL: Migrator = sqlx::migrate!("migrations/mysql");
@@ -57,7 +57,7 @@ impl Db {
         let done = match done {
             Ok(done) => done,
             // No such table: nothing has been done yet.
-            Err(sqlx::Error::Database(_)) => Vec::new(),
+            Err(error) if is_missing_table(&error) => Vec::new(),
             Err(e) => return Err(e),
         };
         let ours = if matches!(self, Self::Sqlite { .. }) { &SQLITE } else { &MYSQL };

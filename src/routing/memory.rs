@@ -192,8 +192,14 @@ impl Memory {
         let mut read = 0;
         for (tenant, version) in versions {
             if self.tenants.get(&tenant).is_none_or(|known| known.version != version) {
-                self.reload(&tenant).await?;
-                read += 1;
+                match self.reload(&tenant).await {
+                    Ok(_) => read += 1,
+                    // One tenant's bad row must not keep the others from being read, nor the service from starting.
+                    Err(error @ (sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. })) => {
+                        tracing::error!(tenant.id = %tenant, %error, "a tenant can't be read");
+                    }
+                    Err(error) => return Err(error),
+                }
             }
         }
         Ok(read)
