@@ -215,7 +215,10 @@ async fn move_call(tx: &mut Tx, decided: &Decided) -> sqlx::Result<()> {
 async fn end_call(tx: &mut Tx, id: &str, ended: &Ended) -> sqlx::Result<()> {
     const SQL: &str = "UPDATE calls SET ended_at = ?, ended_by = ?, cause = ?, disposition = ?, answered_at = ?, \
          duration_ms = ?, billed_ms = ?, answered_by = ?, dial_status = ?, queue_status = ?, voicemail_status = ?, \
-         fallback = ? WHERE id = ? AND (ended_at IS NULL OR ended_by = 'lost')";
+         fallback = ?, started_at = CASE WHEN started_at > ? THEN ? ELSE started_at END \
+         WHERE id = ? AND (ended_at IS NULL OR ended_by = 'lost')";
+    // A decision that came when the caller had long left (this process was frozen) began no call after its end.
+    let started = ended.at_us - ended.duration_ms.unwrap_or(0) * 1_000;
     db_tx!(tx, |c| sqlx::query(SQL)
         .bind(ended.at_us)
         .bind(fit(&ended.by, 20))
@@ -229,6 +232,8 @@ async fn end_call(tx: &mut Tx, id: &str, ended: &Ended) -> sqlx::Result<()> {
         .bind(fit(&ended.queue_status, 30))
         .bind(fit(&ended.voicemail_status, 30))
         .bind(fit(&ended.fallback, 40))
+        .bind(ended.at_us)
+        .bind(started)
         .bind(id)
         .execute(c)
         .await

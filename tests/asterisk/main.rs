@@ -20,6 +20,7 @@ mod actions;
 mod ended;
 mod hostile;
 mod service_away;
+mod service_database;
 mod service_inside;
 mod service_lost;
 mod service_menu;

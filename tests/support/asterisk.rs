@@ -1,13 +1,10 @@
 //! A real Asterisk 22 for one test: `asterisk/demo/run` in a temporary folder, on its own ports.
 
-use super::wait;
-use std::net::{SocketAddr, UdpSocket};
+use super::{ports, wait};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
-
-/// Loopback RTP ports for each instance; Asterisk itself skips those in use.
-const RTP_PORTS: u16 = 400;
 
 /// What differs between tests.
 pub(crate) struct PbxOptions {
@@ -69,9 +66,9 @@ impl Pbx {
     pub(crate) fn start(options: &PbxOptions) -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let run = tempfile::Builder::new().prefix("hs").tempdir().unwrap();
-        let [sip, carrier, acme_101, acme_102, globex_101, globex_102] = free_ports();
+        let [sip, carrier, acme_101, acme_102, globex_101, globex_102] = ports::free();
         let ports = Ports { sip, carrier, acme_101, acme_102, globex_101, globex_102 };
-        let rtp = 12_000 + u16::try_from(std::process::id() % 40).unwrap() * RTP_PORTS;
+        let (rtp_start, rtp_end) = ports::rtp();
         std::fs::create_dir(run.path().join("etc")).unwrap();
         std::fs::write(run.path().join("etc/extensions-extra.conf"), &options.extra_dialplan).unwrap();
         let child = Command::new(root.join("asterisk/demo/run"))
@@ -85,8 +82,8 @@ impl Pbx {
                 ("ACME_102_PORT", ports.acme_102.to_string()),
                 ("GLOBEX_101_PORT", ports.globex_101.to_string()),
                 ("GLOBEX_102_PORT", ports.globex_102.to_string()),
-                ("RTP_START", rtp.to_string()),
-                ("RTP_END", (rtp + RTP_PORTS - 1).to_string()),
+                ("RTP_START", rtp_start.to_string()),
+                ("RTP_END", rtp_end.to_string()),
             ])
             .stdin(Stdio::null())
             .spawn()
@@ -209,20 +206,4 @@ fn cdr(line: &str) -> Cdr {
         dst_channel: field(9),
         call: field(11),
     }
-}
-
-/// UDP ports that were free on loopback a moment ago.
-pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
-    let sockets = [(); N].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
-    sockets.map(|socket| socket.local_addr().unwrap().port())
-}
-
-/// A UDP port that was free a moment ago with the three above it, which SIPp takes for audio and video.
-pub(crate) fn free_media_port() -> u16 {
-    wait::until("four free ports in a row", || {
-        let [first] = free_ports();
-        let free = |port| UdpSocket::bind(("127.0.0.1", port)).is_ok();
-        let last = first.checked_add(3)?;
-        (first..=last).all(free).then_some(first)
-    })
 }

@@ -7,7 +7,9 @@
 pub(crate) mod asterisk;
 pub(crate) mod call;
 pub(crate) mod fastagi;
+pub(crate) mod mariadb;
 pub(crate) mod phone;
+pub(crate) mod ports;
 pub(crate) mod scenario;
 pub(crate) mod service;
 pub(crate) mod wait;

@@ -2,14 +2,14 @@
 //!
 //! A process never outlives its owner: it ends on drop, and by the kernel when the test dies first.
 
-use super::wait;
+use super::{ports, wait};
 use hookswitch::base::ids::Id;
 use hookswitch::calls::store::{self, CallRow};
 use hookswitch::db::{Db, db_write};
 use hookswitch::routing::trace::Trace;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -88,7 +88,7 @@ impl Service {
             Database::MySqlAt(server) => runtime.block_on(new_database(server)),
         };
         let db = runtime.block_on(Db::connect(&url, 2)).expect("the database does not answer");
-        let [agi, http] = free_ports().map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        let [agi, http] = ports::free().map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
         let mut service = Self { agi, http, url, drop_database, child: None, db, runtime, data };
         service.run(&["seed", "demo", "--webhook-url", &options.webhook_url]);
         for sql in &options.changes {
@@ -310,18 +310,4 @@ async fn new_database(server: &str) -> (String, Option<(String, String)>) {
 
 async fn execute(db: &Db, sql: String) -> sqlx::Result<()> {
     db_write!(db, |p| sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(p).await.map(drop))
-}
-
-/// TCP ports that nobody has, below those that the kernel gives to connections: a service that is down for a moment
-/// must find its port again.
-fn free_ports<const N: usize>() -> [u16; N] {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let first = std::process::id() % 650 * 4;
-    [(); N].map(|()| {
-        wait::until("a free port", || {
-            let port =
-                u16::try_from(30_000 + (first + NEXT.fetch_add(1, Ordering::Relaxed)) % 2_600).unwrap();
-            TcpListener::bind(("127.0.0.1", port)).ok().map(|_| port)
-        })
-    })
 }
