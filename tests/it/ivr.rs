@@ -41,10 +41,21 @@ impl Phone for Caller {
 async fn world(t: &Arc<TestDb>) -> World {
     let did = Did { route: to("ivr:main"), further: vec![("overflow", "voicemail:101")], ..Did::default() };
     let world = World::acme(t, Some(did)).await;
-    let main = [("1", "queue:support"), ("2", "ivr:sub"), ("3", "ivr:main"), ("0", "repeat"), ("#", "goodbye"),
-        ("*", "back"), ("9", "endpoint:gone"), ("8", "ivr:gone"), ("77", "external:+15559990000")];
+    let main = [
+        ("1", "queue:support"),
+        ("2", "ivr:sub"),
+        ("3", "ivr:main"),
+        ("0", "repeat"),
+        ("#", "goodbye"),
+        ("*", "back"),
+        ("9", "endpoint:gone"),
+        ("8", "ivr:gone"),
+        ("77", "external:+15559990000"),
+    ];
     world.menu("acme", "main", &main, |_| {}).await;
-    world.menu("acme", "sub", &[("1", "endpoint:101"), ("*", "back"), ("2", "ivr:main")], |m| m.max_tries = 2).await;
+    world
+        .menu("acme", "sub", &[("1", "endpoint:101"), ("*", "back"), ("2", "ivr:main")], |m| m.max_tries = 2)
+        .await;
     world
 }
 

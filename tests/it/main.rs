@@ -4,7 +4,6 @@
 
 mod support;
 
-
 mod dialects;
 mod ivr;
 

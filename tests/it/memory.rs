@@ -156,7 +156,8 @@ async fn a_hanging_server_holds_nobody_up() {
     // A server that accepts and never says anything: MySQL's server speaks first.
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let options = sqlx::mysql::MySqlConnectOptions::new().host("127.0.0.1").port(address.port()).username("x");
+    let options =
+        sqlx::mysql::MySqlConnectOptions::new().host("127.0.0.1").port(address.port()).username("x");
     let pool = sqlx::mysql::MySqlPoolOptions::new().connect_lazy_with(options);
     let world_clock = crate::support::clock();
     let router = std::sync::Arc::new(router(

@@ -17,8 +17,15 @@ const OFFICE: &str = r#"{"zone":"UTC","weekly":[{"day":"mon","from":"09:00","to"
                 {"name":"Inventory","date":"2026-12-07","hours":[{"from":"10:00","to":"12:00"}]}]}"#;
 
 /// What every usual call passes before its destination.
-const PASSED: [&str; 7] =
-    ["did=known", "did=active", "tenant=active", "limits=pass", "block-list=pass", "allow-list=pass", "hours=always-open"];
+const PASSED: [&str; 7] = [
+    "did=known",
+    "did=active",
+    "tenant=active",
+    "limits=pass",
+    "block-list=pass",
+    "allow-list=pass",
+    "hours=always-open",
+];
 
 fn reply(json: &str) -> Option<WebhookReply> {
     Some(WebhookReply::Answer(serde_json::from_str(json).unwrap()))
@@ -421,13 +428,27 @@ async fn webhook(answer: &'static str) -> (String, Arc<std::sync::Mutex<Vec<Stri
 /// Any destination, usable or not, ours or (by name) theirs.
 fn any_place() -> impl Strategy<Value = &'static str> {
     prop::sample::select(vec![
-        "queue:support", "queue:off", "queue:gone", "endpoint:101", "endpoint:off", "endpoint:gone", "voicemail:101",
-        "voicemail:gone", "ivr:main", "ivr:gone", "external:+15559990000", "playback:hello", "hangup:17", "queue:only-globex",
+        "queue:support",
+        "queue:off",
+        "queue:gone",
+        "endpoint:101",
+        "endpoint:off",
+        "endpoint:gone",
+        "voicemail:101",
+        "voicemail:gone",
+        "ivr:main",
+        "ivr:gone",
+        "external:+15559990000",
+        "playback:hello",
+        "hangup:17",
+        "queue:only-globex",
     ])
 }
 
 fn any_further() -> impl Strategy<Value = Vec<(&'static str, &'static str)>> {
-    let role = prop::sample::select(vec!["overflow", "overflow", "fallback", "closed", "holiday", "limit", "inactive"]);
+    let role = prop::sample::select(vec![
+        "overflow", "overflow", "fallback", "closed", "holiday", "limit", "inactive",
+    ]);
     prop::collection::vec((role, any_place()), 0..12)
 }
 
@@ -446,14 +467,19 @@ fn every_path_ends() {
         world.schedule("acme", "never", NEVER).await;
         world.tenant_destination("acme", "fallback", "voicemail:101").await;
         let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::default());
-        let shape = (any_place(), any_further(), any::<(bool, bool, bool)>(), prop::sample::select(vec!["", "vip"]));
+        let shape =
+            (any_place(), any_further(), any::<(bool, bool, bool)>(), prop::sample::select(vec!["", "vip"]));
         let mut ends = std::collections::BTreeSet::new();
         for n in 0..150 {
             use proptest::strategy::ValueTree;
-            let (route, further, (inactive, closed, full), plugin) = shape.new_tree(&mut runner).unwrap().current();
+            let (route, further, (inactive, closed, full), plugin) =
+                shape.new_tree(&mut runner).unwrap().current();
             let number = format!("+1555100{n:04}");
             let did = Did {
-                number: &number, route: to(route), plugin, max_calls: 1,
+                number: &number,
+                route: to(route),
+                plugin,
+                max_calls: 1,
                 status: if inactive && n % 3 == 0 { "inactive" } else { "active" },
                 schedule: if closed { "never" } else { "" },
                 further: further.clone(),
@@ -479,7 +505,16 @@ fn every_path_ends() {
             }
             assert_eq!(trace.decision.action, Action::Hangup, "{did:?}");
         }
-        for reason in ["static", "overflow", "fallback", "closed", "did-limit", "inactive-did", "plugin-failed", "no-destination"] {
+        for reason in [
+            "static",
+            "overflow",
+            "fallback",
+            "closed",
+            "did-limit",
+            "inactive-did",
+            "plugin-failed",
+            "no-destination",
+        ] {
             assert!(ends.contains(reason), "{reason} never came: {ends:?}");
         }
     });

@@ -33,7 +33,8 @@ pub(crate) struct TestDb {
 /// The server for the tests on MariaDB.
 fn server() -> String {
     let url = std::env::var("HOOKSWITCH_TEST_MYSQL_URL");
-    let url = url.expect("HOOKSWITCH_TEST_MYSQL_URL is not set: run scripts/test, which starts a MariaDB for it");
+    let url =
+        url.expect("HOOKSWITCH_TEST_MYSQL_URL is not set: run scripts/test, which starts a MariaDB for it");
     url.rsplit_once('/').expect("mysql://USER@HOST:PORT/NAME").0.to_owned()
 }
 
@@ -114,8 +115,7 @@ async fn admin(sql: &str) {
 
 /// Runs a test's body on a database and removes the database afterwards, whatever happened.
 pub(crate) fn run<F: Future<Output = ()> + Send + 'static>(kind: Kind, body: impl FnOnce(Arc<TestDb>) -> F) {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let test = Arc::new(TestDb::new(kind).await);
         let done = tokio::spawn(body(Arc::clone(&test))).await;

@@ -137,8 +137,10 @@ impl World {
 
     pub(crate) async fn status(&self, id: &str, status: TenantStatus) {
         let (id, now) = (tenant(id), self.now());
-        self.write(async |tx| tenants::store::set_status(tx, &id, status, now).await.map(|found| assert!(found)))
-            .await;
+        self.write(async |tx| {
+            tenants::store::set_status(tx, &id, status, now).await.map(|found| assert!(found))
+        })
+        .await;
     }
 
     pub(crate) async fn targets(&self, owner: &str) {
@@ -182,7 +184,8 @@ impl World {
     pub(crate) async fn member(&self, owner: &str, queue: &Id, endpoint: &Id) -> bool {
         let (id, owner) = (self.ids.next(), tenant(owner));
         let mut tx = self.test.db.begin().await.unwrap();
-        let added = queues::store::insert_member(&mut tx, &owner, &id, (queue, endpoint), 0, self.now()).await;
+        let added =
+            queues::store::insert_member(&mut tx, &owner, &id, (queue, endpoint), 0, self.now()).await;
         tx.commit().await.unwrap();
         added.unwrap()
     }
