@@ -81,6 +81,8 @@ pub mod db {
     pub const BUSY_TIME: Duration = Duration::from_secs(5);
     /// MySQL: a connection is replaced after this time, below the server's usual `wait_timeout` of 8 h.
     pub const CONNECTION_LIFE: Duration = Duration::from_secs(1_800);
+    /// How long one process waits for another that changes the schema: a large table may take minutes.
+    pub const MIGRATE_TIME: Duration = Duration::from_secs(300);
     /// How long `/readyz` waits for an answer of the database.
     pub const PROBE_TIME: Duration = Duration::from_secs(1);
 }

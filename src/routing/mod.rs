@@ -344,9 +344,11 @@ fn raw_answer(answer: WebhookAnswer) -> RawDestination {
         WebhookAction::Playback => "playback",
         WebhookAction::Hangup => "hangup",
     };
+    // A hang-up is the one answer that may leave its target out.
+    let is_bare = answer.action == WebhookAction::Hangup && answer.target.is_empty();
     RawDestination {
         action: action.to_owned(),
-        target: answer.target,
+        target: if is_bare { cause::NORMAL.to_string() } else { answer.target },
         timeout_s: answer.timeout_s.unwrap_or(0),
         options: answer.options,
         message: answer.message,

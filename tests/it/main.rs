@@ -1,0 +1,12 @@
+//! Integration tests in one binary, by area. What touches a database runs on SQLite and on MariaDB.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod support;
+
+mod dialects;
+mod ivr;
+
+mod memory;
+mod routing;
+mod world;
