@@ -3,30 +3,30 @@
 //! One load thread, closed loop: connect, environment, read the command, answer it, wait for the close. Rounds alternate
 //! between the two servers. Our rounds begin with an empty journal and are followed by its drain, so that the bare
 //! server's rounds have the machine to themselves; the drain's processor time is counted as ours.
-#![expect(clippy::expect_used, clippy::print_stdout, clippy::print_stderr, reason = "a bench prints, or cannot go on")]
-#![expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "statistics")]
+#![expect(
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a bench prints, or cannot go on"
+)]
+#![expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "statistics"
+)]
 
 mod support;
 
 use std::io::BufRead;
 use std::net::SocketAddr;
 use std::process::{Child, Command, ExitCode, Stdio};
-use std::time::Duration;
 
+use support::caller::{load, read_some};
 use support::service::{Service, with_files};
-use support::{Report, argument, cpu_seconds, flag, median, now, percentile};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use support::{Report, argument, cpu_seconds, flag, median, percentile};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
-
-/// What Asterisk 22 sends for a call from a trunk; 850 bytes, in one packet.
-const ENVIRONMENT: &str = "agi_network: yes\n\
-    agi_network_script: route?did=+15550001000&linkedid=1763870000.17\n\
-    agi_request: agi://127.0.0.1:4573/route?did=+15550001000&linkedid=1763870000.17\n\
-    agi_channel: PJSIP/carrier-00000011\nagi_language: en\nagi_type: PJSIP\nagi_uniqueid: 1763870000.17\n\
-    agi_version: 22.5.2\nagi_callerid: +15557770009\nagi_calleridname: Caller\nagi_callingpres: 0\n\
-    agi_callingani2: 0\nagi_callington: 0\nagi_callingtns: 0\nagi_dnid: +15550001000\nagi_rdnis: unknown\n\
-    agi_context: hookswitch-call\nagi_extension: +15550001000\nagi_priority: 15\nagi_enhanced: 0.0\n\
-    agi_accountcode: \nagi_threadid: 140218331813568\n\n";
 
 /// As long as a real answer of ours.
 const COMMAND: &[u8] = b"EXEC MSet \"HS_CALL_ID=01kaqh3v5w9e6kmw6v1yqkq5z1,HS_TENANT=acme,HS_TARGET=acme-support,HS_TIMEOUT=,\
@@ -41,7 +41,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let mut report = Report::new();
-    for connections in [64, 512] {
+    for connections in [64, 512].into_iter().filter(|c| argument("--only", *c as f64) == *c as f64) {
         compare(connections, &mut report);
     }
     report.end("FastAGI, static route: hookswitch ÷ bare tokio server")
@@ -74,10 +74,6 @@ async fn bare_session(mut stream: TcpStream) -> Option<()> {
         read_some(&mut stream, &mut bytes).await?;
     }
     Some(())
-}
-
-async fn read_some(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> Option<()> {
-    stream.read_buf(bytes).await.ok().filter(|n| *n > 0).map(drop)
 }
 
 struct Bare {
@@ -132,7 +128,13 @@ fn compare(connections: usize, report: &mut Report) {
             for (name, r) in [("bare", &their), ("hookswitch", &our)] {
                 eprintln!(
                     "{name:>10} {connections:>3}: {:6.0}/s p50 {:6.0} p99 {:6.0} µs max {:6.1} ms cpu {:5.1} / {:5.1} µs drain {:4.1} s",
-                    r.rate, r.p50_us, r.p99_us, r.max_s * 1e3, r.cpu_us, r.whole_cpu_us, r.drain_s
+                    r.rate,
+                    r.p50_us,
+                    r.p99_us,
+                    r.max_s * 1e3,
+                    r.cpu_us,
+                    r.whole_cpu_us,
+                    r.drain_s
                 );
             }
             theirs.push(their);
@@ -164,7 +166,12 @@ fn compare(connections: usize, report: &mut Report) {
     });
     report.goal(&name("failed calls"), errors.to_string(), "0", errors == 0);
     let bare_retries = sum(&theirs, |r| r.retries);
-    report.goal(&name("waits for a SYN retry"), format!("{retries} (bare: {bare_retries})"), "0", retries == 0);
+    report.goal(
+        &name("waits for a SYN retry"),
+        format!("{retries} (bare: {bare_retries})"),
+        "0",
+        retries == 0,
+    );
     let lost = service.metric("hookswitch_journal_lost_total");
     report.goal(&name("records lost"), format!("{lost}"), "0", lost == 0.0);
 }
@@ -188,57 +195,5 @@ fn round(to: SocketAddr, pid: u32, connections: usize, seconds: f64, settle: imp
         drain_s,
         errors,
         retries,
-    }
-}
-
-/// The load: seconds of each call, how many failed, seconds from the first connect to the last close.
-fn load(to: SocketAddr, connections: usize, seconds: f64) -> (Vec<f64>, usize, f64) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let start = now();
-    let end = start + Duration::from_secs_f64(seconds);
-    let (latencies, errors) = runtime.block_on(async {
-        let callers: Vec<_> = (0..connections)
-            .map(|_| {
-                tokio::spawn(async move {
-                    let (mut latencies, mut errors) = (Vec::new(), 0_usize);
-                    let mut bytes = Vec::with_capacity(1_024);
-                    while now() < end {
-                        let began = now();
-                        match call(to, &mut bytes).await {
-                            Some(()) => latencies.push(began.elapsed().as_secs_f64()),
-                            None => errors += 1,
-                        }
-                    }
-                    (latencies, errors)
-                })
-            })
-            .collect();
-        let mut all = (Vec::new(), 0);
-        for caller in callers {
-            let (latencies, errors) = caller.await.expect("a caller");
-            all.0.extend(latencies);
-            all.1 += errors;
-        }
-        all
-    });
-    (latencies, errors, start.elapsed().as_secs_f64())
-}
-
-/// One call as Asterisk makes it; `None` when it did not end as it should.
-async fn call(to: SocketAddr, bytes: &mut Vec<u8>) -> Option<()> {
-    let mut stream = TcpStream::connect(to).await.ok()?;
-    stream.write_all(ENVIRONMENT.as_bytes()).await.ok()?;
-    bytes.clear();
-    while !bytes.ends_with(b"\n") {
-        read_some(&mut stream, bytes).await?;
-    }
-    if !bytes.starts_with(b"EXEC MSet ") {
-        return None;
-    }
-    stream.write_all(b"200 result=1\n").await.ok()?;
-    bytes.clear();
-    match stream.read_buf(bytes).await {
-        Ok(0) => Some(()),
-        _ => None,
     }
 }

@@ -3,6 +3,9 @@
 //! A figure is a ratio to the bare ceiling of the same run wherever there is one, because absolute numbers drift with the
 //! machine. Nothing here asserts: [`Report::end`] prints PASS or FAIL, and only `--check` makes a FAIL an exit status.
 
+#![expect(dead_code, reason = "no bench uses all of it")]
+
+pub(crate) mod caller;
 pub(crate) mod service;
 
 use std::process::ExitCode;

@@ -39,18 +39,22 @@ impl Service {
         };
         let mut seed = Command::new(program);
         settings(&mut seed);
-        let seeded = seed.args(["seed", "demo"]).stdout(Stdio::null()).status().expect("the service's binary");
+        let seeded =
+            seed.args(["seed", "demo"]).stdout(Stdio::null()).status().expect("the service's binary");
         assert!(seeded.success(), "seed demo failed");
         let mut serve = with_files(program);
         settings(&mut serve);
         let mut child = serve.arg("serve").stderr(Stdio::piped()).spawn().expect("the service's binary");
         let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines().map_while(Result::ok);
-        let ready = lines.by_ref().find(|line| line.contains("ready for calls")).expect("the service to start");
+        let ready =
+            lines.by_ref().find(|line| line.contains("ready for calls")).expect("the service to start");
         let ready: serde_json::Value = serde_json::from_str(&ready).expect("a log line in JSON");
         let address = |key: &str| ready[key].as_str().and_then(|t| t.parse().ok()).expect("an address");
         let (agi, http) = (address("agi"), address("http"));
         // The pipe must be read on, or the service would wait at its next log line.
-        std::thread::spawn(move || lines.filter(|l| !l.contains("INFO")).for_each(|line| eprintln!("service: {line}")));
+        std::thread::spawn(move || {
+            lines.filter(|l| !l.contains("INFO")).for_each(|line| eprintln!("service: {line}"))
+        });
         Self { child, folder, agi, http }
     }
 
