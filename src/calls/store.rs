@@ -3,8 +3,12 @@
 //! Rows are written so that a record that comes twice or in another order than life changes nothing for the worse:
 //! a call is inserted once, an end is set once (a real end beats `lost`).
 
+use std::collections::HashSet;
+use std::ops::Range;
+
 use crate::base::clock::Clock;
 use crate::base::ids::{Id, IdSource, Number, TenantId};
+use crate::config::limits::journal::INSERT_ROWS;
 use crate::db::{self, Db, Tx, db_read, db_tx};
 use crate::journal;
 use crate::journal::drain::{Sink, SinkError};
@@ -53,14 +57,15 @@ impl Sink for Calls {
 
     async fn apply(&self, node: &str, from: u64, records: &[journal::Record]) -> Result<(), SinkError> {
         let Some(last) = records.last() else { return Ok(()) };
-        let mut tx = self.db.begin().await.map_err(sink_error)?;
-        advance(&mut tx, node, from, last.sequence, self.clock.now_us()).await?;
+        // Read before the transaction begins: meanwhile others may write.
         let mut parsed = Vec::with_capacity(records.len());
         for record in records.iter().filter(|r| !r.payload.is_empty()) {
             let value: Record = serde_json::from_slice(&record.payload)
                 .map_err(|e| SinkError::Unfit(format!("record {}: {e}", record.sequence)))?;
             parsed.push((record.sequence, value));
         }
+        let mut tx = self.db.begin().await.map_err(sink_error)?;
+        advance(&mut tx, node, from, last.sequence, self.clock.now_us()).await?;
         self.write(&mut tx, node, &parsed).await.map_err(sink_error)?;
         tx.commit().await.map_err(sink_error)
     }
@@ -103,30 +108,84 @@ fn elsewhere(node: &str) -> SinkError {
 }
 
 impl Calls {
+    /// Writes records as if one by one in their order, with few statements: calls that begin and traces are gathered
+    /// and inserted many at a time. A gathered call is inserted before anything that may look for it.
     async fn write(&self, tx: &mut Tx, node: &str, records: &[(u64, Record)]) -> sqlx::Result<()> {
+        let (mut begun, mut traces) = (Begun::default(), Vec::new());
         for (sequence, record) in records {
             match record {
                 Record::Began(call) => {
-                    insert_call(tx, call).await?;
-                    insert_trace(tx, node, *sequence, &call.decided).await?;
+                    begun.add(call);
+                    traces.push((*sequence, &call.decided));
                 }
                 Record::Moved(decided) => {
+                    begun.insert_before(tx, Some(&decided.id)).await?;
                     move_call(tx, decided).await?;
-                    insert_trace(tx, node, *sequence, decided).await?;
+                    traces.push((*sequence, decided));
                 }
-                Record::Ended(ended) => match find(tx, ended).await? {
-                    Some(id) => end_call(tx, &id, ended).await?,
-                    None if ended.fallback.is_empty() => {}
-                    None => {
-                        let id = self.ids.next();
-                        insert_undecided(tx, &id, ended).await?;
-                        end_call(tx, id.as_str(), ended).await?;
-                    }
-                },
+                Record::Ended(ended) => {
+                    begun.insert_before(tx, ended.id.as_ref()).await?;
+                    self.end(tx, ended).await?;
+                }
             }
         }
+        begun.insert(tx).await?;
+        insert_traces(tx, node, &traces).await
+    }
+
+    async fn end(&self, tx: &mut Tx, ended: &Ended) -> sqlx::Result<()> {
+        match find(tx, ended).await? {
+            Some(id) => end_call(tx, &id, ended).await,
+            None if ended.fallback.is_empty() => Ok(()),
+            None => {
+                let id = self.ids.next();
+                insert_undecided(tx, &id, ended).await?;
+                end_call(tx, id.as_str(), ended).await
+            }
+        }
+    }
+}
+
+/// Calls that began and are not inserted yet.
+#[derive(Default)]
+struct Begun<'a> {
+    calls: Vec<&'a CallAndDecision>,
+    ids: HashSet<&'a Id>,
+}
+
+impl<'a> Begun<'a> {
+    fn add(&mut self, call: &'a CallAndDecision) {
+        self.calls.push(call);
+        self.ids.insert(&call.started.id);
+    }
+
+    /// Inserts what is gathered if the call `id`, or any call (`None`), may be among it.
+    async fn insert_before(&mut self, tx: &mut Tx, id: Option<&Id>) -> sqlx::Result<()> {
+        if id.is_none_or(|id| self.ids.contains(id)) { self.insert(tx).await } else { Ok(()) }
+    }
+
+    async fn insert(&mut self, tx: &mut Tx) -> sqlx::Result<()> {
+        insert_calls(tx, &self.calls).await?;
+        self.calls.clear();
+        self.ids.clear();
         Ok(())
     }
+}
+
+/// Cuts so many rows into pieces of 64, 32 ... 1, so that a handful of prepared statements serves every number.
+fn pieces(rows: usize) -> impl Iterator<Item = Range<usize>> + Send {
+    let mut from = 0;
+    std::iter::from_fn(move || {
+        let size = INSERT_ROWS.min(1 << (rows - from).checked_ilog2()?);
+        from += size;
+        Some(from - size..from)
+    })
+}
+
+/// `insert` with a place for each value of `rows` rows.
+fn with_rows(insert: &str, columns: usize, rows: usize) -> sqlx::AssertSqlSafe<String> {
+    let row = format!("({}?)", "?, ".repeat(columns - 1));
+    sqlx::AssertSqlSafe(format!("{insert} VALUES {}{row}", format!("{row}, ").repeat(rows - 1)))
 }
 
 /// A call that the operator's fallback took because we were not there: it belongs to whoever owns the number.
@@ -160,44 +219,57 @@ fn tenant(decided: &Decided) -> &str {
     decided.tenant.as_ref().map(TenantId::as_str).unwrap_or_default()
 }
 
-async fn insert_call(tx: &mut Tx, call: &CallAndDecision) -> sqlx::Result<()> {
-    const SQL: &str = "INSERT INTO calls (id, tenant_id, direction, did, caller_number, caller_name, channel, uniqueid, \
-         linkedid, language, action, target, reason, started_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-    let (s, d) = (&call.started, &call.decided);
-    db_tx!(tx, |c| sqlx::query(SQL)
-        .bind(s.id.as_str())
-        .bind(tenant(d))
-        .bind(s.direction.as_str())
-        .bind(fit(&s.did, 80))
-        .bind(fit(&s.caller, 80))
-        .bind(fit(&s.caller_name, 200))
-        .bind(fit(&s.channel, 120))
-        .bind(fit(&s.uniqueid, 150))
-        .bind(fit(&s.linkedid, 150))
-        .bind(fit(&s.language, 20))
-        .bind(fit(&d.action, 20))
-        .bind(fit(&d.target, 150))
-        .bind(fit(&d.reason, 40))
-        .bind(s.at_us)
-        .execute(c)
-        .await
-        .map(drop))
+async fn insert_calls(tx: &mut Tx, calls: &[&CallAndDecision]) -> sqlx::Result<()> {
+    const INSERT: &str = "INSERT INTO calls (id, tenant_id, direction, did, caller_number, caller_name, channel, \
+         uniqueid, linkedid, language, action, target, reason, started_at)";
+    for piece in pieces(calls.len()) {
+        let piece = &calls[piece];
+        db_tx!(tx, |c| {
+            let mut query = sqlx::query(with_rows(INSERT, 14, piece.len()));
+            for call in piece {
+                let (s, d) = (&call.started, &call.decided);
+                query = query
+                    .bind(s.id.as_str())
+                    .bind(tenant(d))
+                    .bind(s.direction.as_str())
+                    .bind(fit(&s.did, 80))
+                    .bind(fit(&s.caller, 80))
+                    .bind(fit(&s.caller_name, 200))
+                    .bind(fit(&s.channel, 120))
+                    .bind(fit(&s.uniqueid, 150))
+                    .bind(fit(&s.linkedid, 150))
+                    .bind(fit(&s.language, 20))
+                    .bind(fit(&d.action, 20))
+                    .bind(fit(&d.target, 150))
+                    .bind(fit(&d.reason, 40))
+                    .bind(s.at_us);
+            }
+            query.execute(c).await.map(drop)
+        })?;
+    }
+    Ok(())
 }
 
-async fn insert_trace(tx: &mut Tx, node: &str, sequence: u64, decided: &Decided) -> sqlx::Result<()> {
-    const SQL: &str = "INSERT INTO call_traces (call_id, node_id, sequence, tenant_id, hook, at, trace) \
-         VALUES (?, ?, ?, ?, ?, ?, ?)";
-    db_tx!(tx, |c| sqlx::query(SQL)
-        .bind(decided.id.as_str())
-        .bind(node)
-        .bind(i64::try_from(sequence).unwrap_or(i64::MAX))
-        .bind(tenant(decided))
-        .bind(fit(&decided.hook, 10))
-        .bind(decided.at_us)
-        .bind(decided.trace.get())
-        .execute(c)
-        .await
-        .map(drop))
+async fn insert_traces(tx: &mut Tx, node: &str, traces: &[(u64, &Decided)]) -> sqlx::Result<()> {
+    const INSERT: &str = "INSERT INTO call_traces (call_id, node_id, sequence, tenant_id, hook, at, trace)";
+    for piece in pieces(traces.len()) {
+        let piece = &traces[piece];
+        db_tx!(tx, |c| {
+            let mut query = sqlx::query(with_rows(INSERT, 7, piece.len()));
+            for (sequence, decided) in piece {
+                query = query
+                    .bind(decided.id.as_str())
+                    .bind(node)
+                    .bind(i64::try_from(*sequence).unwrap_or(i64::MAX))
+                    .bind(tenant(decided))
+                    .bind(fit(&decided.hook, 10))
+                    .bind(decided.at_us)
+                    .bind(decided.trace.get());
+            }
+            query.execute(c).await.map(drop)
+        })?;
+    }
+    Ok(())
 }
 
 async fn move_call(tx: &mut Tx, decided: &Decided) -> sqlx::Result<()> {
@@ -361,4 +433,23 @@ pub async fn traces(db: &Db, tenant: Option<&TenantId>, id: &Id) -> sqlx::Result
          ORDER BY at, node_id, sequence";
     let tenant = tenant.map(TenantId::as_str).unwrap_or_default();
     db_read!(db, |p| sqlx::query_scalar(SQL).bind(id.as_str()).bind(tenant).bind(tenant).fetch_all(p).await)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_cut_into_few_sizes_and_none_is_lost() {
+        let sizes: Vec<usize> = pieces(203).map(|piece| piece.len()).collect();
+        assert_eq!(sizes, [64, 64, 64, 8, 2, 1]);
+        assert_eq!(pieces(203).flatten().collect::<Vec<_>>(), (0..203).collect::<Vec<_>>());
+        assert_eq!(pieces(0).count(), 0);
+    }
+
+    #[test]
+    fn an_insert_has_a_place_for_every_value() {
+        assert_eq!(with_rows("INSERT INTO t (a, b)", 2, 2).0, "INSERT INTO t (a, b) VALUES (?, ?), (?, ?)");
+        assert_eq!(with_rows("INSERT INTO t (a)", 1, 1).0, "INSERT INTO t (a) VALUES (?)");
+    }
 }

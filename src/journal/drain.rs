@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{Journal, Record, Shared, segments, writer};
+use crate::base::clock::Stopwatch;
 use crate::base::shutdown::Stopping;
 use crate::config::limits::journal as limits;
 
@@ -43,8 +44,12 @@ pub async fn run(journal: Journal, sink: impl Sink, mut stopping: Stopping) -> u
         Drain { shared, sink, position: None, reader: None, pause: limits::DRAIN_RETRY, rejected: 0 };
     loop {
         let until = *written.borrow_and_update();
+        let took = Stopwatch::start();
         match drain.step(until).await {
-            Ok(true) => {}
+            Ok(true) => tokio::select! {
+                () = tokio::time::sleep(journal.shared.drain_rest(took)) => {}
+                () = stopping.stopped() => break,
+            },
             Ok(false) => tokio::select! {
                 _ = written.changed() => {}
                 () = stopping.stopped() => break,
@@ -63,6 +68,17 @@ pub async fn run(journal: Journal, sink: impl Sink, mut stopping: Stopping) -> u
     // A database that is away at shutdown finds the rest at the next start.
     let _ = tokio::time::timeout(limits::FLUSH_TIME, flush).await;
     journal.last_written().saturating_sub(journal.drained())
+}
+
+impl Shared {
+    /// How long the drain rests after a batch. Calls come first: a burst stays in the files until it is over, so
+    /// the drain works at most half of the time, until the files are half full.
+    fn drain_rest(&self, took: Stopwatch) -> Duration {
+        if self.stats.bytes.load(Ordering::Relaxed) > self.options.max_bytes / 2 {
+            return Duration::ZERO;
+        }
+        Duration::from_nanos(took.elapsed_ns()).clamp(limits::DRAIN_REST, limits::DRAIN_RETRY_MOST)
+    }
 }
 
 struct Drain<S> {

@@ -64,14 +64,20 @@ struct Writer {
 impl Writer {
     fn run(mut self, waiting: &Receiver<Waiting>) {
         let mut batch = Vec::with_capacity(limits::WRITE_BATCH);
+        let mut busy = false;
         while let Ok(first) = waiting.recv() {
             batch.push(first);
+            if busy {
+                // Records come in a stream: one write and one wake-up for several of them.
+                std::thread::sleep(limits::GATHER_TIME);
+            }
             while batch.len() < limits::WRITE_BATCH {
                 match waiting.try_recv() {
                     Ok(next) => batch.push(next),
                     Err(_) => break,
                 }
             }
+            busy = batch.len() >= limits::GATHER_FROM;
             let result = self.write(&batch);
             let before = self.last;
             if result.is_ok() {

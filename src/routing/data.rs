@@ -114,6 +114,8 @@ pub struct NumberList {
     exact: HashMap<String, i64>,
     /// Without the `*`.
     prefixes: HashMap<String, i64>,
+    /// Bit n: there is a prefix of n bytes. Most lists have two or three lengths, so few need a look-up.
+    lengths: u32,
     /// Whether withheld numbers are meant too, and until when.
     anonymous: Option<i64>,
 }
@@ -131,6 +133,7 @@ impl NumberList {
             |text: &str| text.strip_prefix('+').is_some_and(|d| d.bytes().all(|b| b.is_ascii_digit()));
         match pattern.strip_suffix('*') {
             Some(prefix) if digits(prefix) && prefix.len() <= 16 => {
+                self.lengths |= 1 << prefix.len();
                 self.prefixes.insert(prefix.to_owned(), until);
             }
             None if Number::parse(pattern).is_ok() => {
@@ -150,11 +153,8 @@ impl NumberList {
         if let Some((pattern, _)) = self.exact.get_key_value(number).filter(|(_, until)| valid(until)) {
             return Some(pattern);
         }
-        if self.prefixes.is_empty() {
-            return None;
-        }
         // The longest prefix first; E.164 is ASCII, so every cut is a character's.
-        (1..=number.len()).rev().find_map(|n| {
+        (1..=number.len()).rev().filter(|n| self.lengths & (1 << n) != 0).find_map(|n| {
             self.prefixes
                 .get_key_value(&number[..n])
                 .filter(|(_, until)| valid(until))

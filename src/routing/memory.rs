@@ -2,9 +2,14 @@
 //!
 //! A change replaces a tenant's data in one step, after the new data has been read: while the database is away, what
 //! was known stays known. Other processes' changes are seen by [`Memory::refresh`], which compares versions.
+//!
+//! Plain maps behind one lock, because a look-up must cost the same with 100 numbers and with 100,000: a cache that
+//! keeps its entries in order of use pays for that order in the middle of calls. When there are more numbers than may
+//! be kept, whole tenants that no call has asked for lately make room.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use moka::sync::Cache;
@@ -35,24 +40,82 @@ pub enum Found {
 pub struct Memory {
     db: Db,
     metrics: Arc<Metrics>,
-    tenants: Cache<TenantId, Arc<TenantRules>>,
-    owners: Cache<Number, TenantId>,
+    known: RwLock<Known>,
+    most_dids: usize,
     unknown: Cache<Number, ()>,
     lookups: Semaphore,
     deadline: Duration,
 }
 
+/// What is in memory. Invariant: every number in `owners` leads to a tenant that is in `tenants`.
+#[derive(Debug, Default)]
+struct Known {
+    tenants: HashMap<TenantId, Arc<Entry>>,
+    owners: HashMap<Number, Arc<Entry>>,
+    /// How many tenants have been put in place so far: the time by which use is told.
+    puts: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    rules: Arc<TenantRules>,
+    /// [`Known::puts`] when a call asked last.
+    used: AtomicU64,
+}
+
+impl Known {
+    fn use_entry(&self, entry: &Entry) -> Arc<TenantRules> {
+        // Usually unchanged: then other threads' copies of the line stay valid.
+        if entry.used.load(Ordering::Relaxed) != self.puts {
+            entry.used.store(self.puts, Ordering::Relaxed);
+        }
+        Arc::clone(&entry.rules)
+    }
+
+    /// Puts a tenant in the place of what was known, and drops tenants that are out of use while there are more than
+    /// `most` numbers.
+    fn put(&mut self, rules: Arc<TenantRules>, most: usize) {
+        self.puts += 1;
+        let tenant = rules.tenant.clone();
+        let entry = Arc::new(Entry { rules, used: AtomicU64::new(self.puts) });
+        for number in entry.rules.dids.keys() {
+            self.owners.insert(number.clone(), Arc::clone(&entry));
+        }
+        if let Some(before) = self.tenants.insert(tenant.clone(), Arc::clone(&entry)) {
+            self.disown(&before, |number| entry.rules.dids.contains_key(number));
+        }
+        while self.owners.len() > most || self.tenants.len() > most {
+            let others = self.tenants.iter().filter(|(id, _)| **id != tenant);
+            let Some(oldest) = others.min_by_key(|(_, e)| e.used.load(Ordering::Relaxed)) else { return };
+            let oldest = oldest.0.clone();
+            self.forget(&oldest);
+        }
+    }
+
+    fn forget(&mut self, tenant: &TenantId) {
+        if let Some(before) = self.tenants.remove(tenant) {
+            self.disown(&before, |_| false);
+        }
+    }
+
+    /// A number that moved to another tenant meanwhile stays there.
+    fn disown(&mut self, before: &Entry, keep: impl Fn(&Number) -> bool) {
+        for number in before.rules.dids.keys().filter(|number| !keep(number)) {
+            if self.owners.get(number).is_some_and(|owner| owner.rules.tenant == before.rules.tenant) {
+                self.owners.remove(number);
+            }
+        }
+    }
+}
+
 impl Memory {
-    /// Empty memory for at most `most_dids` DIDs.
+    /// Empty memory for at most `most_dids` DIDs, and as many tenants; one tenant is kept whatever its size.
     pub fn new(db: Db, metrics: Arc<Metrics>, most_dids: u64, deadline: Duration) -> Self {
-        let weight = |_: &TenantId, rules: &Arc<TenantRules>| {
-            u32::try_from(rules.dids.len()).unwrap_or(u32::MAX).max(1)
-        };
         Self {
             db,
             metrics,
-            tenants: Cache::builder().weigher(weight).max_capacity(most_dids).build(),
-            owners: Cache::new(most_dids),
+            known: RwLock::default(),
+            most_dids: usize::try_from(most_dids).unwrap_or(usize::MAX),
             unknown: Cache::builder()
                 .max_capacity(limits::UNKNOWN_NUMBERS)
                 .time_to_live(limits::UNKNOWN_TIME)
@@ -62,9 +125,27 @@ impl Memory {
         }
     }
 
+    fn read(&self) -> RwLockReadGuard<'_, Known> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Known> {
+        self.known.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn known_owner(&self, number: &Number) -> Option<Arc<TenantRules>> {
+        let known = self.read();
+        known.owners.get(number).map(|entry| known.use_entry(entry))
+    }
+
+    fn known_tenant(&self, tenant: &TenantId) -> Option<Arc<TenantRules>> {
+        let known = self.read();
+        known.tenants.get(tenant).map(|entry| known.use_entry(entry))
+    }
+
     /// The tenant that owns a number. From memory when it is there; else from the database, within the deadline.
     pub async fn by_number(&self, number: &Number) -> Found {
-        if let Some(rules) = self.owners.get(number).and_then(|tenant| self.tenants.get(&tenant)) {
+        if let Some(rules) = self.known_owner(number) {
             self.count("hit");
             return Found::Rules(rules);
         }
@@ -87,7 +168,7 @@ impl Memory {
 
     /// A tenant's data. From memory when it is there; else from the database, within the deadline.
     pub async fn by_tenant(&self, tenant: &TenantId) -> Found {
-        if let Some(rules) = self.tenants.get(tenant) {
+        if let Some(rules) = self.known_tenant(tenant) {
             self.count("hit");
             return Found::Rules(rules);
         }
@@ -135,7 +216,7 @@ impl Memory {
     /// When the database is away; what was known stays.
     pub async fn reload(&self, tenant: &TenantId) -> sqlx::Result<Option<Arc<TenantRules>>> {
         let Some(rules) = load::tenant(&self.db, tenant).await?.map(Arc::new) else {
-            self.forget(tenant);
+            self.write().forget(tenant);
             return Ok(None);
         };
         self.put(Arc::clone(&rules));
@@ -144,32 +225,15 @@ impl Memory {
 
     /// Puts a tenant's data in the place of what was known. Older data than what is there is dropped.
     pub fn put(&self, rules: Arc<TenantRules>) {
-        let before = self.tenants.get(&rules.tenant);
-        if before.as_ref().is_some_and(|b| b.version > rules.version) {
-            return;
+        {
+            let mut known = self.write();
+            if known.tenants.get(&rules.tenant).is_some_and(|before| before.rules.version > rules.version) {
+                return;
+            }
+            known.put(Arc::clone(&rules), self.most_dids);
         }
         for number in rules.dids.keys() {
-            self.owners.insert(number.clone(), rules.tenant.clone());
             self.unknown.invalidate(number);
-        }
-        let gone = before.iter().flat_map(|b| b.dids.keys()).filter(|n| !rules.dids.contains_key(*n));
-        for number in gone {
-            self.disown(number, &rules.tenant);
-        }
-        self.tenants.insert(rules.tenant.clone(), rules);
-    }
-
-    fn forget(&self, tenant: &TenantId) {
-        let Some(before) = self.tenants.remove(tenant) else { return };
-        for number in before.dids.keys() {
-            self.disown(number, tenant);
-        }
-    }
-
-    /// A number that moved to another tenant meanwhile stays there.
-    fn disown(&self, number: &Number, tenant: &TenantId) {
-        if self.owners.get(number).as_ref() == Some(tenant) {
-            self.owners.invalidate(number);
         }
     }
 
@@ -180,18 +244,18 @@ impl Memory {
     pub async fn refresh(&self) -> sqlx::Result<usize> {
         let versions: HashMap<TenantId, i64> =
             tenants::store::versions(&self.db).await?.into_iter().collect();
-        let gone: Vec<TenantId> = self
-            .tenants
-            .iter()
-            .map(|(id, _)| (*id).clone())
-            .filter(|id| !versions.contains_key(id))
-            .collect();
-        for tenant in gone {
-            self.forget(&tenant);
+        {
+            let mut known = self.write();
+            let gone: Vec<TenantId> =
+                known.tenants.keys().filter(|id| !versions.contains_key(*id)).cloned().collect();
+            for tenant in gone {
+                known.forget(&tenant);
+            }
         }
         let mut read = 0;
         for (tenant, version) in versions {
-            if self.tenants.get(&tenant).is_none_or(|known| known.version != version) {
+            let known = self.read().tenants.get(&tenant).map(|entry| entry.rules.version);
+            if known != Some(version) {
                 match self.reload(&tenant).await {
                     Ok(_) => read += 1,
                     // One tenant's bad row must not keep the others from being read, nor the service from starting.
@@ -226,8 +290,7 @@ impl Memory {
 
     /// How many tenants and numbers are known.
     pub fn known(&self) -> (u64, u64) {
-        self.tenants.run_pending_tasks();
-        self.owners.run_pending_tasks();
-        (self.tenants.entry_count(), self.owners.entry_count())
+        let known = self.read();
+        (known.tenants.len() as u64, known.owners.len() as u64)
     }
 }

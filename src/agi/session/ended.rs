@@ -31,7 +31,8 @@ impl Sessions {
     async fn end(&self, ended: Ended) -> Result<bool, SessionError> {
         let outcome = if ended.by == "late" { "late" } else { "hook" };
         let id = ended.id.clone();
-        let payload = serde_json::to_vec(&Record::Ended(ended))?;
+        let record: Record = Record::Ended(ended);
+        let payload = serde_json::to_vec(&record)?;
         if let Err(error) = self.journal.append(payload).await {
             tracing::error!(%error, "the end of a call can't be written down; Asterisk keeps it");
             return Ok(false);

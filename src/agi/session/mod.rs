@@ -7,13 +7,14 @@ mod phone;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use serde::Serialize;
 use tokio::net::TcpStream;
 
 use super::{AgiError, Command, Conn, Environment, Handler, Outcome, set_variables};
 use crate::base::clock::Clock;
 use crate::base::ids::{Id, IdSource};
 use crate::calls::{CallAndDecision, Decided, Direction, Record, Started, fit};
-use crate::config::limits::routing::TEXT_CHARS;
+use crate::config::limits::{self, routing::TEXT_CHARS};
 use crate::journal::Journal;
 use crate::routing::trace::Trace;
 use crate::routing::types::{Action, Decision, Inputs};
@@ -129,7 +130,7 @@ impl Sessions {
         let did = crate::base::ids::Number::from_dialled(&started.did);
         let did = did.as_ref().map_or(started.did.as_str(), |number| number.as_str());
         self.router.live.add(&ids.id, trace.decision.tenant.as_ref(), did);
-        let record = Record::Began(CallAndDecision { decided: decided(&ids.id, &trace)?, started });
+        let record = Record::Began(CallAndDecision { decided: decided(&ids.id, &trace), started });
         self.write_down(&record).await?;
         let answered = answer(conn, Some(&ids.id), &trace.decision).await;
         if answered.is_err() {
@@ -172,7 +173,7 @@ impl Sessions {
     /// A later decision of the same call: write it down, answer.
     async fn go_on(&self, conn: &mut C, call: Option<&Id>, trace: &Trace) -> Result<(), SessionError> {
         match call {
-            Some(call) => self.write_down(&Record::Moved(decided(call, trace)?)).await?,
+            Some(call) => self.write_down(&Record::Moved(decided(call, trace))).await?,
             None => tracing::warn!(
                 "the dialplan asks about a call without HS_CALL_ID; the decision has no record"
             ),
@@ -181,8 +182,9 @@ impl Sessions {
     }
 
     /// Puts a record into the journal. A caller is not kept waiting by a disk that fails: the loss is counted.
-    async fn write_down(&self, record: &Record) -> Result<(), SessionError> {
-        let payload = serde_json::to_vec(record)?;
+    async fn write_down<T: Serialize>(&self, record: &Record<T>) -> Result<(), SessionError> {
+        let mut payload = Vec::with_capacity(limits::journal::RECORD_USUAL_BYTES);
+        serde_json::to_writer(&mut payload, record)?;
         if let Err(error) = self.journal.append(payload).await {
             tracing::error!(%error, "a call goes on without its record");
         }
@@ -237,9 +239,9 @@ async fn variable(conn: &mut C, name: &str) -> Result<String, SessionError> {
     Ok(text(value.as_deref()))
 }
 
-fn decided(call: &Id, trace: &Trace) -> Result<Decided, serde_json::Error> {
+fn decided<'t>(call: &Id, trace: &'t Trace) -> Decided<&'t Trace> {
     let decision = &trace.decision;
-    Ok(Decided {
+    Decided {
         id: call.clone(),
         tenant: decision.tenant.clone(),
         hook: trace.hook.as_str().to_owned(),
@@ -247,8 +249,8 @@ fn decided(call: &Id, trace: &Trace) -> Result<Decided, serde_json::Error> {
         target: decision.target.clone(),
         reason: decision.reason.to_string(),
         at_us: trace.inputs.at_us,
-        trace: serde_json::value::to_raw_value(trace)?,
-    })
+        trace,
+    }
 }
 
 /// Tells the dialplan, in one round trip. A non-empty `HS_ACTION` is its proof that the answer is whole.

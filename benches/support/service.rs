@@ -1,0 +1,99 @@
+//! The real service as a child process: release binary, SQLite with the demo data, journal on disk.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use super::now;
+
+/// A running `hookswitch serve`; ends on drop.
+pub(crate) struct Service {
+    child: Child,
+    folder: tempfile::TempDir,
+    /// Where FastAGI listens.
+    pub(crate) agi: SocketAddr,
+    http: SocketAddr,
+}
+
+/// A command that may open as many files as the system lets it.
+pub(crate) fn with_files(program: &str) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n $(ulimit -Hn); exec \"$0\" \"$@\"", program]);
+    command
+}
+
+impl Service {
+    /// Seeds a fresh database and starts the service on free ports.
+    pub(crate) fn start() -> Self {
+        let folder = tempfile::Builder::new().prefix("hs-bench").tempdir().expect("a temporary folder");
+        let program = env!("CARGO_BIN_EXE_hookswitch");
+        let settings = |command: &mut Command| {
+            command
+                .env("HOOKSWITCH_DATA_DIR", folder.path())
+                .env("HOOKSWITCH_AGI_LISTEN", "127.0.0.1:0")
+                .env("HOOKSWITCH_HTTP_LISTEN", "127.0.0.1:0")
+                .env("HOOKSWITCH_LOG_FORMAT", "json")
+                .env("HOOKSWITCH_LOG", "info")
+                .stdin(Stdio::null());
+        };
+        let mut seed = Command::new(program);
+        settings(&mut seed);
+        let seeded =
+            seed.args(["seed", "demo"]).stdout(Stdio::null()).status().expect("the service's binary");
+        assert!(seeded.success(), "seed demo failed");
+        let mut serve = with_files(program);
+        settings(&mut serve);
+        let mut child = serve.arg("serve").stderr(Stdio::piped()).spawn().expect("the service's binary");
+        let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines().map_while(Result::ok);
+        let ready =
+            lines.by_ref().find(|line| line.contains("ready for calls")).expect("the service to start");
+        let ready: serde_json::Value = serde_json::from_str(&ready).expect("a log line in JSON");
+        let address = |key: &str| ready[key].as_str().and_then(|t| t.parse().ok()).expect("an address");
+        let (agi, http) = (address("agi"), address("http"));
+        // The pipe must be read on, or the service would wait at its next log line.
+        std::thread::spawn(move || {
+            lines.filter(|l| !l.contains("INFO")).for_each(|line| eprintln!("service: {line}"))
+        });
+        Self { child, folder, agi, http }
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its data directory.
+    pub(crate) fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
+    /// One number from `/metrics`; 0 when it is not there.
+    pub(crate) fn metric(&self, name: &str) -> f64 {
+        let mut stream = TcpStream::connect(self.http).expect("the service's HTTP listener");
+        let asked = stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n");
+        asked.expect("the service's HTTP listener");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("metrics");
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.and_then(|n| n.trim().parse().ok()).unwrap_or(0.0)
+    }
+
+    /// Waits until every record is in the database. Returns the seconds it took.
+    pub(crate) fn wait_drained(&self) -> f64 {
+        let start = now();
+        while self.metric("hookswitch_journal_behind") > 0.0 {
+            assert!(start.elapsed() < Duration::from_secs(300), "the journal does not drain");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        start.elapsed().as_secs_f64()
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        // Already gone is as good as killed.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
