@@ -51,7 +51,8 @@ async fn migrate_mysql(pool: &MySqlPool) -> Result<(), MigrateError> {
     if got != Some(1) {
         return Err(MigrateError::Busy(wait));
     }
-    let done = MYSQL.run(&mut *connection).await;
+    // Not `run`: its bounds can't be met by a borrowed connection in a future that is sent between threads.
+    let done = MYSQL.run_direct(None, &mut *connection, false).await;
     sqlx::query(UNLOCK).execute(&mut *connection).await.map_err(failed)?;
     Ok(done?)
 }

@@ -4,8 +4,10 @@
 
 mod support;
 
+mod cli;
 mod dialects;
 mod ivr;
+mod journal;
 
 mod memory;
 mod routing;
