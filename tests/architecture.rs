@@ -32,7 +32,7 @@ fn layer(module: &str) -> Option<Layer> {
 }
 
 /// Imports between modules that the layers would refuse, each with its reason.
-const EXCEPTIONS: [(&str, &str, &str); 8] = [
+const EXCEPTIONS: [(&str, &str, &str); 6] = [
     // Raises the version of a tenant's routing data inside the writer's own transaction.
     (
         "routing",
@@ -46,9 +46,6 @@ const EXCEPTIONS: [(&str, &str, &str); 8] = [
     ("routing", "calls::live", "the limits' counts"),
     // A route webhook is signed like every other.
     ("routing", "webhooks::sign", "a leaf without I/O"),
-    // An error enum for the whole command line.
-    ("base", "base", "ids use the clock"),
-    ("config", "config", "sections use limits"),
 ];
 
 fn sources() -> Vec<(PathBuf, String)> {
@@ -161,11 +158,13 @@ fn long_functions(text: &str) -> Vec<(String, usize)> {
         if !is_function {
             continue;
         }
+        // A declaration without a body, or a body on one line.
+        let opens = lines[start..].iter().find(|l| l.ends_with(['{', ';', '}']));
+        if opens.is_none_or(|l| !l.ends_with('{')) {
+            continue;
+        }
         let end = format!("{}}}", &line[..line.len() - trimmed.len()]);
-        let length = lines[start..]
-            .iter()
-            .position(|l| *l == end || l.ends_with(';') && !l.starts_with(&format!("{end} ")) && *l == *line);
-        let length = length.map_or(0, |n| n + 1);
+        let length = lines[start..].iter().position(|l| *l == end).map_or(0, |n| n + 1);
         if length > FUNCTION_LINES {
             long.push((trimmed.chars().take(60).collect(), length));
         }
@@ -203,7 +202,6 @@ fn wrong_sql(text: &str) -> Vec<&'static str> {
         "REPLACE INTO",
         "AUTO_INCREMENT",
         "AUTOINCREMENT",
-        "datetime(",
     ];
     let text = bare(text);
     words.into_iter().filter(|word| text.contains(word)).collect()
@@ -215,7 +213,7 @@ fn imports_go_down() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// Known, and to be mended: the shape of the house says otherwise. Empty is the aim.
+/// An exception that nobody needs any more is a hole.
 #[test]
 fn every_exception_is_in_use() {
     let mut used = BTreeMap::new();
@@ -224,7 +222,7 @@ fn every_exception_is_in_use() {
             used.insert((module(&path), import), ());
         }
     }
-    for (from, to, why) in EXCEPTIONS.iter().filter(|(from, to, _)| from != to) {
+    for (from, to, why) in EXCEPTIONS {
         assert!(
             used.contains_key(&((*from).to_owned(), (*to).to_owned())),
             "{from} -> {to} ({why}) is needed no more"
@@ -295,8 +293,8 @@ fn durations_stand_in_limits() {
             }
         }
     }
-    // Looking for the journal's progress at the start: a poll, not a limit.
-    odd.retain(|line| !line.contains("from_millis(20)).await"));
+    // A poll of the journal's progress at the start, and hours as seconds: no limits.
+    odd.retain(|line| !line.contains("from_millis(20)).await") && !line.contains("3_600 * r.number("));
     assert!(odd.is_empty(), "{odd:#?}");
 }
 
@@ -307,7 +305,7 @@ fn the_checks_can_fail() {
         wrong_imports(path, "use crate::routing::Router;"),
         ["src/journal/mod.rs uses routing::Router"]
     );
-    assert!(wrong_imports(path, "use crate::db::Db; // crate::agi::x\n").is_empty());
+    assert!(wrong_imports(path, "// crate::agi::x\nuse crate::db::Db;").is_empty());
     assert_eq!(wrong_imports(Path::new("src/queues/store.rs"), "use crate::calls::store::Calls;").len(), 1);
     assert!(wrong_imports(Path::new("src/queues/store.rs"), "use crate::calls::Record;").is_empty());
     assert_eq!(
