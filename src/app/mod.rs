@@ -326,7 +326,14 @@ impl AgiThread {
         let server = {
             let _inside = runtime.enter();
             Server::bind(app.config.agi_listen, options)
-                .map_err(|e| at("agi.listen", app.config.agi_listen, &e))?
+        };
+        let server = match server {
+            Ok(server) => server,
+            Err(error) => {
+                // Dropped here, inside another runtime, it would panic.
+                runtime.shutdown_background();
+                return Err(at("agi.listen", app.config.agi_listen, &error));
+            }
         };
         let (address, stats) = (server.local_addr()?, server.stats());
         let router = Arc::clone(&app.router);

@@ -41,19 +41,19 @@ pub fn migrations() -> [Vec<(i64, String)>; 2] {
 
 /// Under a lock of the server's; it goes with its connection, should this process die.
 async fn migrate_mysql(pool: &MySqlPool) -> Result<(), MigrateError> {
-    const LOCK: &str = "SELECT GET_LOCK(CONCAT('hookswitch.', MD5(DATABASE())), ?)";
-    const UNLOCK: &str = "SELECT RELEASE_LOCK(CONCAT('hookswitch.', MD5(DATABASE())))";
+    const MYSQL_LOCK: &str = "SELECT GET_LOCK(CONCAT('hookswitch.', MD5(DATABASE())), ?)";
+    const MYSQL_UNLOCK: &str = "SELECT RELEASE_LOCK(CONCAT('hookswitch.', MD5(DATABASE())))";
     let failed = sqlx::migrate::MigrateError::Execute;
     let mut connection = pool.acquire().await.map_err(failed)?;
     let wait = limits::MIGRATE_TIME.as_secs();
     let got: Option<i64> =
-        sqlx::query_scalar(LOCK).bind(wait).fetch_one(&mut *connection).await.map_err(failed)?;
+        sqlx::query_scalar(MYSQL_LOCK).bind(wait).fetch_one(&mut *connection).await.map_err(failed)?;
     if got != Some(1) {
         return Err(MigrateError::Busy(wait));
     }
     // Not `run`: its bounds can't be met by a borrowed connection in a future that is sent between threads.
     let done = MYSQL.run_direct(None, &mut *connection, false).await;
-    sqlx::query(UNLOCK).execute(&mut *connection).await.map_err(failed)?;
+    sqlx::query(MYSQL_UNLOCK).execute(&mut *connection).await.map_err(failed)?;
     Ok(done?)
 }
 

@@ -136,11 +136,15 @@ impl<S: Sink> Drain<S> {
         self.shared.position.store(last, Ordering::Relaxed);
         self.pause = limits::DRAIN_RETRY;
         self.shared.stats.drained.fetch_add(records.len() as u64, Ordering::Relaxed);
-        match segments::remove_done(&self.shared.options.folder, last) {
+        self.remove_done(last);
+        Ok(true)
+    }
+
+    fn remove_done(&self, position: u64) {
+        match segments::remove_done(&self.shared.options.folder, position) {
             Ok(freed) => drop(self.shared.stats.bytes.fetch_sub(freed, Ordering::Relaxed)),
             Err(error) => tracing::warn!(%error, "a journal file that is done can't be removed"),
         }
-        Ok(true)
     }
 
     /// Asks the database how far this journal is in.
@@ -150,6 +154,7 @@ impl<S: Sink> Drain<S> {
                 self.position = Some(position);
                 self.shared.position.store(position, Ordering::Relaxed);
                 self.reader = Some(segments::Reader::new(&self.shared.options.folder, position));
+                self.remove_done(position);
                 Ok(position)
             }
             Err(SinkError::Away(error) | SinkError::Unfit(error)) => {

@@ -84,15 +84,16 @@ impl Writer {
                 self.last += batch.len() as u64;
                 self.shared.stats.written.fetch_add(batch.len() as u64, Ordering::Relaxed);
             }
-            for (n, one) in (1..).zip(batch.drain(..)) {
-                // Nobody waits any more when the deadline has passed; the record is written all the same.
-                let _ = one.done.send(result.map(|()| before + n));
-            }
+            // Before the answers: whoever stops now must find the record among those to be moved.
             if result.is_ok() {
                 self.shared.written.send_replace(self.last);
                 if !self.unsynced.swap(true, Ordering::SeqCst) {
                     let _ = self.dirty.send(Arc::clone(&self.file));
                 }
+            }
+            for (n, one) in (1..).zip(batch.drain(..)) {
+                // Nobody waits any more when the deadline has passed; the record is written all the same.
+                let _ = one.done.send(result.map(|()| before + n));
             }
         }
     }

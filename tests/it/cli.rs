@@ -136,12 +136,18 @@ impl Service {
     /// Asks `route` for a number as Asterisk does; returns the command that carries the answer.
     fn route(&self, did: &str, uniqueid: &str) -> String {
         let mut socket = TcpStream::connect(self.agi).unwrap();
-        write!(
-            socket,
-            "agi_network: yes\nagi_network_script: route\nagi_request: agi://127.0.0.1/route\nagi_channel: PJSIP/trunk-1\n\
-             agi_uniqueid: {uniqueid}\nagi_callerid: +15557770009\nagi_extension: {did}\n\n"
-        )
-        .unwrap();
+        let mut environment = format!(
+            "agi_network: yes\nagi_network_script: route\nagi_request: agi://127.0.0.1/route\n\
+             agi_channel: PJSIP/trunk-1\nagi_language: en\nagi_type: PJSIP\nagi_uniqueid: {uniqueid}\n\
+             agi_version: 22.5.0\nagi_callerid: +15557770009\nagi_calleridname: unknown\n"
+        );
+        for key in ["callingpres", "callingani2", "callington", "callingtns", "dnid", "rdnis", "context"] {
+            environment += &format!("agi_{key}: 0\n");
+        }
+        environment += &format!(
+            "agi_extension: {did}\nagi_priority: 1\nagi_enhanced: 0.0\nagi_accountcode: \nagi_threadid: 1\n\n"
+        );
+        socket.write_all(environment.as_bytes()).unwrap();
         let mut answer = String::new();
         BufReader::new(socket.try_clone().unwrap()).read_line(&mut answer).unwrap();
         socket.write_all(b"200 result=1\n").unwrap();

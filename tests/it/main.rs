@@ -1,6 +1,6 @@
 //! Integration tests in one binary, by area. What touches a database runs on SQLite and on MariaDB.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod support;
 
