@@ -60,12 +60,18 @@ fn main() -> ExitCode {
             return ExitCode::from(64);
         }
     };
+    // What went wrong and what to do about it, without the place in this source.
+    std::panic::set_hook(Box::new(|panic| {
+        let what = panic.payload_as_str().unwrap_or("something went wrong that has no words");
+        println!("demo: {what}");
+    }));
     let start = support::wait::now();
     let receiver = Receiver::start();
     say("a webhook receiver answers \"queue support\" to signed questions");
     let options =
         ServiceOptions { webhook_url: receiver.url.clone(), ..ServiceOptions::new(Database::Sqlite) };
     let rows = if simulated { simulate(&options) } else { call(&options) };
+    drop(receiver);
     table(&rows, simulated);
     println!("\nDone in {:.0} s; everything started has been stopped.", start.elapsed().as_secs_f64());
     ExitCode::SUCCESS
@@ -160,7 +166,7 @@ fn told(result: &CallResult, call: &CallRow) -> String {
         (None, _) if !call.fallback.is_empty() => format!("the fallback ({})", call.fallback),
         (None, action) => action.to_owned(),
     };
-    format!("{who}, picked up after {:.2} s", seconds(result.answered_after))
+    format!("{who} (line answered after {:.2} s)", seconds(result.answered_after))
 }
 
 fn table(rows: &[Row], simulated: bool) {

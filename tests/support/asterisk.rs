@@ -71,6 +71,7 @@ impl Pbx {
         let (rtp_start, rtp_end) = ports::rtp();
         std::fs::create_dir(run.path().join("etc")).unwrap();
         std::fs::write(run.path().join("etc/extensions-extra.conf"), &options.extra_dialplan).unwrap();
+        let console = std::fs::File::create(run.path().join("console")).unwrap();
         let child = Command::new(root.join("asterisk/demo/run"))
             .arg(run.path())
             .env("DIES_WITH_PARENT", "1")
@@ -86,6 +87,8 @@ impl Pbx {
                 ("RTP_END", rtp_end.to_string()),
             ])
             .stdin(Stdio::null())
+            .stdout(console.try_clone().unwrap())
+            .stderr(console)
             .spawn()
             .unwrap();
         let mut pbx = Self { run, child, ports };
@@ -93,7 +96,8 @@ impl Pbx {
             let ended = pbx.child.try_wait().unwrap();
             assert!(
                 ended.is_none(),
-                "Asterisk did not start ({ended:?}): run scripts/lab-install\n{}",
+                "Asterisk did not start ({ended:?}): run scripts/lab-install\n{}\n{}",
+                std::fs::read_to_string(pbx.path("console")).unwrap_or_default(),
                 pbx.log()
             );
             let booted = pbx.path("cli").exists() && pbx.cli("core waitfullybooted").contains("fully booted");
