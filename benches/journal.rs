@@ -163,7 +163,7 @@ async fn drained(name: &str, url: &str, report: &mut Report) {
             waiting.join_next().await.expect("a task").expect("an append");
         }
         let journal = journal.clone();
-        waiting.spawn(async move { drop(journal.append(payload).await.expect("an append")) });
+        waiting.spawn(async move { journal.append(payload).await.expect("an append") });
     }
     while waiting.join_next().await.is_some() {}
     report.note(
