@@ -67,6 +67,11 @@ fn run(
     let theirs = cpu_seconds(pid) - before.1;
     let lost = expected as usize - results.iter().filter(|result| right(result)).count();
     // One record of the beginning and one of the end.
+    let mut outcomes = std::collections::BTreeMap::new();
+    for result in &results {
+        *outcomes.entry((result.answered_after.is_some(), result.refused)).or_insert(0) += 1;
+    }
+    eprintln!("{name}: (answered, refused with): calls {outcomes:?}");
     let unwritten = f64::from(expected) * 2.0 - (written() - before.2);
     let mut waits: Vec<f64> = results
         .iter()

@@ -245,7 +245,8 @@ impl<H: Handler> Shared<H> {
                 return;
             }
         };
-        match guarded(self.handler.call(&mut conn, &environment, peer)).await {
+        // Boxed: it is large, and would be copied with the task and kept by connections that never send a word.
+        match guarded(Box::pin(self.handler.call(&mut conn, &environment, peer))).await {
             Some(Outcome::Done) => conn.close().await,
             Some(Outcome::Failed) => conn.fail().await,
             None => {

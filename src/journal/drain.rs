@@ -71,13 +71,21 @@ pub async fn run(journal: Journal, sink: impl Sink, mut stopping: Stopping) -> u
 }
 
 impl Shared {
-    /// How long the drain rests after a batch. Calls come first: a burst stays in the files until it is over, so
-    /// the drain works at most half of the time, until the files are half full.
+    /// How long the drain rests after a batch. Calls come first: a burst stays in the files until it is over. The
+    /// fuller the files, the less rest: a quarter of the time is work, then half, then all of it.
     fn drain_rest(&self, took: Stopwatch) -> Duration {
-        if self.stats.bytes.load(Ordering::Relaxed) > self.options.max_bytes / 2 {
-            return Duration::ZERO;
+        let (bytes, most) = (self.stats.bytes.load(Ordering::Relaxed), self.options.max_bytes);
+        let times = match bytes {
+            _ if bytes > most / 2 => return Duration::ZERO,
+            _ if bytes > most / 8 => 1,
+            _ => 3,
+        };
+        let rest = Duration::from_nanos(took.elapsed_ns()) * times;
+        let behind = self.written.borrow().saturating_sub(self.position.load(Ordering::Relaxed));
+        if behind >= limits::DRAIN_BATCH as u64 {
+            return rest.min(limits::DRAIN_REST_MOST);
         }
-        Duration::from_nanos(took.elapsed_ns()).clamp(limits::DRAIN_REST, limits::DRAIN_RETRY_MOST)
+        rest.clamp(limits::DRAIN_REST, limits::DRAIN_REST_MOST)
     }
 }
 

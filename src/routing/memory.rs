@@ -294,3 +294,90 @@ impl Memory {
         (known.tenants.len() as u64, known.owners.len() as u64)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::base::clock::Clock;
+    use crate::base::ids::IdSource;
+    use crate::routing::data::{DidRules, NumberList};
+    use crate::tenants::TenantStatus;
+
+    fn number(n: u32) -> Number {
+        Number::parse(&format!("+1555000{n:04}")).unwrap()
+    }
+
+    fn did(n: u32) -> (Number, DidRules) {
+        let rules = DidRules {
+            id: IdSource::new(Clock::system()).next(),
+            number: number(n),
+            active: true,
+            max_calls: 0,
+            record: false,
+            language: String::new(),
+            schedule: None,
+            schedule_missing: false,
+            plugin: String::new(),
+            webhook: None,
+            primary: None,
+            overflow: Vec::new(),
+            fallback: None,
+            closed: None,
+            holiday: None,
+            limit: None,
+            inactive: None,
+        };
+        (number(n), rules)
+    }
+
+    fn tenant(id: &str, dids: std::ops::Range<u32>) -> Arc<TenantRules> {
+        Arc::new(TenantRules {
+            tenant: TenantId::parse(id).unwrap(),
+            version: 1,
+            status: TenantStatus::Active,
+            max_calls: 0,
+            language: String::new(),
+            fallback: None,
+            blocked: None,
+            block: NumberList::default(),
+            allow: NumberList::default(),
+            dids: dids.map(did).collect(),
+            endpoints: HashMap::new(),
+            queues: HashMap::new(),
+            mailboxes: HashSet::new(),
+            menus: HashMap::new(),
+            outbound: Vec::new(),
+        })
+    }
+
+    fn owner(known: &Known, n: u32) -> Option<String> {
+        known.owners.get(&number(n)).map(|entry| known.use_entry(entry).tenant.to_string())
+    }
+
+    #[test]
+    fn the_tenant_that_no_call_asked_for_makes_room() {
+        let mut known = Known::default();
+        known.put(tenant("a", 0..4), 10);
+        known.put(tenant("b", 4..8), 10);
+        assert_eq!(owner(&known, 0).as_deref(), Some("a"));
+        known.put(tenant("c", 8..12), 10);
+        assert_eq!(owner(&known, 0).as_deref(), Some("a"));
+        assert_eq!(owner(&known, 4), None);
+        assert_eq!((known.tenants.len(), known.owners.len()), (2, 8));
+        known.put(tenant("large", 20..50), 10);
+        assert_eq!((known.tenants.len(), known.owners.len()), (1, 30));
+    }
+
+    #[test]
+    fn numbers_that_left_are_forgotten_and_those_that_moved_stay() {
+        let mut known = Known::default();
+        known.put(tenant("a", 0..4), 100);
+        known.put(tenant("b", 3..6), 100);
+        known.put(tenant("a", 0..2), 100);
+        assert_eq!((owner(&known, 2), owner(&known, 3).as_deref()), (None, Some("b")));
+        known.forget(&TenantId::parse("b").unwrap());
+        assert_eq!((owner(&known, 1).as_deref(), owner(&known, 3)), (Some("a"), None));
+    }
+}
