@@ -1,6 +1,7 @@
 //! Puts the parts together: builds each once, in order, before the first listener accepts; starts them; drains them.
 
 mod collect;
+mod error;
 
 use std::future::Future;
 use std::io;
@@ -18,7 +19,6 @@ use crate::base::metrics::{Metrics, Outcome};
 use crate::base::shutdown::{self, Stopper, Stopping};
 use crate::calls;
 use crate::calls::live::Live;
-use crate::cli::Error;
 use crate::config::{Config, limits};
 use crate::db::{Db, Schema};
 use crate::http::health::{self, Health};
@@ -27,6 +27,8 @@ use crate::outgoing::{Client, Guard};
 use crate::routing::Router;
 use crate::routing::memory::Memory;
 use crate::routing::types::{Destination, Place, RawDestination};
+
+pub use error::Error;
 
 /// Settings that only the parts themselves can check.
 ///

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::Error;
+use crate::app::Error;
 use crate::base::clock::Clock;
 use crate::base::ids::{Id, IdSource, Name, Number, TenantId};
 use crate::db::{Db, Tx};

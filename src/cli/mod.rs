@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::app::App;
+use crate::app::{App, Error};
 use crate::base::clock::Clock;
 use crate::base::telemetry;
 use crate::config::{Config, ConfigError};
@@ -48,26 +48,6 @@ enum Command {
     Simulate(simulate::Arguments),
     /// Decide a recorded call again and say whether the outcome differs.
     Replay(replay::Arguments),
-}
-
-/// Why a command failed.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The settings are wrong.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// The database does not answer, or a statement failed.
-    #[error("database: {0}; check database.url (HOOKSWITCH_DATABASE_URL) and that the server runs")]
-    Database(#[from] sqlx::Error),
-    /// The schema is not what it should be.
-    #[error(transparent)]
-    Migrate(#[from] crate::db::MigrateError),
-    /// A file or socket.
-    #[error("{0}")]
-    Io(#[from] std::io::Error),
-    /// Anything that the sentence explains.
-    #[error("{0}")]
-    Said(String),
 }
 
 /// Exit status for wrong settings (sysexits' EX_CONFIG).

@@ -1,7 +1,8 @@
 //! `hookswitch replay`: a recorded call decided again from its stored inputs, against today's data.
 
-use super::{Error, connect_current, show};
+use super::{connect_current, show};
 use crate::app;
+use crate::app::Error;
 use crate::base::clock::Clock;
 use crate::base::ids::Id;
 use crate::calls;

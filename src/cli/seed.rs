@@ -2,8 +2,9 @@
 
 use clap::Subcommand;
 
+use super::connect;
 use super::demo::{self, Options};
-use super::{Error, connect};
+use crate::app::Error;
 use crate::base::clock::Clock;
 use crate::config::Config;
 

@@ -2,8 +2,9 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Error, connect_current, show};
+use super::{connect_current, show};
 use crate::app;
+use crate::app::Error;
 use crate::base::clock::Clock;
 use crate::base::ids::Number;
 use crate::config::Config;

@@ -1,13 +1,12 @@
 //! A tenant's routing data as the call path wants it: read once, checked once, kept in memory, shared by reference.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::ivr::Menu;
 use super::schedule::Schedule;
 use super::types::{Destination, Stage};
 use super::webhook::WebhookRoute;
-use crate::base::ids::{Id, Name, Number, TenantId};
+use crate::base::ids::{Id, Name, Number, Sound, TenantId};
 use crate::tenants::TenantStatus;
 
 /// Everything routing knows of one tenant. Replaced as a whole when anything in it changes.
@@ -106,6 +105,42 @@ pub struct QueueRules {
     pub max_wait_s: u32,
     /// The extension that reaches it inside; empty: none.
     pub extension: String,
+}
+
+/// One menu.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Menu {
+    /// Its name within the tenant.
+    pub name: Name,
+    /// What is said, by language; the entry of the empty language serves where none fits.
+    pub prompts: BTreeMap<String, Sound>,
+    /// Said after a wrong choice.
+    pub invalid: Option<Sound>,
+    /// Said before the call ends here.
+    pub goodbye: Option<Sound>,
+    /// Time to press the first digit once the prompt is over.
+    pub first_digit_ms: u32,
+    /// Time to press the next digit while more than one choice is possible.
+    pub inter_digit_ms: u32,
+    /// How often the menu asks.
+    pub max_tries: u32,
+    /// Whether extensions of the tenant can be dialled.
+    pub direct_dial: bool,
+    /// Choices by the digits that make them.
+    pub options: BTreeMap<String, Choice>,
+}
+
+/// What a choice does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// The call goes on there; another menu is a destination too.
+    Go(Destination),
+    /// The menu says its prompt again; this is no failed try.
+    Repeat,
+    /// Back to the menu before.
+    Back,
+    /// Goodbye and hang up.
+    Goodbye,
 }
 
 /// Numbers and prefixes with an optional end of validity.

@@ -4,51 +4,14 @@
 //! Invariants: a menu asks at most `max_tries` times; a dialogue enters at most [`limits::HOPS`] menus; a hang-up
 //! ends it at once.
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 
-use super::data::TenantRules;
+use super::data::{Choice, Menu, TenantRules};
 use super::trace::Recorder;
 use super::types::{Destination, Place};
 use crate::base::ids::{Name, Sound};
 use crate::config::limits::ivr as limits;
-
-/// One menu.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Menu {
-    /// Its name within the tenant.
-    pub name: Name,
-    /// What is said, by language; the entry of the empty language serves where none fits.
-    pub prompts: BTreeMap<String, Sound>,
-    /// Said after a wrong choice.
-    pub invalid: Option<Sound>,
-    /// Said before the call ends here.
-    pub goodbye: Option<Sound>,
-    /// Time to press the first digit once the prompt is over.
-    pub first_digit_ms: u32,
-    /// Time to press the next digit while more than one choice is possible.
-    pub inter_digit_ms: u32,
-    /// How often the menu asks.
-    pub max_tries: u32,
-    /// Whether extensions of the tenant can be dialled.
-    pub direct_dial: bool,
-    /// Choices by the digits that make them.
-    pub options: BTreeMap<String, Choice>,
-}
-
-/// What a choice does.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Choice {
-    /// The call goes on there; another menu is a destination too.
-    Go(Destination),
-    /// The menu says its prompt again; this is no failed try.
-    Repeat,
-    /// Back to the menu before.
-    Back,
-    /// Goodbye and hang up.
-    Goodbye,
-}
 
 /// What came from the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
