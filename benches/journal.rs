@@ -28,7 +28,7 @@ use hookswitch::base::shutdown;
 use hookswitch::calls::store::Calls;
 use hookswitch::calls::{CallAndDecision, Decided, Direction, Ended, Record, Started};
 use hookswitch::db::Db;
-use hookswitch::journal::{Journal, Options, drain};
+use hookswitch::journal::{Folder, Journal, Options, drain};
 use support::{Report, argument, cpu_seconds, median, now, percentile};
 
 fn main() -> ExitCode {
@@ -57,7 +57,7 @@ fn open(folder: &std::path::Path, ids: &IdSource) -> Journal {
         sync: Duration::from_millis(10),
         deadline: Duration::from_millis(250),
     };
-    Journal::open(options, || ids.next()).expect("a journal")
+    Folder::take(options, || ids.next()).and_then(|folder| folder.open(0)).expect("a journal")
 }
 
 /// A call with a trace of the usual size: 1.5 KB together.
@@ -168,7 +168,9 @@ async fn drained(name: &str, url: &str, report: &mut Report) {
             waiting.join_next().await.expect("a task").expect("an append");
         }
         let journal = journal.clone();
-        waiting.spawn(async move { journal.append(payload).await.expect("an append") });
+        waiting.spawn(async move {
+            journal.append(payload).await.expect("an append");
+        });
     }
     while waiting.join_next().await.is_some() {}
     report.note(

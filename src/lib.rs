@@ -1,4 +1,42 @@
 //! Hookswitch: one process beside Asterisk that decides what happens to every call.
+//!
+//! # The house
+//!
+//! One package, one binary, one library. Nouns are folders that own their rules and their SQL; machinery is laid out by
+//! mechanism. A module uses only what stands below it (`tests/architecture.rs` checks it):
+//!
+//! 1. [`app`], [`cli`]: put everything together.
+//! 2. Edges: [`agi`] (Asterisk asks over FastAGI), [`http`].
+//! 3. Domains: [`routing`], [`calls`], [`tenants`], [`queues`], [`endpoints`], [`voicemail`], [`webhooks`], [`outgoing`].
+//! 4. Engines, which know no domain: [`journal`], [`db`], [`config`].
+//! 5. [`base`]: ids, clock, secrets, shutdown, telemetry, counters.
+//!
+//! # Follow one call
+//!
+//! 1. [`agi::server`] accepts and gives the call a task on the AGI thread.
+//! 2. [`agi::conn`] frames bytes into lines, one command at a time; [`agi::environment`] takes the environment only in
+//!    Asterisk's order, each key once, so that nobody can forge a line.
+//! 3. [`agi::session`] makes [`routing::types::Inputs`] of it.
+//! 4. [`routing::Router`] finds the tenant in [`routing::memory`] and asks [`routing::rules`]: pure, every check a step
+//!    in the [`routing::trace`], every path a [`routing::types::Decision`].
+//! 5. [`agi::session`] puts call, decision and trace into the [`journal`]: one write, before the answer leaves.
+//! 6. [`agi::command`] writes the answer: one `EXEC MSet`, and a non-empty `HS_ACTION` is the dialplan's proof that
+//!    it is whole.
+//! 7. [`journal::drain`] moves the record into [`calls::store`], in order, exactly once.
+//!
+//! # Decisions that shape the rest
+//!
+//! * **The call path touches no database when warm.** Tenants are read whole into memory and replaced as a whole after a
+//!   change; while the database is away, what was known stays known. Other processes' changes are found by version.
+//! * **What follows a failed action is carried by the call** (`HS_STATE`, [`routing::types::State`]): `next` needs no
+//!   memory of ours, survives a restart and works on another node.
+//! * **The journal stands between the call and the database.** `kill -9` loses nothing that was answered; a power cut
+//!   loses at most `journal.sync_ms` and the sync's own time; when the disk fails, the phone still rings and the loss
+//!   is counted.
+//! * **FastAGI has a thread of its own** with a single-threaded runtime: nothing else in the process delays a call.
+//! * **One SQL text for both databases**, expanded once per driver by a macro; ids are parsed types, columns have binary
+//!   collations, times are our own clock's microseconds.
+//! * **Every number is in [`config::limits`]** with its unit and reason, every setting in `src/config/defaults.toml`.
 
 pub mod agi;
 pub mod app;

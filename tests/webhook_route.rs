@@ -195,8 +195,8 @@ fn answers_that_cannot_be_used() {
         (json!({"action": "queue", "target": "a", "timeout": "30"}), "not the expected fields"),
         (json!({"action": "queue", "target": "a", "options": "U(x)"}), "options: at most"),
         (json!({"action": "queue", "target": "a", "options": "aaaaaaaaaaaaaaaaa"}), "options: at most"),
-        (json!({"action": "queue", "target": "a", "message": text}), "message: at most"),
-        (json!({"action": "queue", "target": "a", "message": "a\r\nb"}), "message: at most"),
+        (json!({"action": "queue", "target": "a", "message": text}), "message: a sound"),
+        (json!({"action": "queue", "target": "a", "message": "a\r\nb"}), "message: a sound"),
     ] {
         let error = WebhookAnswer::parse(answer.to_string().as_bytes()).unwrap_err();
         assert!(error.contains(message), "{answer}: {error}");

@@ -123,7 +123,7 @@ impl Answer {
         }
     }
 
-    /// For GET [FULL] VARIABLE, DATABASE GET and RECEIVE TEXT: the value, `None` when there is none (`result=0`).
+    /// For `GET [FULL] VARIABLE`, DATABASE GET and RECEIVE TEXT: the value, `None` when there is none (`result=0`).
     #[must_use]
     pub fn into_value(self) -> Option<Vec<u8>> {
         if self.is(1) { self.value } else { None }

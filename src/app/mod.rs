@@ -130,7 +130,9 @@ impl App {
             sync: config.journal_sync,
             deadline: config.journal_deadline,
         };
-        let journal = Journal::open(options, || router.ids.next())?;
+        let folder = journal::Folder::take(options, || router.ids.next())?;
+        let position = calls::store::position(&db, folder.node()).await?;
+        let journal = folder.open(position)?;
         Ok(Self { config, clock, db, journal, router })
     }
 
@@ -300,6 +302,7 @@ async fn reap(router: &Router, db: &Db, age: Duration, mut stopping: Stopping) {
             }
             Err(error) => tracing::warn!(%error, "calls without an end can't be looked for"),
         }
+        router.live.expire(before);
     }
 }
 
@@ -323,7 +326,14 @@ impl AgiThread {
         let server = {
             let _inside = runtime.enter();
             Server::bind(app.config.agi_listen, options)
-                .map_err(|e| at("agi.listen", app.config.agi_listen, &e))?
+        };
+        let server = match server {
+            Ok(server) => server,
+            Err(error) => {
+                // Dropped here, inside another runtime, it would panic.
+                runtime.shutdown_background();
+                return Err(at("agi.listen", app.config.agi_listen, &error));
+            }
         };
         let (address, stats) = (server.local_addr()?, server.stats());
         let router = Arc::clone(&app.router);

@@ -140,6 +140,14 @@ pub fn split_global_name(text: &str) -> Result<(TenantId, Name), IdError> {
     Ok((TenantId::parse(tenant)?, Name::parse(name)?))
 }
 
+impl Id {
+    /// When it was made, microseconds since 1970 UTC, to the millisecond.
+    pub fn made_us(&self) -> i64 {
+        let millis = ulid::Ulid::from_string(self.as_str()).map_or(0, |ulid| ulid.timestamp_ms());
+        i64::try_from(millis).unwrap_or(i64::MAX).saturating_mul(1_000)
+    }
+}
+
 impl Number {
     /// Reads a number as carriers dial it: `+1555…`, `001555…` or, with at least eight digits, `1555…`.
     ///
@@ -197,6 +205,7 @@ mod tests {
         let source = IdSource::new(Clock::manual(crate::base::clock::from_us(1_700_000_000_000_000)));
         let ids: Vec<Id> = (0..1_000).map(|_| source.next()).collect();
         assert!(ids.windows(2).all(|w| w[0] < w[1]));
+        assert!(ids.iter().all(|id| id.made_us() == 1_700_000_000_000_000));
         assert!(ids.iter().all(|id| Id::parse(id.as_str()).as_ref() == Ok(id)));
     }
 

@@ -28,27 +28,29 @@ impl Live {
 
     /// Calls of a tenant and of a number at this moment.
     pub fn counts(&self, tenant: &TenantId, did: &str) -> (u32, u32) {
-        let inner = self.inner();
-        (inner.tenants.get(tenant).copied().unwrap_or(0), inner.dids.get(did).copied().unwrap_or(0))
+        self.inner().counts(tenant, did)
+    }
+
+    /// Adds a call and returns how many its tenant and number had before: one step, so that of two calls that come
+    /// together only one takes the last place, however long their decisions take.
+    pub fn enter(&self, id: &Id, tenant: &TenantId, did: &str) -> (u32, u32) {
+        let mut inner = self.inner();
+        let counts = inner.counts(tenant, did);
+        inner.add(id, Some(tenant), did);
+        counts
     }
 
     /// Adds a call. Adding it twice counts once.
     pub fn add(&self, id: &Id, tenant: Option<&TenantId>, did: &str) {
+        self.inner().add(id, tenant, did);
+    }
+
+    /// Forgets calls whose ids were made before `before_us`: nobody told us of their end.
+    pub fn expire(&self, before_us: i64) -> usize {
         let mut inner = self.inner();
-        if inner.calls.contains_key(id) {
-            return;
-        }
-        if inner.calls.len() >= LIVE_CALLS
-            && let Some((oldest, _)) = inner.calls.first_key_value()
-        {
-            let oldest = oldest.clone();
-            inner.remove(&oldest);
-        }
-        if let Some(tenant) = tenant {
-            *inner.tenants.entry(tenant.clone()).or_default() += 1;
-        }
-        *inner.dids.entry(did.to_owned()).or_default() += 1;
-        inner.calls.insert(id.clone(), (tenant.cloned(), did.to_owned()));
+        let old: Vec<Id> = inner.calls.keys().take_while(|id| id.made_us() < before_us).cloned().collect();
+        old.iter().for_each(|id| inner.remove(id));
+        old.len()
     }
 
     /// Removes a call. Removing it twice is harmless.
@@ -68,6 +70,27 @@ impl Live {
 }
 
 impl Inner {
+    fn counts(&self, tenant: &TenantId, did: &str) -> (u32, u32) {
+        (self.tenants.get(tenant).copied().unwrap_or(0), self.dids.get(did).copied().unwrap_or(0))
+    }
+
+    fn add(&mut self, id: &Id, tenant: Option<&TenantId>, did: &str) {
+        if self.calls.contains_key(id) {
+            return;
+        }
+        if self.calls.len() >= LIVE_CALLS
+            && let Some((oldest, _)) = self.calls.first_key_value()
+        {
+            let oldest = oldest.clone();
+            self.remove(&oldest);
+        }
+        if let Some(tenant) = tenant {
+            *self.tenants.entry(tenant.clone()).or_default() += 1;
+        }
+        *self.dids.entry(did.to_owned()).or_default() += 1;
+        self.calls.insert(id.clone(), (tenant.cloned(), did.to_owned()));
+    }
+
     fn remove(&mut self, id: &Id) {
         let Some((tenant, did)) = self.calls.remove(id) else { return };
         if let Some(tenant) = tenant {
@@ -90,12 +113,13 @@ fn subtract<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, u32>, key: &K) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::clock::Clock;
+    use crate::base::clock::{Clock, from_us};
     use crate::base::ids::IdSource;
 
     #[test]
     fn counts_follow_the_calls() {
-        let ids = IdSource::new(Clock::system());
+        let clock = Clock::manual(from_us(1_700_000_000_000_000));
+        let ids = IdSource::new(clock.clone());
         let live = Live::default();
         let (acme, globex) = (TenantId::parse("acme").unwrap(), TenantId::parse("globex").unwrap());
         let (a, b, c) = (ids.next(), ids.next(), ids.next());
@@ -108,6 +132,13 @@ mod tests {
         live.remove(&a);
         live.remove(&a);
         assert_eq!(live.counts(&acme, "+1"), (1, 0));
+        clock.set(from_us(1_700_000_001_000_000));
+        let d = ids.next();
+        assert_eq!(live.enter(&d, &acme, "+2"), (1, 1));
+        assert_eq!(live.expire(d.made_us()), 2, "b and c are older than d");
+        assert_eq!(live.expire(i64::MAX), 1);
+        live.add(&b, Some(&acme), "+2");
+        live.add(&c, None, "+3");
         live.remove(&b);
         live.remove(&c);
         assert!(live.is_empty() && live.inner().tenants.is_empty() && live.inner().dids.is_empty());

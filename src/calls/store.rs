@@ -4,6 +4,7 @@
 //! a call is inserted once, an end is set once (a real end beats `lost`).
 
 use std::collections::HashSet;
+use std::ops::Range;
 
 use crate::base::clock::Clock;
 use crate::base::ids::{Id, IdSource, Number, TenantId};
@@ -25,21 +26,33 @@ pub struct Calls {
     pub ids: IdSource,
 }
 
+/// Only a fault of the values is a fault of the record. Everything else (no right, no table, no disk, no server) is a
+/// fault of the database: the records wait until it is mended.
 fn sink_error(error: sqlx::Error) -> SinkError {
-    if db::is_unavailable(&error) {
-        SinkError::Away(error.to_string())
-    } else {
+    if db::is_data_error(&error) {
         SinkError::Unfit(error.to_string())
+    } else {
+        SinkError::Away(error.to_string())
     }
+}
+
+/// The last sequence of a node's journal that is in the database.
+///
+/// # Errors
+/// When the database is away.
+pub async fn position(db: &Db, node: &Id) -> sqlx::Result<u64> {
+    read_position(db, node.as_str()).await
+}
+
+async fn read_position(db: &Db, node: &str) -> sqlx::Result<u64> {
+    const SQL: &str = "SELECT sequence FROM journal_positions WHERE node_id = ?";
+    let found: Option<i64> = db_read!(db, |p| sqlx::query_scalar(SQL).bind(node).fetch_optional(p).await)?;
+    Ok(found.and_then(|n| u64::try_from(n).ok()).unwrap_or(0))
 }
 
 impl Sink for Calls {
     async fn position(&self, node: &str) -> Result<u64, SinkError> {
-        const SQL: &str = "SELECT sequence FROM journal_positions WHERE node_id = ?";
-        let found: Option<i64> =
-            db_read!(&self.db, |p| sqlx::query_scalar(SQL).bind(node).fetch_optional(p).await)
-                .map_err(sink_error)?;
-        Ok(found.and_then(|n| u64::try_from(n).ok()).unwrap_or(0))
+        read_position(&self.db, node).await.map_err(sink_error)
     }
 
     async fn apply(&self, node: &str, from: u64, records: &[journal::Record]) -> Result<(), SinkError> {
@@ -76,11 +89,22 @@ async fn advance(tx: &mut Tx, node: &str, from: u64, to: u64, now_us: i64) -> Re
     match (moved, from) {
         (1, _) => Ok(()),
         (_, 0) => {
-            db_tx!(tx, |c| sqlx::query(INSERT).bind(to).bind(now_us).bind(node).execute(c).await.map(drop))
-                .map_err(sink_error)
+            let added = db_tx!(tx, |c| sqlx::query(INSERT)
+                .bind(to)
+                .bind(now_us)
+                .bind(node)
+                .execute(c)
+                .await
+                .map(drop));
+            // A row that is there after all says that somebody was faster, not that a record is wrong.
+            added.map_err(|e| if db::is_unique_violation(&e) { elsewhere(node) } else { sink_error(e) })
         }
-        _ => Err(SinkError::Away(format!("another process moves the journal of node {node}"))),
+        _ => Err(elsewhere(node)),
     }
+}
+
+fn elsewhere(node: &str) -> SinkError {
+    SinkError::Away(format!("another process moves the journal of node {node}"))
 }
 
 impl Calls {
@@ -148,13 +172,13 @@ impl<'a> Begun<'a> {
     }
 }
 
-/// Cuts rows into pieces of 64, 32 ... 1, so that a handful of prepared statements serves every number of rows.
-fn pieces<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
+/// Cuts so many rows into pieces of 64, 32 ... 1, so that a handful of prepared statements serves every number.
+fn pieces(rows: usize) -> impl Iterator<Item = Range<usize>> + Send {
+    let mut from = 0;
     std::iter::from_fn(move || {
-        let size = INSERT_ROWS.min(1 << rows.len().checked_ilog2()?);
-        let (piece, rest) = rows.split_at(size);
-        rows = rest;
-        Some(piece)
+        let size = INSERT_ROWS.min(1 << (rows - from).checked_ilog2()?);
+        from += size;
+        Some(from - size..from)
     })
 }
 
@@ -198,7 +222,8 @@ fn tenant(decided: &Decided) -> &str {
 async fn insert_calls(tx: &mut Tx, calls: &[&CallAndDecision]) -> sqlx::Result<()> {
     const INSERT: &str = "INSERT INTO calls (id, tenant_id, direction, did, caller_number, caller_name, channel, \
          uniqueid, linkedid, language, action, target, reason, started_at)";
-    for piece in pieces(calls) {
+    for piece in pieces(calls.len()) {
+        let piece = &calls[piece];
         db_tx!(tx, |c| {
             let mut query = sqlx::query(with_rows(INSERT, 14, piece.len()));
             for call in piece {
@@ -227,7 +252,8 @@ async fn insert_calls(tx: &mut Tx, calls: &[&CallAndDecision]) -> sqlx::Result<(
 
 async fn insert_traces(tx: &mut Tx, node: &str, traces: &[(u64, &Decided)]) -> sqlx::Result<()> {
     const INSERT: &str = "INSERT INTO call_traces (call_id, node_id, sequence, tenant_id, hook, at, trace)";
-    for piece in pieces(traces) {
+    for piece in pieces(traces.len()) {
+        let piece = &traces[piece];
         db_tx!(tx, |c| {
             let mut query = sqlx::query(with_rows(INSERT, 7, piece.len()));
             for (sequence, decided) in piece {
@@ -261,7 +287,10 @@ async fn move_call(tx: &mut Tx, decided: &Decided) -> sqlx::Result<()> {
 async fn end_call(tx: &mut Tx, id: &str, ended: &Ended) -> sqlx::Result<()> {
     const SQL: &str = "UPDATE calls SET ended_at = ?, ended_by = ?, cause = ?, disposition = ?, answered_at = ?, \
          duration_ms = ?, billed_ms = ?, answered_by = ?, dial_status = ?, queue_status = ?, voicemail_status = ?, \
-         fallback = ? WHERE id = ? AND (ended_at IS NULL OR ended_by = 'lost')";
+         fallback = ?, started_at = CASE WHEN started_at > ? THEN ? ELSE started_at END \
+         WHERE id = ? AND (ended_at IS NULL OR ended_by = 'lost')";
+    // A decision that came when the caller had long left (this process was frozen) began no call after its end.
+    let started = ended.at_us - ended.duration_ms.unwrap_or(0) * 1_000;
     db_tx!(tx, |c| sqlx::query(SQL)
         .bind(ended.at_us)
         .bind(fit(&ended.by, 20))
@@ -275,6 +304,8 @@ async fn end_call(tx: &mut Tx, id: &str, ended: &Ended) -> sqlx::Result<()> {
         .bind(fit(&ended.queue_status, 30))
         .bind(fit(&ended.voicemail_status, 30))
         .bind(fit(&ended.fallback, 40))
+        .bind(ended.at_us)
+        .bind(started)
         .bind(id)
         .execute(c)
         .await
@@ -410,11 +441,10 @@ mod tests {
 
     #[test]
     fn rows_are_cut_into_few_sizes_and_none_is_lost() {
-        let rows: Vec<usize> = (0..203).collect();
-        let sizes: Vec<usize> = pieces(&rows).map(<[usize]>::len).collect();
+        let sizes: Vec<usize> = pieces(203).map(|piece| piece.len()).collect();
         assert_eq!(sizes, [64, 64, 64, 8, 2, 1]);
-        assert_eq!(pieces(&rows).flatten().copied().collect::<Vec<_>>(), rows);
-        assert_eq!(pieces::<u8>(&[]).count(), 0);
+        assert_eq!(pieces(203).flatten().collect::<Vec<_>>(), (0..203).collect::<Vec<_>>());
+        assert_eq!(pieces(0).count(), 0);
     }
 
     #[test]

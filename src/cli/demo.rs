@@ -163,9 +163,10 @@ impl Loader<'_> {
         Ok(())
     }
 
-    /// Extension 101 with its mailbox, and queue support with 101 as its member.
+    /// Extension 101 with its mailbox, extension 102 without one, and queue support with 102 as its member.
     async fn targets(&mut self) -> Result<(), Error> {
         let (extension, support) = (Name::parse("101").map_err(said)?, Name::parse("support").map_err(said)?);
+        let agent = Name::parse("102").map_err(said)?;
         let (mailbox, endpoint, queue) = (self.ids.next(), self.ids.next(), self.ids.next());
         voicemail::store::insert(self.tx, self.tenant, &mailbox, &extension, "Extension 101", self.now_us)
             .await?;
@@ -176,6 +177,10 @@ impl Loader<'_> {
             mailbox: "101",
             ring_timeout_s: 20,
         };
+        endpoints::store::insert(self.tx, self.tenant, &new, self.now_us).await?;
+        let member = self.ids.next();
+        let new =
+            NewEndpoint { id: &member, name: &agent, display_name: "Extension 102", mailbox: "", ..new };
         endpoints::store::insert(self.tx, self.tenant, &new, self.now_us).await?;
         let new = NewQueue {
             id: &queue,
@@ -190,7 +195,7 @@ impl Loader<'_> {
             self.tx,
             self.tenant,
             &self.ids.next(),
-            (&queue, &endpoint),
+            (&queue, &member),
             0,
             self.now_us,
         )

@@ -90,13 +90,17 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> Result<(), Error> {
-    let config = Config::load(arguments.config.as_deref(), std::env::vars())?;
+    let (config, mut problems) = Config::load_all(arguments.config.as_deref(), std::env::vars());
+    // The parts check what only they know: every problem at once.
+    problems.extend(crate::app::check(&config).err().unwrap_or_default());
+    if !problems.is_empty() {
+        return Err(Error::Config(ConfigError(problems)));
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     if let Command::CheckConfig { defaults } = arguments.command {
         if defaults {
             print!("{}", crate::config::DEFAULTS);
         } else {
-            crate::app::check(&config).map_err(|problems| Error::Config(ConfigError(problems)))?;
             println!("The settings are valid.");
         }
         return Ok(());

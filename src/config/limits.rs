@@ -81,6 +81,8 @@ pub mod db {
     pub const BUSY_TIME: Duration = Duration::from_secs(5);
     /// MySQL: a connection is replaced after this time, below the server's usual `wait_timeout` of 8 h.
     pub const CONNECTION_LIFE: Duration = Duration::from_secs(1_800);
+    /// How long one process waits for another that changes the schema: a large table may take minutes.
+    pub const MIGRATE_TIME: Duration = Duration::from_secs(300);
     /// How long `/readyz` waits for an answer of the database.
     pub const PROBE_TIME: Duration = Duration::from_secs(1);
 }
@@ -235,6 +237,4 @@ pub mod webhook {
     pub const ANSWER_TIMEOUT_MAX_S: u32 = 7_200;
     /// Characters of options: each is one letter or digit.
     pub const OPTIONS_CHARS: usize = 16;
-    /// Characters of a message.
-    pub const MESSAGE_CHARS: usize = 256;
 }

@@ -96,11 +96,19 @@ impl Config {
         file: Option<&Path>,
         env: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
+        let (config, problems) = Self::load_all(file, env);
+        if problems.is_empty() { Ok(config) } else { Err(ConfigError(problems)) }
+    }
+
+    /// As [`Config::load`], for whoever has further checks: what was wrong is replaced by a stand-in, and told.
+    pub fn load_all(
+        file: Option<&Path>,
+        env: impl IntoIterator<Item = (String, String)>,
+    ) -> (Self, Vec<String>) {
         let mut problems = Vec::new();
         let table = layers::merge(file, env, &mut problems);
         let mut reader = layers::Reader::new(&table, &mut problems);
-        let config = Self::read(&mut reader);
-        if problems.is_empty() { Ok(config) } else { Err(ConfigError(problems)) }
+        (Self::read(&mut reader), problems)
     }
 
     fn read(r: &mut layers::Reader<'_>) -> Self {

@@ -1,8 +1,11 @@
 //! The schema, upgraded by numbered files that exist once per dialect with the same numbers and names.
 
 use sqlx::migrate::Migrator;
+use sqlx::mysql::MySqlPool;
+use sqlx::sqlite::SqlitePool;
 
-use super::{Db, db_read};
+use super::{Db, db_read, is_missing_table};
+use crate::config::limits::db as limits;
 
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
 static MYSQL: Migrator = sqlx::migrate!("migrations/mysql");
@@ -15,6 +18,9 @@ pub enum MigrateError {
         "schema: {0}; restore the backup taken before the upgrade, or run the program that made this schema"
     )]
     Migrate(#[from] sqlx::migrate::MigrateError),
+    /// Another process has been at it for so many seconds.
+    #[error("schema: another process has been changing it for {0} s; wait for it, then try again")]
+    Busy(u64),
 }
 
 /// How the database's schema compares with this program.
@@ -33,15 +39,46 @@ pub fn migrations() -> [Vec<(i64, String)>; 2] {
     [&SQLITE, &MYSQL].map(|m| m.iter().map(|one| (one.version, one.description.to_string())).collect())
 }
 
+/// Under a lock of the server's; it goes with its connection, should this process die.
+async fn migrate_mysql(pool: &MySqlPool) -> Result<(), MigrateError> {
+    const MYSQL_LOCK: &str = "SELECT GET_LOCK(CONCAT('hookswitch.', MD5(DATABASE())), ?)";
+    const MYSQL_UNLOCK: &str = "SELECT RELEASE_LOCK(CONCAT('hookswitch.', MD5(DATABASE())))";
+    let failed = sqlx::migrate::MigrateError::Execute;
+    let mut connection = pool.acquire().await.map_err(failed)?;
+    let wait = limits::MIGRATE_TIME.as_secs();
+    let got: Option<i64> =
+        sqlx::query_scalar(MYSQL_LOCK).bind(wait).fetch_one(&mut *connection).await.map_err(failed)?;
+    if got != Some(1) {
+        return Err(MigrateError::Busy(wait));
+    }
+    // Not `run`: its bounds can't be met by a borrowed connection in a future that is sent between threads.
+    let done = MYSQL.run_direct(None, &mut *connection, false).await;
+    sqlx::query(MYSQL_UNLOCK).execute(&mut *connection).await.map_err(failed)?;
+    Ok(done?)
+}
+
 impl Db {
-    /// Creates or upgrades the schema.
+    /// Creates or upgrades the schema. Several processes may do it at once: sqlx's own lock does not hold on MariaDB,
+    /// where a wait without end is refused, and does not exist for SQLite.
     ///
     /// # Errors
     /// When a file fails or the database is away. SQLite undoes a failed file; MySQL can't undo DDL.
     pub async fn migrate(&self) -> Result<(), MigrateError> {
         match self {
-            Self::Sqlite { writer, .. } => SQLITE.run(writer).await?,
-            Self::MySql(pool) => MYSQL.run(pool).await?,
+            Self::Sqlite { writer, .. } => self.migrate_sqlite(writer).await,
+            Self::MySql(pool) => migrate_mysql(pool).await,
+        }
+    }
+
+    /// A file that another process applied at the same time fails here and is undone: then the rest is tried again.
+    async fn migrate_sqlite(&self, writer: &SqlitePool) -> Result<(), MigrateError> {
+        let mut before = self.schema().await.map_err(sqlx::migrate::MigrateError::Execute)?;
+        while let Err(error) = SQLITE.run(writer).await {
+            let now = self.schema().await.map_err(sqlx::migrate::MigrateError::Execute)?;
+            if now == before {
+                return Err(error.into());
+            }
+            before = now;
         }
         Ok(())
     }
@@ -57,7 +94,7 @@ impl Db {
         let done = match done {
             Ok(done) => done,
             // No such table: nothing has been done yet.
-            Err(sqlx::Error::Database(_)) => Vec::new(),
+            Err(error) if is_missing_table(&error) => Vec::new(),
             Err(e) => return Err(e),
         };
         let ours = if matches!(self, Self::Sqlite { .. }) { &SQLITE } else { &MYSQL };

@@ -111,6 +111,37 @@ pub fn is_unavailable(error: &sqlx::Error) -> bool {
     }
 }
 
+/// Whether an error says that the values of a statement are at fault: the same statement would work with others.
+pub fn is_data_error(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Encode(_) => true,
+        sqlx::Error::Database(e) => match e.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>() {
+            // SQLSTATE classes: 22 data exception, 23 integrity constraint. 1366, a text that the column's character
+            // set can't hold, has none of its own.
+            Some(e) => {
+                e.number() == 1366
+                    || e.code().is_some_and(|state| state.starts_with("22") || state.starts_with("23"))
+            }
+            // SQLite: 18 too big, 19 constraint, 20 mismatch.
+            None => e
+                .code()
+                .and_then(|code| code.parse::<u32>().ok())
+                .is_some_and(|code| matches!(code & 0xff, 18..=20)),
+        },
+        _ => false,
+    }
+}
+
+/// Whether an error says that there is no such table.
+fn is_missing_table(error: &sqlx::Error) -> bool {
+    let sqlx::Error::Database(e) = error else { return false };
+    match e.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>() {
+        Some(e) => e.number() == 1146,
+        // SQLITE_ERROR: a statement that can't be prepared; ours is right, so the table is not there.
+        None => e.code().is_some_and(|code| code == "1"),
+    }
+}
+
 /// Whether an error is a violated unique key.
 pub fn is_unique_violation(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Database(e) if e.is_unique_violation())

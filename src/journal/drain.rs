@@ -40,7 +40,8 @@ pub trait Sink: Send + Sync + 'static {
 pub async fn run(journal: Journal, sink: impl Sink, mut stopping: Stopping) -> u64 {
     let shared = Arc::clone(&journal.shared);
     let mut written = shared.written.subscribe();
-    let mut drain = Drain { shared, sink, position: None, reader: None, pause: limits::DRAIN_RETRY };
+    let mut drain =
+        Drain { shared, sink, position: None, reader: None, pause: limits::DRAIN_RETRY, rejected: 0 };
     loop {
         let until = *written.borrow_and_update();
         let took = Stopwatch::start();
@@ -66,7 +67,7 @@ pub async fn run(journal: Journal, sink: impl Sink, mut stopping: Stopping) -> u
     let flush = async { while drain.step(last).await == Ok(true) {} };
     // A database that is away at shutdown finds the rest at the next start.
     let _ = tokio::time::timeout(limits::FLUSH_TIME, flush).await;
-    journal.last_written().saturating_sub(drain.position.unwrap_or(0))
+    journal.last_written().saturating_sub(journal.drained())
 }
 
 impl Shared {
@@ -94,6 +95,8 @@ struct Drain<S> {
     position: Option<u64>,
     reader: Option<segments::Reader>,
     pause: Duration,
+    /// The last sequence that was put into `rejected.jsonl`: a retry must not put it there again.
+    rejected: u64,
 }
 
 impl<S: Sink> Drain<S> {
@@ -141,11 +144,15 @@ impl<S: Sink> Drain<S> {
         self.shared.position.store(last, Ordering::Relaxed);
         self.pause = limits::DRAIN_RETRY;
         self.shared.stats.drained.fetch_add(records.len() as u64, Ordering::Relaxed);
-        match segments::remove_done(&self.shared.options.folder, last) {
+        self.remove_done(last);
+        Ok(true)
+    }
+
+    fn remove_done(&self, position: u64) {
+        match segments::remove_done(&self.shared.options.folder, position) {
             Ok(freed) => drop(self.shared.stats.bytes.fetch_sub(freed, Ordering::Relaxed)),
             Err(error) => tracing::warn!(%error, "a journal file that is done can't be removed"),
         }
-        Ok(true)
     }
 
     /// Asks the database how far this journal is in.
@@ -155,6 +162,7 @@ impl<S: Sink> Drain<S> {
                 self.position = Some(position);
                 self.shared.position.store(position, Ordering::Relaxed);
                 self.reader = Some(segments::Reader::new(&self.shared.options.folder, position));
+                self.remove_done(position);
                 Ok(position)
             }
             Err(SinkError::Away(error) | SinkError::Unfit(error)) => {
@@ -185,12 +193,15 @@ impl<S: Sink> Drain<S> {
                         sequence = record.sequence,
                         "the database refused a record; it is kept in rejected.jsonl"
                     );
-                    if let Err(error) = writer::keep_rejected(&self.shared, &record.payload) {
-                        return self
-                            .begin_anew(&format!("rejected.jsonl can't be written: {error}"))
-                            .map(drop);
+                    if self.rejected < record.sequence {
+                        if let Err(error) = writer::keep_rejected(&self.shared, &record.payload) {
+                            return self
+                                .begin_anew(&format!("rejected.jsonl can't be written: {error}"))
+                                .map(drop);
+                        }
+                        self.rejected = record.sequence;
+                        self.shared.stats.rejected.fetch_add(1, Ordering::Relaxed);
                     }
-                    self.shared.stats.rejected.fetch_add(1, Ordering::Relaxed);
                     let skip = Record { sequence: record.sequence, payload: Vec::new() };
                     if let Err(SinkError::Away(error) | SinkError::Unfit(error)) =
                         self.sink.apply(node, position, &[skip]).await

@@ -62,9 +62,18 @@ pub(super) fn decode(bytes: &[u8]) -> Decoded {
     Decoded::Record(Record { sequence, payload: payload.to_vec() }, FRONT + length)
 }
 
-/// Where the next good record starts at or after `from`, if any does.
-pub(super) fn resync(bytes: &[u8], from: usize) -> Option<usize> {
-    (from..bytes.len().saturating_sub(FRONT)).find(|&at| matches!(decode(&bytes[at..]), Decoded::Record(..)))
+/// Where to read on after damage: at the next good record at or behind `from`, or else at the end. When the bytes go
+/// on somewhere else (`goes_on`), a place where a record may have begun is not passed over.
+pub(super) fn resync(bytes: &[u8], from: usize, goes_on: bool) -> usize {
+    let mut partial = None;
+    for at in from..bytes.len() {
+        match decode(&bytes[at..]) {
+            Decoded::Record(..) => return at,
+            Decoded::Partial if goes_on => partial = partial.or(Some(at)),
+            _ => {}
+        }
+    }
+    partial.unwrap_or(bytes.len())
 }
 
 #[cfg(test)]
@@ -112,7 +121,11 @@ mod tests {
             let start = bytes.len();
             encode(9, b"good", &mut bytes);
             bytes.extend_from_slice(&[0; 32]);
-            prop_assert_eq!(resync(&bytes, 0), Some(start));
+            prop_assert_eq!(resync(&bytes, 0, false), start);
+            // While bytes are missing, the record's start is never passed over.
+            let cut = &bytes[..bytes.len() - 33];
+            prop_assert!(resync(cut, 0, true) <= start);
+            prop_assert_eq!(resync(cut, 0, false), cut.len());
         }
     }
 }

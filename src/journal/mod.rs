@@ -108,27 +108,59 @@ impl std::fmt::Debug for Journal {
     }
 }
 
-impl Journal {
-    /// Opens the journal in its folder, makes it when missing, and starts its threads. `new_node` names a node whose
-    /// folder is new; the name stays with the folder.
+/// A journal's folder, taken for this process, before its first record.
+#[derive(Debug)]
+pub struct Folder {
+    options: Options,
+    node: Id,
+    lock: File,
+}
+
+impl Folder {
+    /// Takes the folder and makes it when missing. `new_node` names a node whose folder is new; the name stays with
+    /// the folder.
     ///
     /// # Errors
     /// When the folder can't be used, or another process uses it.
-    pub fn open(options: Options, new_node: impl FnOnce() -> Id) -> io::Result<Self> {
+    pub fn take(mut options: Options, new_node: impl FnOnce() -> Id) -> io::Result<Self> {
         fs::create_dir_all(&options.folder)?;
         let lock = lock(&options.folder)?;
         let node = node_id(&options.folder, new_node)?;
-        let last = segments::last_sequence(&options.folder)?;
-        let stats = Stats::default();
-        stats.bytes.store(segments::bytes(&options.folder)?, Ordering::Relaxed);
-        let (queue, waiting) = sync_channel(limits::WAITING);
-        let (written, _) = watch::channel(last);
-        let shared =
-            Arc::new(Shared { options, node, stats, written, position: AtomicU64::new(0), _lock: lock });
-        writer::start(Arc::clone(&shared), waiting, last)?;
-        Ok(Self { queue, shared })
+        // The newest file is never removed: it must not be all that the bytes allow.
+        options.segment_bytes = options.segment_bytes.min(options.max_bytes / 4);
+        Ok(Self { options, node, lock })
     }
 
+    /// Which node this folder belongs to: ask the database for its position.
+    pub fn node(&self) -> &Id {
+        &self.node
+    }
+
+    /// Starts the journal's threads. `position` is the node's last sequence in the database: numbers go on behind it
+    /// even when the files end earlier (a power cut took what was moved but not synced, a rotten tail, files removed
+    /// by hand), because a number used twice would be a record that never moves.
+    ///
+    /// # Errors
+    /// When the files can't be read or a new one can't be made.
+    pub fn open(self, position: u64) -> io::Result<Journal> {
+        let folder = self.options.folder.clone();
+        let last = segments::last_sequence(&folder)?.max(position);
+        let (queue, waiting) = sync_channel(limits::WAITING);
+        let (written, _) = watch::channel(last);
+        let shared = Arc::new(Shared {
+            options: self.options,
+            node: self.node,
+            stats: Stats::default(),
+            written,
+            position: AtomicU64::new(position),
+            _lock: self.lock,
+        });
+        writer::start(Arc::clone(&shared), waiting, last)?;
+        Ok(Journal { queue, shared })
+    }
+}
+
+impl Journal {
     /// Writes a record and returns its sequence once it is in the file (not yet synced).
     ///
     /// # Errors

@@ -49,10 +49,7 @@ pub(super) fn last_sequence(folder: &Path) -> io::Result<u64> {
                     last = Some(record.sequence);
                     at += length;
                 }
-                _ => match frame::resync(&bytes, at + 1) {
-                    Some(next) => at = next,
-                    None => break,
-                },
+                _ => at = frame::resync(&bytes, at + 1, false),
             }
         }
         if let Some(last) = last {
@@ -89,13 +86,15 @@ impl Reader {
             if self.open.is_none() && !self.open_next(0)? {
                 break;
             }
-            let (segment, complete) = self.read_some(until, &mut records)?;
-            if !records.is_empty() || !complete {
-                break;
-            }
-            // This file has nothing more and a newer one exists.
-            if !self.open_next(segment + 1)? {
-                break;
+            match self.read_some(until, &mut records)? {
+                // Records, or a stretch of old or rotten ones that was passed over.
+                Stretch::Some => {}
+                Stretch::WaitForMore => break,
+                Stretch::End(segment) => {
+                    if !self.open_next(segment + 1)? {
+                        break;
+                    }
+                }
             }
         }
         if let Some(last) = records.last() {
@@ -117,15 +116,17 @@ impl Reader {
         Ok(true)
     }
 
-    /// Reads a stretch of the open file. Returns its number and whether its end was reached and is final.
-    fn read_some(&mut self, until: u64, records: &mut Vec<Record>) -> io::Result<(u64, bool)> {
-        let Some((segment, file, place)) = &mut self.open else { return Ok((0, true)) };
+    /// Reads a stretch of the open file.
+    fn read_some(&mut self, until: u64, records: &mut Vec<Record>) -> io::Result<Stretch> {
+        let Some((segment, file, place)) = &mut self.open else { return Ok(Stretch::WaitForMore) };
         // Asked before reading: a file that has a successor grows no more.
         let complete = list(&self.folder)?.iter().any(|s| s.first > segment.first);
         let mut bytes = Vec::new();
         file.seek(SeekFrom::Start(*place))?;
         file.take(DRAIN_BYTES as u64).read_to_end(&mut bytes)?;
         let full = bytes.len() == DRAIN_BYTES;
+        // More bytes follow or may follow: what ends here half may go on there.
+        let goes_on = full || !complete;
         let mut at = 0;
         while at < bytes.len() && records.len() < DRAIN_BATCH {
             match frame::decode(&bytes[at..]) {
@@ -136,20 +137,31 @@ impl Reader {
                         records.push(record);
                     }
                 }
-                Decoded::Partial if full && at > 0 => break,
-                // The end of a file that still grows: its tail may be half written.
-                Decoded::Partial if !complete => break,
+                Decoded::Partial if goes_on => break,
                 _ => {
-                    let next = frame::resync(&bytes, at + 1).unwrap_or(bytes.len());
+                    let next = frame::resync(&bytes, at + 1, goes_on);
                     self.damaged_bytes += (next - at) as u64;
                     at = next;
                 }
             }
         }
         *place += at as u64;
-        let at_end = at == bytes.len() && !full;
-        Ok((segment.first, complete && at_end))
+        Ok(match at {
+            _ if complete && !full && at == bytes.len() => Stretch::End(segment.first),
+            0 => Stretch::WaitForMore,
+            _ => Stretch::Some,
+        })
     }
+}
+
+/// What a look into the open file gave.
+enum Stretch {
+    /// The place moved on.
+    Some,
+    /// Nothing new yet.
+    WaitForMore,
+    /// The end of a file, by its number, that grows no more.
+    End(u64),
 }
 
 /// Removes every file that holds only records at or below `done`; never the newest.
@@ -158,9 +170,13 @@ pub(super) fn remove_done(folder: &Path, done: u64) -> io::Result<u64> {
     let mut freed = 0;
     for pair in all.windows(2) {
         if pair[1].first <= done + 1 {
-            let length = fs::metadata(&pair[0].path)?.len();
-            fs::remove_file(&pair[0].path)?;
-            freed += length;
+            let length = fs::metadata(&pair[0].path).map(|m| m.len());
+            match length.and_then(|length| fs::remove_file(&pair[0].path).map(|()| length)) {
+                Ok(length) => freed += length,
+                // The other thread was faster, and counts it.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
         }
     }
     Ok(freed)

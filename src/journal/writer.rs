@@ -15,6 +15,7 @@ use crate::config::limits::journal as limits;
 pub(super) fn start(shared: Arc<Shared>, waiting: Receiver<Waiting>, last: u64) -> io::Result<()> {
     // Never written to after a restart: the tail of the old file may be torn.
     let file = Arc::new(new_segment(&shared, last + 1)?);
+    shared.stats.bytes.store(segments::bytes(&shared.options.folder)?, Ordering::Relaxed);
     let (dirty, to_sync) = channel::<Arc<File>>();
     let unsynced = Arc::new(AtomicBool::new(false));
     let syncing = (Arc::clone(&shared), Arc::clone(&unsynced));
@@ -28,14 +29,24 @@ pub(super) fn start(shared: Arc<Shared>, waiting: Receiver<Waiting>, last: u64) 
     Ok(())
 }
 
+/// Makes a file under its name in one step: should it fail, the file before is still the newest and may go on.
 fn new_segment(shared: &Shared, first: u64) -> io::Result<File> {
     let folder = &shared.options.folder;
-    // A file of that name can only be one without a record: nothing is lost by starting it anew.
-    let mut file = File::create(segments::path(folder, first))?;
+    let part = folder.join("next.part");
+    match fs::remove_file(&part) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    // Appending, so that a batch that was taken back leaves no hole before the next one.
+    let mut file = File::options().create_new(true).append(true).open(&part)?;
     file.write_all(HEADER)?;
-    // So that the name itself survives a power cut.
-    File::open(folder)?.sync_all()?;
+    // A file of that name can only be one without a readable record: nothing is lost by starting it anew.
+    fs::rename(&part, segments::path(folder, first))?;
     shared.stats.bytes.fetch_add(HEADER.len() as u64, Ordering::Relaxed);
+    // So that the name itself survives a power cut.
+    if let Err(error) = File::open(folder).and_then(|folder| folder.sync_all()) {
+        tracing::warn!(%error, "the name of a new journal file can't be synced to the disk");
+    }
     Ok(file)
 }
 
@@ -73,15 +84,16 @@ impl Writer {
                 self.last += batch.len() as u64;
                 self.shared.stats.written.fetch_add(batch.len() as u64, Ordering::Relaxed);
             }
-            for (n, one) in (1..).zip(batch.drain(..)) {
-                // Nobody waits any more when the deadline has passed; the record is written all the same.
-                let _ = one.done.send(result.map(|()| before + n));
-            }
+            // Before the answers: whoever stops now must find the record among those to be moved.
             if result.is_ok() {
                 self.shared.written.send_replace(self.last);
                 if !self.unsynced.swap(true, Ordering::SeqCst) {
                     let _ = self.dirty.send(Arc::clone(&self.file));
                 }
+            }
+            for (n, one) in (1..).zip(batch.drain(..)) {
+                // Nobody waits any more when the deadline has passed; the record is written all the same.
+                let _ = one.done.send(result.map(|()| before + n));
             }
         }
     }
@@ -92,16 +104,19 @@ impl Writer {
             frame::encode(self.last + n, &one.payload, &mut self.buffer);
         }
         let added = self.buffer.len() as u64;
-        if self.shared.stats.bytes.load(Ordering::Relaxed) + added > self.shared.options.max_bytes {
-            return Err(AppendError::Full);
+        if self.length + added > self.shared.options.segment_bytes {
+            self.rotate();
         }
-        if self.length + added > self.shared.options.segment_bytes && self.length > HEADER.len() as u64 {
-            self.rotate()?;
+        if !self.fits(added) && !self.make_room(added) {
+            return Err(AppendError::Full);
         }
         if let Err(error) = (&*self.file).write_all(&self.buffer) {
             tracing::error!(%error, "the journal can't be written; calls go on without a record");
-            // Take back a half-written batch, so that the file has no hole.
-            let _ = self.file.set_len(self.length);
+            if self.file.set_len(self.length).is_err() {
+                // The half-written batch stays: its numbers must not be given to other records.
+                self.last += batch.len() as u64;
+                self.length += added;
+            }
             return Err(AppendError::Disk);
         }
         self.length += added;
@@ -110,20 +125,37 @@ impl Writer {
         Ok(())
     }
 
-    fn rotate(&mut self) -> Result<(), AppendError> {
-        // The old file is synced by the other thread, like any write, and the new one asks for itself.
-        let _ = self.dirty.send(Arc::clone(&self.file));
-        self.unsynced.store(false, Ordering::SeqCst);
+    fn fits(&self, added: u64) -> bool {
+        self.shared.stats.bytes.load(Ordering::Relaxed) + added <= self.shared.options.max_bytes
+    }
+
+    /// Removes what is in the database already: when everything is, nothing moves any more, and nobody else would.
+    fn make_room(&mut self, added: u64) -> bool {
+        let position = self.shared.position.load(Ordering::Relaxed);
+        if position >= self.last {
+            self.rotate();
+        }
+        match segments::remove_done(&self.shared.options.folder, position) {
+            Ok(freed) => drop(self.shared.stats.bytes.fetch_sub(freed, Ordering::Relaxed)),
+            Err(error) => tracing::warn!(%error, "a journal file that is done can't be removed"),
+        }
+        self.fits(added)
+    }
+
+    /// Starts a new file, unless this one is new; where that fails, this one grows on.
+    fn rotate(&mut self) {
+        if self.length <= HEADER.len() as u64 {
+            return;
+        }
         match new_segment(&self.shared, self.last + 1) {
             Ok(file) => {
+                // The old file is synced by the other thread, like any write, and the new one asks for itself.
+                let _ = self.dirty.send(Arc::clone(&self.file));
+                self.unsynced.store(false, Ordering::SeqCst);
                 self.file = Arc::new(file);
                 self.length = HEADER.len() as u64;
-                Ok(())
             }
-            Err(error) => {
-                tracing::error!(%error, "the journal can't start a new file; calls go on without a record");
-                Err(AppendError::Disk)
-            }
+            Err(error) => tracing::warn!(%error, "the journal can't start a new file; the old one grows on"),
         }
     }
 }

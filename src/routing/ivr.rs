@@ -231,13 +231,13 @@ async fn ask(
 /// A phone that says what it was told to: the simulator's caller, and a recorded one.
 #[derive(Debug)]
 pub struct ScriptedPhone {
-    keys: std::vec::IntoIter<u8>,
+    keys: std::iter::Peekable<std::vec::IntoIter<u8>>,
 }
 
 impl ScriptedPhone {
     /// A caller that presses `keys` one after another as soon as asked; `-` stands for a wait that runs out.
     pub fn new(keys: &str) -> Self {
-        Self { keys: keys.bytes().collect::<Vec<_>>().into_iter() }
+        Self { keys: keys.bytes().collect::<Vec<_>>().into_iter().peekable() }
     }
 
     fn next(&mut self) -> Heard {
@@ -251,7 +251,8 @@ impl ScriptedPhone {
 
 impl Phone for ScriptedPhone {
     async fn play(&mut self, _: &Sound, interruptible: bool) -> Heard {
-        if interruptible { self.next() } else { Heard::Silence }
+        // Keys wait while a sound can't be interrupted; a hang-up does not.
+        if interruptible || self.keys.peek() == Some(&b'!') { self.next() } else { Heard::Silence }
     }
 
     async fn digit(&mut self, _: u32) -> Heard {

@@ -256,8 +256,14 @@ impl Memory {
         for (tenant, version) in versions {
             let known = self.read().tenants.get(&tenant).map(|entry| entry.rules.version);
             if known != Some(version) {
-                self.reload(&tenant).await?;
-                read += 1;
+                match self.reload(&tenant).await {
+                    Ok(_) => read += 1,
+                    // One tenant's bad row must not keep the others from being read, nor the service from starting.
+                    Err(error @ (sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. })) => {
+                        tracing::error!(tenant.id = %tenant, %error, "a tenant can't be read");
+                    }
+                    Err(error) => return Err(error),
+                }
             }
         }
         Ok(read)

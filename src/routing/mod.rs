@@ -107,7 +107,8 @@ impl Router {
         };
         steps.step("did", "known", rules.tenant.to_string());
         if mode == Mode::Live {
-            (inputs.tenant_calls, inputs.did_calls) = self.live.counts(&rules.tenant, number.as_str());
+            (inputs.tenant_calls, inputs.did_calls) =
+                self.live.enter(&call.id, &rules.tenant, number.as_str());
         }
         match rules::route(&rules, did, inputs, steps) {
             Verdict::Decided(decision) => decision,
@@ -343,9 +344,11 @@ fn raw_answer(answer: WebhookAnswer) -> RawDestination {
         WebhookAction::Playback => "playback",
         WebhookAction::Hangup => "hangup",
     };
+    // A hang-up is the one answer that may leave its target out.
+    let is_bare = answer.action == WebhookAction::Hangup && answer.target.is_empty();
     RawDestination {
         action: action.to_owned(),
-        target: answer.target,
+        target: if is_bare { cause::NORMAL.to_string() } else { answer.target },
         timeout_s: answer.timeout_s.unwrap_or(0),
         options: answer.options,
         message: answer.message,

@@ -357,6 +357,14 @@ pub fn internal(rules: &TenantRules, inputs: &Inputs, steps: &mut Recorder) -> D
     if let Some(decision) = extension(rules, &inputs.dialled, steps) {
         return decision;
     }
+    if rules
+        .outbound
+        .iter()
+        .any(|(short, allowed)| *allowed && !short.starts_with('+') && *short == inputs.dialled)
+    {
+        steps.step("outbound", "short-number", inputs.dialled.clone());
+        return rules.inside(Action::External, inputs.dialled.clone(), 0, reason::OUTBOUND, String::new());
+    }
     match Number::from_dialled(&inputs.dialled) {
         Ok(number) if rules.may_dial(&number) => {
             steps.step("outbound", "allowed", number.to_string());

@@ -118,6 +118,19 @@ pub enum Place {
     Hangup(u8),
 }
 
+impl Place {
+    /// The options of the Asterisk application that a tenant may use: those that stay between the two parties. Without
+    /// arguments, so none of them can name a context, an application or a file.
+    pub fn options(&self) -> &'static str {
+        match self {
+            Self::Queue(_) => "cCdhHiIkKnrRtTwWxX",
+            Self::Endpoint(_) | Self::External(_) => "cCdhHiIkKmrRtTwWxX",
+            Self::Voicemail(_) => "bdus",
+            Self::Ivr(_) | Self::Playback(_) | Self::Hangup(_) => "",
+        }
+    }
+}
+
 /// A checked destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Destination {
@@ -125,7 +138,7 @@ pub struct Destination {
     pub place: Place,
     /// Seconds to wait or ring; 0: the target's own.
     pub timeout_s: u32,
-    /// Options of the Asterisk application: letters and digits only.
+    /// Options of the Asterisk application, of those in [`Place::options`].
     pub options: String,
     /// A sound played first.
     pub message: Option<Sound>,
@@ -143,9 +156,9 @@ pub enum DestinationError {
     /// The cause is not a Q.850 cause.
     #[error("hangup cause {0:?} is not within 1 to 127")]
     Cause(String),
-    /// The options hold more than letters, digits and parentheses.
-    #[error("options {0:?} are not up to 40 letters and digits")]
-    Options(String),
+    /// The options hold a letter that this action does not let a tenant use.
+    #[error("options {0:?} are not up to 40 of {1:?}")]
+    Options(String, &'static str),
     /// The time-out is too long.
     #[error("time-out of {0} s is longer than a day")]
     Timeout(u32),
@@ -176,8 +189,9 @@ impl Destination {
             },
             other => return Err(DestinationError::Action(other.chars().take(40).collect())),
         };
-        if raw.options.len() > 40 || !raw.options.bytes().all(|b| b.is_ascii_alphanumeric()) {
-            return Err(DestinationError::Options(raw.options.chars().take(40).collect()));
+        let letters = place.options();
+        if raw.options.len() > 40 || !raw.options.chars().all(|c| letters.contains(c)) {
+            return Err(DestinationError::Options(raw.options.chars().take(40).collect(), letters));
         }
         if raw.timeout_s > 86_400 {
             return Err(DestinationError::Timeout(raw.timeout_s));
@@ -422,7 +436,11 @@ mod tests {
         assert!(Destination::check(&raw("playback", "../../etc/passwd")).is_err());
         assert!(Destination::check(&raw("webhook", "x")).is_err());
         let options = RawDestination { options: "t,U(x)".into(), ..raw("queue", "a") };
-        assert!(matches!(Destination::check(&options), Err(DestinationError::Options(_))));
+        assert!(matches!(Destination::check(&options), Err(DestinationError::Options(..))));
+        for (options, ok) in [("tT", true), ("F", false), ("g", false)] {
+            let raw = RawDestination { options: options.into(), ..raw("endpoint", "101") };
+            assert_eq!(Destination::check(&raw).is_ok(), ok, "{options}");
+        }
         let timeout = RawDestination { timeout_s: 86_401, ..raw("queue", "a") };
         assert!(matches!(Destination::check(&timeout), Err(DestinationError::Timeout(_))));
     }

@@ -102,7 +102,7 @@ pub async fn touch(tx: &mut Tx, id: &TenantId) -> sqlx::Result<()> {
          ON CONFLICT (tenant_id) DO UPDATE SET version = version + 1";
     const MYSQL: &str = "INSERT INTO routing_versions (tenant_id, version) VALUES (?, 1) \
          ON DUPLICATE KEY UPDATE version = version + 1";
-    let sql = if matches!(tx, Tx::Sqlite(_)) { SQLITE } else { MYSQL };
+    let sql = tx.pick(SQLITE, MYSQL);
     db_tx!(tx, |c| sqlx::query(sql).bind(id.as_str()).execute(c).await.map(drop))
 }
 

@@ -4,10 +4,27 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 #![expect(clippy::panic, clippy::print_stdout, reason = "a failed test tells what Asterisk logged")]
 
+/// Runs each of the functions as a test on SQLite and on MariaDB.
+macro_rules! on_both {
+    ($($name:ident),* $(,)?) => {
+        mod sqlite {
+            $(#[test] fn $name() { super::$name(crate::support::service::Database::Sqlite) })*
+        }
+        mod mysql {
+            $(#[test] fn $name() { super::$name(crate::support::service::Database::MySql) })*
+        }
+    };
+}
+
 mod actions;
 mod ended;
 mod hostile;
+mod service_away;
+mod service_database;
+mod service_inside;
 mod service_lost;
+mod service_menu;
+mod service_numbers;
 
 #[path = "../support/mod.rs"]
 mod support;

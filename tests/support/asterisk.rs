@@ -1,13 +1,10 @@
 //! A real Asterisk 22 for one test: `asterisk/demo/run` in a temporary folder, on its own ports.
 
-use super::wait;
-use std::net::{SocketAddr, UdpSocket};
+use super::{ports, wait};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
-
-/// Loopback RTP ports for each instance; Asterisk itself skips those in use.
-const RTP_PORTS: u16 = 400;
 
 /// What differs between tests.
 pub(crate) struct PbxOptions {
@@ -51,10 +48,14 @@ pub(crate) struct Pbx {
 /// One line of the call records.
 #[derive(Debug, Clone)]
 pub(crate) struct Cdr {
+    pub(crate) uniqueid: String,
+    pub(crate) linkedid: String,
     pub(crate) dst: String,
     pub(crate) account: String,
     pub(crate) disposition: String,
     pub(crate) dst_channel: String,
+    /// `HS_CALL_ID` of the call.
+    pub(crate) call: String,
 }
 
 impl Pbx {
@@ -65,11 +66,12 @@ impl Pbx {
     pub(crate) fn start(options: &PbxOptions) -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let run = tempfile::Builder::new().prefix("hs").tempdir().unwrap();
-        let [sip, carrier, acme_101, acme_102, globex_101, globex_102] = free_ports();
+        let [sip, carrier, acme_101, acme_102, globex_101, globex_102] = ports::free();
         let ports = Ports { sip, carrier, acme_101, acme_102, globex_101, globex_102 };
-        let rtp = 12_000 + u16::try_from(std::process::id() % 40).unwrap() * RTP_PORTS;
+        let (rtp_start, rtp_end) = ports::rtp();
         std::fs::create_dir(run.path().join("etc")).unwrap();
         std::fs::write(run.path().join("etc/extensions-extra.conf"), &options.extra_dialplan).unwrap();
+        let console = std::fs::File::create(run.path().join("console")).unwrap();
         let child = Command::new(root.join("asterisk/demo/run"))
             .arg(run.path())
             .env("DIES_WITH_PARENT", "1")
@@ -81,10 +83,12 @@ impl Pbx {
                 ("ACME_102_PORT", ports.acme_102.to_string()),
                 ("GLOBEX_101_PORT", ports.globex_101.to_string()),
                 ("GLOBEX_102_PORT", ports.globex_102.to_string()),
-                ("RTP_START", rtp.to_string()),
-                ("RTP_END", (rtp + RTP_PORTS - 1).to_string()),
+                ("RTP_START", rtp_start.to_string()),
+                ("RTP_END", rtp_end.to_string()),
             ])
             .stdin(Stdio::null())
+            .stdout(console.try_clone().unwrap())
+            .stderr(console)
             .spawn()
             .unwrap();
         let mut pbx = Self { run, child, ports };
@@ -92,7 +96,8 @@ impl Pbx {
             let ended = pbx.child.try_wait().unwrap();
             assert!(
                 ended.is_none(),
-                "Asterisk did not start ({ended:?}): run scripts/lab-install\n{}",
+                "Asterisk did not start ({ended:?}): run scripts/lab-install\n{}\n{}",
+                std::fs::read_to_string(pbx.path("console")).unwrap_or_default(),
                 pbx.log()
             );
             let booted = pbx.path("cli").exists() && pbx.cli("core waitfullybooted").contains("fully booted");
@@ -192,16 +197,17 @@ impl Drop for Pbx {
     }
 }
 
+/// Reads a line as `cdr_custom.conf` writes it.
 fn cdr(line: &str) -> Cdr {
-    let mut fields = line.trim_matches('"').split("\",\"").skip(3);
-    let mut next = || fields.next().unwrap_or_default().to_owned();
-    let (dst, account, disposition) = (next(), next(), next());
-    let (_duration, _billsec, _channel) = (next(), next(), next());
-    Cdr { dst, account, disposition, dst_channel: next() }
-}
-
-/// UDP ports that were free on loopback a moment ago.
-pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
-    let sockets = [(); N].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
-    sockets.map(|socket| socket.local_addr().unwrap().port())
+    let fields: Vec<&str> = line.trim_matches('"').split("\",\"").collect();
+    let field = |index: usize| fields.get(index).copied().unwrap_or_default().to_owned();
+    Cdr {
+        uniqueid: field(0),
+        linkedid: field(1),
+        dst: field(3),
+        account: field(4),
+        disposition: field(5),
+        dst_channel: field(9),
+        call: field(11),
+    }
 }

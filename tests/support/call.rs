@@ -1,7 +1,8 @@
 //! Calls into the PBX: a builder for what the caller does, and what became of it.
 
-use super::asterisk::{Pbx, free_ports};
+use super::asterisk::Pbx;
 use super::phone::Sipp;
+use super::ports;
 use super::scenario::{self, Uac};
 use std::time::Duration;
 
@@ -101,7 +102,7 @@ impl Call {
 
     /// Starts the call and returns while it goes on.
     pub(crate) fn start(&self, pbx: &Pbx) -> Calling {
-        let [port] = free_ports();
+        let [port] = ports::free();
         let arguments = [
             format!("127.0.0.1:{}", pbx.sip_port()),
             "-m".to_owned(),

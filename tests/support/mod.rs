@@ -1,5 +1,5 @@
 //! What the end-to-end tests stand on: a real Asterisk 22 and SIPp for each test, on free loopback
-//! ports, plus a scripted FastAGI service that takes the real one's place.
+//! ports, the real service as a process of its own, and a scripted FastAGI service that takes its place.
 //!
 //! Everything started here ends with its owner: on drop, and by the kernel when the test process
 //! dies first. Nothing sleeps to synchronise; see [`wait`].
@@ -7,6 +7,11 @@
 pub(crate) mod asterisk;
 pub(crate) mod call;
 pub(crate) mod fastagi;
+pub(crate) mod mariadb;
 pub(crate) mod phone;
+pub(crate) mod ports;
 pub(crate) mod scenario;
+pub(crate) mod service;
 pub(crate) mod wait;
+pub(crate) mod webhook;
+pub(crate) mod world;

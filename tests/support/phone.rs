@@ -1,6 +1,7 @@
 //! Phones around the PBX: one SIPp for each, taking calls as told and keeping count of them.
 
-use super::asterisk::{Pbx, free_ports};
+use super::asterisk::Pbx;
+use super::ports;
 use super::scenario::{self, Behaviour};
 use super::wait;
 use std::path::{Path, PathBuf};
@@ -69,7 +70,7 @@ impl Sipp {
         std::fs::write(&audio, tone()).unwrap();
         let file = folder.path().join("scenario.xml");
         std::fs::write(&file, make(&audio.to_string_lossy())).unwrap();
-        let [media, control] = free_ports();
+        let (media, [control]) = (ports::media(), ports::free());
         let output = std::fs::File::create(folder.path().join("screen")).unwrap();
         let child = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "sipp", "-sf"])

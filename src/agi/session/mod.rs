@@ -95,13 +95,15 @@ impl Sessions {
         let dialled = env.query("to").or_else(|| env.arg(1)).or_else(|| env.get("extension"));
         let inputs =
             Inputs { dialled: text(dialled), from_endpoint: text(env.query("from")), ..self.inputs(env) };
+        let ids = self.call_ids(env);
         let trace = self.router.internal(inputs, Mode::Live).await;
         let direction =
             if trace.decision.action == Action::External { Direction::Outbound } else { Direction::Internal };
-        self.begin(conn, env, &self.call_ids(env), direction, trace).await
+        self.begin(conn, env, &ids, direction, trace).await
     }
 
-    /// The first decision of a call: count it, write it down, answer.
+    /// The first decision of a call: count it, write it down, answer. A channel that comes in again (transferred, or
+    /// sent back by the operator's dialplan) goes on as the same call: it will have one end.
     async fn begin(
         &self,
         conn: &mut C,
@@ -110,6 +112,9 @@ impl Sessions {
         direction: Direction,
         trace: Trace,
     ) -> Result<(), SessionError> {
+        if env.query("call").is_some_and(|call| call == ids.id.as_str().as_bytes()) {
+            return self.go_on(conn, Some(&ids.id), &trace).await;
+        }
         let started = Started {
             id: ids.id.clone(),
             direction,
@@ -202,7 +207,8 @@ impl Sessions {
     fn call_ids(&self, env: &Environment) -> CallIds {
         let uniqueid = text(env.get("uniqueid"));
         let linkedid = env.query("linkedid").map_or_else(|| uniqueid.clone(), |id| text(Some(id)));
-        CallIds { id: self.ids.next(), uniqueid, linkedid }
+        let again = env.query("call").and_then(|call| Id::parse(std::str::from_utf8(call).ok()?).ok());
+        CallIds { id: again.unwrap_or_else(|| self.ids.next()), uniqueid, linkedid }
     }
 
     /// From the AGI URL, where no caller can write; else from the channel.

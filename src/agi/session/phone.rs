@@ -94,8 +94,11 @@ impl<'a> AgiPhone<'a> {
                 }
                 Heard::Silence
             }
-            Digit::Failed if self.conn.hung_up() => Heard::Gone,
             Digit::Failed => {
+                // Asterisk tells of a hang-up in front of its next answer, not of this one.
+                if self.ask(Command::noop(None)).await.is_none() || self.conn.hung_up() {
+                    return Heard::Gone;
+                }
                 tracing::warn!(sound, "a prompt can't be played; is the file there?");
                 Heard::Silence
             }

@@ -302,7 +302,7 @@ pub async fn menu(tx: &mut Tx, tenant: &TenantId, menu: &NewMenu<'_>, now_us: i6
     touch(tx, tenant).await
 }
 
-/// Allows or forbids numbers outside that begin with `prefix` (with `+`).
+/// Allows or forbids numbers outside that begin with `prefix` (with `+`), or one short number such as `112` (without).
 ///
 /// # Errors
 /// A unique violation when the prefix has a rule already.

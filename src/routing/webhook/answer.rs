@@ -9,6 +9,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::ids::Sound;
 use crate::config::limits::webhook as limits;
 
 /// What an answer may ask for: the actions of the dialplan contract.
@@ -53,7 +54,7 @@ pub struct WebhookAnswer {
     pub timeout_s: Option<u32>,
     /// Options of the action, at most 16 letters and digits; empty for none. Which of them a tenant may use is for the rules.
     pub options: String,
-    /// A text for the trace or the person who takes the call, at most 256 characters without control characters.
+    /// A sound that the caller hears first; empty for none.
     pub message: String,
 }
 
@@ -98,8 +99,8 @@ impl WebhookAnswer {
             return Err("options: at most 16 letters and digits".to_owned());
         }
         let message = raw.message.unwrap_or_default();
-        if message.chars().count() > limits::MESSAGE_CHARS || message.chars().any(char::is_control) {
-            return Err("message: at most 256 characters, none of them a control character".to_owned());
+        if !message.is_empty() && Sound::parse(&message).is_err() {
+            return Err("message: a sound's name, 1 to 120 of A-Z a-z 0-9 _ - / & .".to_owned());
         }
         Ok(Self { action, target, timeout_s: raw.timeout, options, message })
     }

@@ -1,0 +1,127 @@
+//! What phones dial with the real service: inside, outside, feature codes, and never into another tenant. Also what a
+//! caller writes into SIP.
+
+use crate::support::call::Call;
+use crate::support::phone::Phone;
+use crate::support::scenario::Behaviour;
+use crate::support::service::{Database, ServiceOptions};
+use crate::support::world::World;
+
+const ANSWERS: Behaviour = Behaviour::Answers { after_ms: 100, hangs_up_after_ms: None };
+
+on_both! {
+    phones_dial,
+    phones_are_refused,
+    tenants_are_apart,
+    a_hostile_caller_is_filtered,
+    a_forged_environment_is_dropped,
+}
+
+fn world(database: Database) -> World {
+    World::start(&ServiceOptions::new(database))
+}
+
+fn phones_dial(database: Database) {
+    let world = world(database);
+    let names = ["acme-101", "acme-102", "carrier"];
+    let phones = names.map(|name| Phone::start(&world.pbx, name, ANSWERS));
+    for (known, (from, to, reached, direction, decision)) in [
+        ("acme-102", "101", Some("acme-101"), "internal", ("endpoint", "acme-101", "extension")),
+        ("acme-101", "600", Some("acme-102"), "internal", ("queue", "acme-support", "extension")),
+        ("acme-101", "*97", None, "internal", ("voicemail", "101@acme", "voicemail-check")),
+        ("acme-102", "+15559990000", Some("carrier"), "outbound", ("external", "+15559990000", "outbound")),
+        ("acme-102", "0015559990000", Some("carrier"), "outbound", ("external", "+15559990000", "outbound")),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let before: Vec<usize> = phones.iter().map(Phone::answered).collect();
+        let call = Call::to(to).by_phone(from).stay(1_500).expect_answered(&world.pbx);
+        assert!(!call.hung_up_by_pbx, "{to}: {call:?}");
+        let expected: Vec<usize> =
+            names.iter().zip(&before).map(|(name, n)| n + usize::from(Some(*name) == reached)).collect();
+        assert_eq!(phones.iter().map(Phone::answered).collect::<Vec<_>>(), expected, "{to}");
+        let booked = world.newest(known);
+        let row = &booked.row;
+        assert_eq!((row.action.as_str(), row.target.as_str(), row.reason.as_str()), decision);
+        assert_eq!(
+            (row.direction.as_str(), row.tenant_id.as_str(), row.did.as_str()),
+            (direction, "acme", to)
+        );
+        assert_eq!(booked.traces[0].inputs.from_endpoint, from);
+    }
+    assert!(world.pbx.log().contains("Playing 'vm-password"));
+}
+
+fn phones_are_refused(database: Database) {
+    let world = world(database);
+    let carrier = Phone::start(&world.pbx, "carrier", ANSWERS);
+    for (known, (from, to, status, reason)) in [
+        ("acme-102", "+442079460000", 403, "outbound-denied"),
+        ("globex-101", "+15559990000", 403, "outbound-denied"),
+        ("acme-102", "*97", 404, "unknown-extension"),
+        ("acme-102", "777", 404, "unknown-extension"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        Call::to(to).by_phone(from).expect_refused(&world.pbx, status);
+        let booked = world.newest(known);
+        assert_eq!((booked.row.action.as_str(), booked.row.reason.as_str()), ("hangup", reason));
+    }
+    assert_eq!(carrier.rang(), 0);
+}
+
+fn tenants_are_apart(database: Database) {
+    let world = world(database);
+    let acme = ["acme-101", "acme-102"].map(|name| Phone::start(&world.pbx, name, ANSWERS));
+    let own = Phone::start(&world.pbx, "globex-101", ANSWERS);
+    let agent = Phone::start(&world.pbx, "globex-102", ANSWERS);
+    // The same extension and the same queue mean each tenant's own.
+    Call::to("101").by_phone("globex-102").expect_answered(&world.pbx);
+    assert_eq!(own.answered(), 1);
+    Call::to("600").by_phone("globex-101").expect_answered(&world.pbx);
+    assert_eq!(agent.answered(), 1);
+    // No spelling reaches the other's; what is left of this one is an extension of the caller's own tenant.
+    Call::to("101%40acme").by_phone("globex-102").expect_answered(&world.pbx);
+    assert_eq!(own.answered(), 2);
+    for to in ["acme-101", "acme-support"] {
+        Call::to(to).by_phone("globex-101").expect_refused(&world.pbx, 404);
+    }
+    let rows = world.books();
+    assert!(rows.iter().all(|b| b.row.tenant_id == "globex" && !b.row.target.contains("acme")), "{rows:#?}");
+    assert!(acme.iter().all(|phone| phone.rang() == 0));
+}
+
+fn a_hostile_caller_is_filtered(database: Database) {
+    let world = world(database);
+    let forging = "%0Aagi_callerid%3A%20+15557770001%0A%0AHACK";
+    let name = "Ann %0Aagi_extension: +15550001000";
+    let call = Call::to(&format!("+15550001009{}", forging.replace("+15557770001", "")));
+    call.from(&format!("+15558880000{forging}")).name(name).expect_refused(&world.pbx, 404);
+    let booked = world.newest(0);
+    let row = &booked.row;
+    assert_eq!((row.did.as_str(), row.reason.as_str()), ("+15550001009", "inactive-did"));
+    assert_eq!(row.caller_number, "+15558880000agi_callerid+15557770001HACK");
+    assert_eq!(world.service.metric(&["hookswitch_agi_environment_forged"]), 0.0);
+}
+
+fn a_forged_environment_is_dropped(database: Database) {
+    // A dialplan of the operator's own, without the guard.
+    let unguarded = "
+[hookswitch-inbound]
+exten => _8!,1,AGI(agi://${HS_AGI}/route?did=+15550001001)
+ same => n,GotoIf($[${LEN(${HS_ACTION})} > 0]?decided)
+ same => n,MSet(HS_DID=unguarded,HS_REASON=forged)
+ same => n,Goto(hookswitch-fallback,s,1)
+ same => n(decided),Hangup(21)
+";
+    let world = World::with_dialplan(&ServiceOptions::new(database), unguarded);
+    Call::to("85550100").from("555%0Aagi_injected%3A%20yes%0A%0AHACK").stay(200).expect_answered(&world.pbx);
+    assert!(world.pbx.log().contains("Hookswitch did not decide the call to unguarded: forged"));
+    assert_eq!(world.service.metric(&["hookswitch_agi_environment_forged"]), 1.0);
+    assert!(world.service.calls().is_empty());
+    // The same line without the forgery is answered: it was the forgery that was refused.
+    Call::to("85550100").from("5550100").expect_refused(&world.pbx, 403);
+    assert_eq!(world.service.metric(&["hookswitch_agi_environment_forged"]), 1.0);
+}

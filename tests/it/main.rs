@@ -1,0 +1,14 @@
+//! Integration tests in one binary, by area. What touches a database runs on SQLite and on MariaDB.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod support;
+
+mod cli;
+mod dialects;
+mod ivr;
+mod journal;
+
+mod memory;
+mod routing;
+mod world;
