@@ -182,10 +182,10 @@ fn pieces(rows: usize) -> impl Iterator<Item = Range<usize>> + Send {
     })
 }
 
-/// `insert` with a place for each value of `rows` rows.
-fn with_rows(insert: &str, columns: usize, rows: usize) -> sqlx::AssertSqlSafe<String> {
-    let row = format!("({}?)", "?, ".repeat(columns - 1));
-    sqlx::AssertSqlSafe(format!("{insert} VALUES {}{row}", format!("{row}, ").repeat(rows - 1)))
+/// An INSERT of one row, made one of `rows` rows: what stands in its last parentheses is repeated.
+fn with_rows(insert: &str, rows: usize) -> sqlx::AssertSqlSafe<String> {
+    let row = insert.rfind('(').map_or("", |at| &insert[at..]);
+    sqlx::AssertSqlSafe(format!("{insert}{}", format!(", {row}").repeat(rows - 1)))
 }
 
 /// A call that the operator's fallback took because we were not there: it belongs to whoever owns the number.
@@ -221,11 +221,11 @@ fn tenant(decided: &Decided) -> &str {
 
 async fn insert_calls(tx: &mut Tx, calls: &[&CallAndDecision]) -> sqlx::Result<()> {
     const INSERT: &str = "INSERT INTO calls (id, tenant_id, direction, did, caller_number, caller_name, channel, \
-         uniqueid, linkedid, language, action, target, reason, started_at)";
+         uniqueid, linkedid, language, action, target, reason, started_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     for piece in pieces(calls.len()) {
         let piece = &calls[piece];
         db_tx!(tx, |c| {
-            let mut query = sqlx::query(with_rows(INSERT, 14, piece.len()));
+            let mut query = sqlx::query(with_rows(INSERT, piece.len()));
             for call in piece {
                 let (s, d) = (&call.started, &call.decided);
                 query = query
@@ -251,11 +251,12 @@ async fn insert_calls(tx: &mut Tx, calls: &[&CallAndDecision]) -> sqlx::Result<(
 }
 
 async fn insert_traces(tx: &mut Tx, node: &str, traces: &[(u64, &Decided)]) -> sqlx::Result<()> {
-    const INSERT: &str = "INSERT INTO call_traces (call_id, node_id, sequence, tenant_id, hook, at, trace)";
+    const INSERT: &str = "INSERT INTO call_traces (call_id, node_id, sequence, tenant_id, hook, at, trace) \
+         VALUES (?, ?, ?, ?, ?, ?, ?)";
     for piece in pieces(traces.len()) {
         let piece = &traces[piece];
         db_tx!(tx, |c| {
-            let mut query = sqlx::query(with_rows(INSERT, 7, piece.len()));
+            let mut query = sqlx::query(with_rows(INSERT, piece.len()));
             for (sequence, decided) in piece {
                 query = query
                     .bind(decided.id.as_str())
@@ -449,7 +450,8 @@ mod tests {
 
     #[test]
     fn an_insert_has_a_place_for_every_value() {
-        assert_eq!(with_rows("INSERT INTO t (a, b)", 2, 2).0, "INSERT INTO t (a, b) VALUES (?, ?), (?, ?)");
-        assert_eq!(with_rows("INSERT INTO t (a)", 1, 1).0, "INSERT INTO t (a) VALUES (?)");
+        let one = "INSERT INTO t (a, b) VALUES (?, ?)";
+        assert_eq!(with_rows(one, 3).0, "INSERT INTO t (a, b) VALUES (?, ?), (?, ?), (?, ?)");
+        assert_eq!(with_rows(one, 1).0, one);
     }
 }
