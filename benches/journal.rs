@@ -3,7 +3,12 @@
 //!
 //! With `HOOKSWITCH_TEST_MYSQL_URL` the drain is measured into that MySQL or MariaDB too. Its tables are filled: give
 //! it a database made for tests.
-#![expect(clippy::expect_used, clippy::print_stdout, reason = "a bench prints, or cannot go on")]
+#![expect(
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a bench prints, or cannot go on"
+)]
 #![expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
