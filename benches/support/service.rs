@@ -1,7 +1,5 @@
 //! The real service as a child process: release binary, SQLite with the demo data, journal on disk.
 
-#![expect(clippy::print_stderr, reason = "what the service complains of is for whoever runs the bench")]
-
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
