@@ -75,9 +75,10 @@ impl Known {
     /// Puts a tenant in the place of what was known, and drops tenants that are out of use while there are more than
     /// `most` numbers.
     fn put(&mut self, rules: Arc<TenantRules>, most: usize) {
-        self.puts += 1;
         let tenant = rules.tenant.clone();
+        // As if last asked for before this: a tenant that a call has asked for since the last change stands above it.
         let entry = Arc::new(Entry { rules, used: AtomicU64::new(self.puts) });
+        self.puts += 1;
         for number in entry.rules.dids.keys() {
             self.owners.insert(number.clone(), Arc::clone(&entry));
         }

@@ -230,13 +230,14 @@ async fn a_commit_whose_answer_was_lost_is_not_repeated() {
     let store = Store::default();
     store.inner().faults = vec![Fault::AnswerLost, Fault::Away, Fault::AnswerLost, Fault::Away, Fault::Away];
     let journal = open(dir.path(), &store).await;
-    for n in 1..=700 {
+    // Three batches.
+    for n in 1..=2_500 {
         append(&journal, &format!("r{n}")).await;
     }
     let draining = drain(&journal, store.clone());
     caught_up(&journal).await;
     draining.kill().await;
-    assert_eq!(store.texts(), texts(1..=700));
+    assert_eq!(store.texts(), texts(1..=2_500));
     assert!(store.inner().faults.is_empty());
 }
 
