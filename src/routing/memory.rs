@@ -52,7 +52,7 @@ pub struct Memory {
 struct Known {
     tenants: HashMap<TenantId, Arc<Entry>>,
     owners: HashMap<Number, Arc<Entry>>,
-    /// Twice the number of tenants put in place so far: the time by which use is told. Odd: a call asked since then.
+    /// How many tenants have been put in place so far: the time by which use is told.
     puts: u64,
 }
 
@@ -66,9 +66,8 @@ struct Entry {
 impl Known {
     fn use_entry(&self, entry: &Entry) -> Arc<TenantRules> {
         // Usually unchanged: then other threads' copies of the line stay valid.
-        let now = self.puts + 1;
-        if entry.used.load(Ordering::Relaxed) != now {
-            entry.used.store(now, Ordering::Relaxed);
+        if entry.used.load(Ordering::Relaxed) != self.puts {
+            entry.used.store(self.puts, Ordering::Relaxed);
         }
         Arc::clone(&entry.rules)
     }
@@ -76,9 +75,10 @@ impl Known {
     /// Puts a tenant in the place of what was known, and drops tenants that are out of use while there are more than
     /// `most` numbers.
     fn put(&mut self, rules: Arc<TenantRules>, most: usize) {
-        self.puts += 2;
         let tenant = rules.tenant.clone();
+        // As if last asked for before this: a tenant that a call has asked for since the last change stands above it.
         let entry = Arc::new(Entry { rules, used: AtomicU64::new(self.puts) });
+        self.puts += 1;
         for number in entry.rules.dids.keys() {
             self.owners.insert(number.clone(), Arc::clone(&entry));
         }
