@@ -133,11 +133,13 @@ impl Server {
         loop {
             tokio::select! {
                 _ = &mut stop => break,
-                // A call that ended gave a descriptor back: no reason to wait any longer.
-                Some(_) = tasks.join_next() => failures = 0,
+                // A call that ended gave a descriptor back: no reason to wait any longer. Otherwise ended calls are
+                // swept up when the next one comes, without a turn of their own.
+                Some(_) = tasks.join_next(), if failures > 0 => failures = 0,
                 accepted = accept(&listener, failures) => match accepted {
                     Ok((stream, peer)) => {
                         failures = 0;
+                        while tasks.try_join_next().is_some() {}
                         shared.admit(&mut tasks, stream, peer);
                     }
                     Err(error) => {
@@ -166,6 +168,7 @@ async fn accept(listener: &TcpListener, failures: u32) -> io::Result<(TcpStream,
 }
 
 async fn drain<H: Handler>(mut tasks: JoinSet<()>, shared: &Shared<H>) -> DrainReport {
+    while tasks.try_join_next().is_some() {}
     let open = tasks.len();
     let all = async { while tasks.join_next().await.is_some() {} };
     let in_time = timeout(shared.options.drain, all).await.is_ok();

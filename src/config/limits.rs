@@ -99,11 +99,8 @@ pub mod journal {
     pub const SEGMENT_BYTES: u64 = 16 * 1024 * 1024;
     /// Records that wait for the writing thread at most; more means the disk stands still.
     pub const WAITING: usize = 16_384;
-    /// Records in one write from which on the next write waits for more: with so many at a time, each caller's wait of
-    /// [`GATHER_TIME`] saves more processor time than it costs.
-    pub const GATHER_FROM: usize = 4;
-    /// How long a write waits for more records while many come.
-    pub const GATHER_TIME: Duration = Duration::from_micros(300);
+    /// Batches on their way to the writing thread at most: one for each runtime that appends, and some to spare.
+    pub const BATCHES: usize = 16;
     /// Records written in one go at most.
     pub const WRITE_BATCH: usize = 512;
     /// Records moved into the database in one transaction at most.

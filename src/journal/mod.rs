@@ -9,6 +9,7 @@
 
 pub mod drain;
 mod frame;
+mod gate;
 mod segments;
 mod writer;
 
@@ -17,13 +18,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
 use crate::base::ids::Id;
 use crate::config::limits::journal as limits;
+
+use gate::Gate;
 
 pub use frame::Record;
 
@@ -78,15 +81,10 @@ pub struct Stats {
     pub syncs: AtomicU64,
 }
 
-struct Waiting {
-    payload: Vec<u8>,
-    done: oneshot::Sender<Result<u64, AppendError>>,
-}
-
 /// A handle on the journal; cheap to clone.
 #[derive(Clone)]
 pub struct Journal {
-    queue: SyncSender<Waiting>,
+    gate: Gate,
     shared: Arc<Shared>,
 }
 
@@ -145,7 +143,7 @@ impl Folder {
     pub fn open(self, position: u64) -> io::Result<Journal> {
         let folder = self.options.folder.clone();
         let last = segments::last_sequence(&folder)?.max(position);
-        let (queue, waiting) = sync_channel(limits::WAITING);
+        let (queue, batches) = sync_channel(limits::BATCHES);
         let (written, _) = watch::channel(last);
         let shared = Arc::new(Shared {
             options: self.options,
@@ -155,8 +153,8 @@ impl Folder {
             position: AtomicU64::new(position),
             _lock: self.lock,
         });
-        writer::start(Arc::clone(&shared), waiting, last)?;
-        Ok(Journal { queue, shared })
+        writer::start(Arc::clone(&shared), batches, last)?;
+        Ok(Journal { gate: Gate::new(queue), shared })
     }
 }
 
@@ -177,12 +175,7 @@ impl Journal {
         if payload.is_empty() || payload.len() > limits::RECORD_BYTES {
             return Err(AppendError::TooLarge);
         }
-        let (done, answer) = oneshot::channel();
-        match self.queue.try_send(Waiting { payload, done }) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_)) => return Err(AppendError::Late),
-            Err(TrySendError::Disconnected(_)) => return Err(AppendError::Disk),
-        }
+        let answer = self.gate.add(payload)?;
         match tokio::time::timeout(self.shared.options.deadline, answer).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(AppendError::Disk),

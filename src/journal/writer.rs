@@ -8,11 +8,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::frame::{self, HEADER};
-use super::{AppendError, Shared, Waiting, segments};
+use super::gate::Batch;
+use super::{AppendError, Shared, segments};
 use crate::config::limits::journal as limits;
 
 /// Starts both threads; they end when the last [`super::Journal`] is dropped.
-pub(super) fn start(shared: Arc<Shared>, waiting: Receiver<Waiting>, last: u64) -> io::Result<()> {
+pub(super) fn start(shared: Arc<Shared>, batches: Receiver<Batch>, last: u64) -> io::Result<()> {
     // Never written to after a restart: the tail of the old file may be torn.
     let file = Arc::new(new_segment(&shared, last + 1)?);
     shared.stats.bytes.store(segments::bytes(&shared.options.folder)?, Ordering::Relaxed);
@@ -24,7 +25,7 @@ pub(super) fn start(shared: Arc<Shared>, waiting: Receiver<Waiting>, last: u64) 
         .spawn(move || sync(&syncing.0, &syncing.1, &to_sync))?;
     std::thread::Builder::new().name("journal-write".into()).spawn(move || {
         Writer { shared, file, length: HEADER.len() as u64, last, dirty, unsynced, buffer: Vec::new() }
-            .run(&waiting);
+            .run(&batches);
     })?;
     Ok(())
 }
@@ -62,46 +63,27 @@ struct Writer {
 }
 
 impl Writer {
-    fn run(mut self, waiting: &Receiver<Waiting>) {
-        let mut batch = Vec::with_capacity(limits::WRITE_BATCH);
-        let mut busy = false;
-        while let Ok(first) = waiting.recv() {
-            batch.push(first);
-            if busy {
-                // Records come in a stream: one write and one wake-up for several of them.
-                std::thread::sleep(limits::GATHER_TIME);
-            }
-            while batch.len() < limits::WRITE_BATCH {
-                match waiting.try_recv() {
-                    Ok(next) => batch.push(next),
-                    Err(_) => break,
-                }
-            }
-            busy = batch.len() >= limits::GATHER_FROM;
-            let result = self.write(&batch);
-            let before = self.last;
+    fn run(mut self, batches: &Receiver<Batch>) {
+        while let Ok(Batch { records, done }) = batches.recv() {
+            let first = self.last + 1;
+            let result = self.write(&records);
             if result.is_ok() {
-                self.last += batch.len() as u64;
-                self.shared.stats.written.fetch_add(batch.len() as u64, Ordering::Relaxed);
-            }
-            // Before the answers: whoever stops now must find the record among those to be moved.
-            if result.is_ok() {
+                self.last += records.len() as u64;
+                self.shared.stats.written.fetch_add(records.len() as u64, Ordering::Relaxed);
+                // Before the answer: whoever stops now must find the records among those to be moved.
                 self.shared.written.send_replace(self.last);
                 if !self.unsynced.swap(true, Ordering::SeqCst) {
                     let _ = self.dirty.send(Arc::clone(&self.file));
                 }
             }
-            for (n, one) in (1..).zip(batch.drain(..)) {
-                // Nobody waits any more when the deadline has passed; the record is written all the same.
-                let _ = one.done.send(result.map(|()| before + n));
-            }
+            let _ = done.send(result.map(|()| first));
         }
     }
 
-    fn write(&mut self, batch: &[Waiting]) -> Result<(), AppendError> {
+    fn write(&mut self, batch: &[Vec<u8>]) -> Result<(), AppendError> {
         self.buffer.clear();
         for (n, one) in (1..).zip(batch) {
-            frame::encode(self.last + n, &one.payload, &mut self.buffer);
+            frame::encode(self.last + n, one, &mut self.buffer);
         }
         let added = self.buffer.len() as u64;
         if self.length + added > self.shared.options.segment_bytes {

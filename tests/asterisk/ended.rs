@@ -34,7 +34,7 @@ fn an_endpoint_call_that_the_phone_ends() {
     assert_eq!(phone.answered(), 1);
 
     let report = only_report(&pbx, &service);
-    assert_eq!(report.request(), "ended?call=call1");
+    assert_eq!(report.request(), "ended?call=call1&late=0");
     assert_eq!(report.fact("cause"), "16");
     assert_eq!(report.fact("did"), "+15550001001");
     assert_eq!(report.fact("caller"), "+15557770001");
