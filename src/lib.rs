@@ -33,7 +33,8 @@
 //! * **The journal stands between the call and the database.** `kill -9` loses nothing that was answered; a power cut
 //!   loses at most `journal.sync_ms` and the sync's own time; when the disk fails, the phone still rings and the loss
 //!   is counted.
-//! * **FastAGI has a thread of its own** with a single-threaded runtime: nothing else in the process delays a call.
+//! * **FastAGI has a thread of its own** with a single-threaded runtime, and all other threads but the journal's give way
+//!   to it ([`base::priority`]): nothing else in the process delays a call.
 //! * **One SQL text for both databases**, expanded once per driver by a macro; ids are parsed types, columns have binary
 //!   collations, times are our own clock's microseconds.
 //! * **Every number is in [`config::limits`]** with its unit and reason, every setting in `src/config/defaults.toml`.

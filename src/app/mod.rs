@@ -111,7 +111,10 @@ impl App {
     pub async fn build(config: Config, clock: Clock) -> Result<Self, Error> {
         check(&config).map_err(|problems| Error::Config(crate::config::ConfigError(problems)))?;
         config.secret()?;
-        let db = Db::connect(config.database_url.expose(), config.database_connections).await?;
+        // On a thread of the runtime, which gives way to calls: SQLite's own threads inherit that from who starts them.
+        let (url, connections) = (config.database_url.clone(), config.database_connections);
+        let connecting = tokio::spawn(async move { Db::connect(url.expose(), connections).await });
+        let db = connecting.await.map_err(io::Error::other)??;
         match db.schema().await? {
             Schema::Current => {}
             Schema::Behind(_) if config.auto_migrate => db.migrate().await?,

@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod ids;
 pub mod metrics;
+pub mod priority;
 pub mod secret;
 pub mod shutdown;
 pub mod telemetry;

@@ -14,7 +14,7 @@ use clap::{Parser, Subcommand};
 
 use crate::app::{App, Error};
 use crate::base::clock::Clock;
-use crate::base::telemetry;
+use crate::base::{priority, telemetry};
 use crate::config::{Config, ConfigError};
 use crate::db::Db;
 
@@ -76,7 +76,11 @@ fn run(arguments: Arguments) -> Result<(), Error> {
     if !problems.is_empty() {
         return Err(Error::Config(ConfigError(problems)));
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    // HTTP, the journal's way into the database, look-ups: all but FastAGI, which has a thread of its own.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .on_thread_start(priority::give_way)
+        .build()?;
     if let Command::CheckConfig { defaults } = arguments.command {
         if defaults {
             print!("{}", crate::config::DEFAULTS);

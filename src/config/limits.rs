@@ -107,11 +107,13 @@ pub mod journal {
     pub const DRAIN_BATCH: usize = 1_024;
     /// Rows of one INSERT at most: beyond some dozens the statement's own cost no longer shows.
     pub const INSERT_ROWS: usize = 64;
+    /// Records that come while one batch is moved (some 30 ms) from which on it is a burst of calls.
+    pub const DRAIN_BURST: u64 = 32;
     /// Pause between two transactions while less than a batch waits: what a record waits at most when calls come
     /// steadily. It turns a trickle of transactions, each with its sync, into five a second.
     pub const DRAIN_REST: Duration = Duration::from_millis(200);
     /// Longest such pause, however slow the database.
-    pub const DRAIN_REST_MOST: Duration = Duration::from_millis(500);
+    pub const DRAIN_REST_MOST: Duration = Duration::from_millis(1_000);
     /// Bytes read for one drain batch at most.
     pub const DRAIN_BYTES: usize = 2 * 1024 * 1024;
     /// Pause before the database is tried again, doubled up to [`DRAIN_RETRY_MOST`].

@@ -47,7 +47,7 @@ pub async fn run(journal: Journal, sink: impl Sink, mut stopping: Stopping) -> u
         let took = Stopwatch::start();
         match drain.step(until).await {
             Ok(true) => tokio::select! {
-                () = tokio::time::sleep(journal.shared.drain_rest(took)) => {}
+                () = tokio::time::sleep(journal.shared.drain_rest(took, until)) => {}
                 () = stopping.stopped() => break,
             },
             Ok(false) => tokio::select! {
@@ -71,14 +71,17 @@ pub async fn run(journal: Journal, sink: impl Sink, mut stopping: Stopping) -> u
 }
 
 impl Shared {
-    /// How long the drain rests after a batch. Calls come first: a burst stays in the files until it is over. The
-    /// fuller the files, the less rest: a quarter of the time is work, then half, then all of it.
-    fn drain_rest(&self, took: Stopwatch) -> Duration {
+    /// How long the drain rests after a batch that began with `before` as the last sequence. Calls come first: a burst
+    /// stays in the files until it is over. The fuller the files, the less rest: a tenth of the time is work, then a
+    /// quarter, then half, then all of it. Without a burst there is nobody to make way for.
+    fn drain_rest(&self, took: Stopwatch, before: u64) -> Duration {
         let (bytes, most) = (self.stats.bytes.load(Ordering::Relaxed), self.options.max_bytes);
+        let came = self.written.borrow().saturating_sub(before);
         let times = match bytes {
             _ if bytes > most / 2 => return Duration::ZERO,
-            _ if bytes > most / 8 => 1,
-            _ => 3,
+            _ if bytes > most / 4 || came < limits::DRAIN_BURST => 1,
+            _ if bytes > most / 8 => 3,
+            _ => 9,
         };
         let rest = Duration::from_nanos(took.elapsed_ns()) * times;
         let behind = self.written.borrow().saturating_sub(self.position.load(Ordering::Relaxed));
