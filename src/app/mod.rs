@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use crate::agi::session::Sessions;
 use crate::agi::{AgiStats, DrainReport, Server, ServerOptions};
 use crate::base::clock::Clock;
-use crate::base::ids::IdSource;
+use crate::base::ids::{Id, IdSource, Number};
 use crate::base::metrics::{Metrics, Outcome};
 use crate::base::shutdown::{self, Stopper, Stopping};
 use crate::calls;
@@ -38,6 +38,16 @@ pub fn check(config: &Config) -> Result<(), Vec<String>> {
     let mut problems = Vec::new();
     problems.extend(unknown_destination(config).err());
     problems.extend(guard(config).err());
+    problems.extend(Db::check_url(config.database_url.expose()).err().map(|e| format!("database.url: {e}")));
+    let listeners = [("http.listen", Some(config.http_listen)), ("metrics.listen", config.metrics_listen)];
+    for (name, address) in listeners {
+        if address.is_some_and(|a| a.port() != 0 && a == config.agi_listen) {
+            problems.push(format!("{name}: {} is agi.listen too", config.agi_listen));
+        }
+    }
+    if config.metrics_listen.is_some_and(|a| a.port() != 0 && a == config.http_listen) {
+        problems.push(format!("metrics.listen: {} is http.listen too", config.http_listen));
+    }
     if tracing_subscriber::EnvFilter::try_new(&config.log_filter).is_err() {
         problems.push(format!("log.filter: {:?} is not a tracing filter such as info", config.log_filter));
     }
@@ -211,9 +221,12 @@ impl App {
             _ => tracing::error!("the AGI thread ended badly"),
         }
         keepers.stop();
-        for task in background {
-            // A panic in a background task has been logged by the panic hook.
-            let _ = task.await;
+        for mut task in background {
+            // A panic in a background task has been logged by the panic hook. A client that began a request and never
+            // ends it must not keep the journal from the database.
+            if tokio::time::timeout(limits::http::DRAIN_TIME, &mut task).await.is_err() {
+                task.abort();
+            }
         }
         drainer.stop();
         let left = draining.await.unwrap_or_default();
@@ -237,7 +250,9 @@ impl App {
             tracing::warn!("the journal of the run before is long; calls in it are not counted as alive yet");
         }
         for (id, tenant, did) in calls::store::open_calls(&self.db).await? {
-            self.router.live.add(&id, tenant.as_ref(), &did);
+            // As the router counts it, however the carrier wrote it.
+            let number = Number::from_dialled(&did).map_or(did, |number| number.to_string());
+            self.router.live.add(&id, tenant.as_ref(), &number);
         }
         Ok(())
     }
@@ -290,6 +305,7 @@ fn serve_http(
 
 /// Closes calls whose end nobody told us.
 async fn reap(router: &Router, db: &Db, age: Duration, mut stopping: Stopping) {
+    let mut checked = None;
     loop {
         tokio::select! {
             () = tokio::time::sleep(limits::routing::REAP_TIME) => {}
@@ -308,7 +324,20 @@ async fn reap(router: &Router, db: &Db, age: Duration, mut stopping: Stopping) {
             Err(error) => tracing::warn!(%error, "calls without an end can't be looked for"),
         }
         router.live.expire(before);
+        checked = forget_ended(router, db, checked).await;
     }
+}
+
+/// Takes calls out of the live ones that have an end in the database which this process never heard of: told by
+/// uniqueid only, or to another node. Looks at a stretch of them behind `after`, and returns where to go on.
+async fn forget_ended(router: &Router, db: &Db, after: Option<Id>) -> Option<Id> {
+    let most = limits::routing::REAP_BATCH as usize;
+    let some = router.live.some_after(after.as_ref(), most);
+    match calls::store::ended_among(db, &some).await {
+        Ok(ended) => ended.iter().for_each(|id| router.live.remove(id)),
+        Err(error) => tracing::warn!(%error, "live calls can't be compared with the database"),
+    }
+    some.last().filter(|_| some.len() == most).cloned()
 }
 
 /// FastAGI has a thread of its own: nothing else in the process can hold a call up, and one thread without work

@@ -119,9 +119,10 @@ parsed_text!(
     }
 );
 parsed_text!(
-    /// A sound file as Asterisk names it, without extension: `custom/acme/welcome`; several joined with `&`.
-    Sound, "sound name", "1 to 120 of A-Z, a-z, 0-9, '_', '-', '/', '&', '.', no '..'", |t| {
-        !t.is_empty() && t.len() <= 120 && !t.contains("..")
+    /// A sound file as Asterisk names it, without extension: `custom/acme/welcome`; several joined with `&`. Inside
+    /// Asterisk's folder of sounds: a path from the root could play another tenant's voicemail.
+    Sound, "sound name", "1 to 120 of A-Z, a-z, 0-9, '_', '-', '/', '&', '.', no '..', no '/' in front", |t| {
+        !t.is_empty() && t.len() <= 120 && !t.contains("..") && t.split('&').all(|one| !one.starts_with('/'))
             && t.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-/&.".contains(&b))
     }
 );
@@ -217,6 +218,17 @@ mod tests {
         }
         assert!(TenantId::parse("acme_2").is_ok());
         assert!(serde_json::from_str::<TenantId>("\"T1\"").is_err());
+    }
+
+    #[test]
+    fn a_sound_lies_in_the_folder_of_sounds() {
+        for good in ["welcome", "custom/acme/welcome", "a&b/c&d"] {
+            assert!(Sound::parse(good).is_ok(), "{good}");
+        }
+        for bad in ["/var/spool/asterisk/voicemail/globex/101/INBOX/msg0000", "a&/etc/x", "a/../b", "", "a b"]
+        {
+            assert!(Sound::parse(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

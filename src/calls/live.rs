@@ -31,13 +31,39 @@ impl Live {
         self.inner().counts(tenant, did)
     }
 
-    /// Adds a call and returns how many its tenant and number had before: one step, so that of two calls that come
-    /// together only one takes the last place, however long their decisions take.
+    /// Adds a call and returns how many others its tenant and number have: one step, so that of two calls that come
+    /// together only one takes the last place, however long their decisions take. A call that comes in again (it was
+    /// transferred) does not stand in its own way.
     pub fn enter(&self, id: &Id, tenant: &TenantId, did: &str) -> (u32, u32) {
         let mut inner = self.inner();
+        let before = inner.calls.get(id).cloned();
+        inner.remove(id);
         let counts = inner.counts(tenant, did);
-        inner.add(id, Some(tenant), did);
+        let (owner, number) = before.unwrap_or_else(|| (Some(tenant.clone()), did.to_owned()));
+        inner.add(id, owner.as_ref(), &number);
         counts
+    }
+
+    /// As [`Live::counts`] of a tenant, without the call `id`.
+    pub fn others(&self, id: &Id, tenant: &TenantId) -> u32 {
+        let inner = self.inner();
+        let own = inner.calls.get(id).is_some_and(|(owner, _)| owner.as_ref() == Some(tenant));
+        inner.counts(tenant, "").0 - u32::from(own)
+    }
+
+    /// A call that was refused lives on, but takes no place: callers who hear that all lines are busy must not be what
+    /// keeps the lines busy.
+    pub fn give_back(&self, id: &Id) {
+        let mut inner = self.inner();
+        inner.remove(id);
+        inner.add(id, None, "");
+    }
+
+    /// Up to `most` calls whose ids are greater than `after`, in their order.
+    pub fn some_after(&self, after: Option<&Id>, most: usize) -> Vec<Id> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let from = after.map_or(Unbounded, Excluded);
+        self.inner().calls.range::<Id, _>((from, Unbounded)).take(most).map(|(id, _)| id.clone()).collect()
     }
 
     /// Adds a call. Adding it twice counts once.
@@ -139,8 +165,27 @@ mod tests {
         assert_eq!(live.expire(i64::MAX), 1);
         live.add(&b, Some(&acme), "+2");
         live.add(&c, None, "+3");
+        assert_eq!(live.some_after(None, 9), [b.clone(), c.clone()]);
+        assert_eq!(live.some_after(Some(&b), 9), std::slice::from_ref(&c));
         live.remove(&b);
         live.remove(&c);
+        assert!(live.is_empty() && live.inner().tenants.is_empty() && live.inner().dids.is_empty());
+    }
+
+    #[test]
+    fn a_call_is_not_in_its_own_way_and_a_refused_one_in_nobodys() {
+        let ids = IdSource::new(Clock::manual(from_us(1_700_000_000_000_000)));
+        let live = Live::default();
+        let acme = TenantId::parse("acme").unwrap();
+        let (a, b) = (ids.next(), ids.next());
+        assert_eq!(live.enter(&a, &acme, "+1"), (0, 0));
+        assert_eq!((live.enter(&a, &acme, "+1"), live.others(&a, &acme)), ((0, 0), 0));
+        assert_eq!((live.enter(&b, &acme, "+1"), live.others(&b, &acme)), ((1, 1), 1));
+        live.give_back(&b);
+        assert_eq!((live.counts(&acme, "+1"), live.len()), ((1, 1), 2));
+        assert_eq!((live.enter(&b, &acme, "+1"), live.counts(&acme, "+1")), ((1, 1), (1, 1)));
+        live.remove(&b);
+        live.remove(&a);
         assert!(live.is_empty() && live.inner().tenants.is_empty() && live.inner().dids.is_empty());
     }
 }

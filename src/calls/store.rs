@@ -341,6 +341,27 @@ pub async fn open_calls(db: &Db) -> sqlx::Result<Vec<(Id, Option<TenantId>, Stri
         .collect())
 }
 
+/// Which of `ids` have an end.
+///
+/// # Errors
+/// When the database is away.
+pub async fn ended_among(db: &Db, ids: &[Id]) -> sqlx::Result<Vec<Id>> {
+    let mut ended = Vec::new();
+    for piece in ids.chunks(INSERT_ROWS) {
+        let places = vec!["?"; piece.len()].join(", ");
+        let sql = format!("SELECT id FROM calls WHERE id IN ({places}) AND ended_at IS NOT NULL");
+        let found: Vec<String> = db_read!(db, |p| {
+            let mut query = sqlx::query_scalar(sqlx::AssertSqlSafe(sql));
+            for id in piece {
+                query = query.bind(id.as_str());
+            }
+            query.fetch_all(p).await
+        })?;
+        ended.extend(found.iter().filter_map(|id| Id::parse(id).ok()));
+    }
+    Ok(ended)
+}
+
 /// Closes calls that began before `before_us` and have no end, at most `most`. Returns their ids.
 ///
 /// # Errors

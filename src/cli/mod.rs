@@ -70,7 +70,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> Result<(), Error> {
-    let (config, mut problems) = Config::load_all(arguments.config.as_deref(), std::env::vars());
+    let (config, mut problems) = Config::load_all(arguments.config.as_deref(), environment());
     // The parts check what only they know: every problem at once.
     problems.extend(crate::app::check(&config).err().unwrap_or_default());
     if !problems.is_empty() {
@@ -107,6 +107,12 @@ fn run(arguments: Arguments) -> Result<(), Error> {
             Command::Replay(arguments) => replay::run(&config, arguments).await,
         }
     })
+}
+
+/// The environment as text. A variable that is none is not one of ours to fail over; one of ours says so by its value.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+    std::env::vars_os().map(move |(name, value)| (text(name), text(value)))
 }
 
 /// The configured database, without touching its schema.

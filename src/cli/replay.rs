@@ -41,7 +41,7 @@ pub(super) async fn run(config: &Config, arguments: Arguments) -> Result<(), Err
         let inputs = old.inputs.clone();
         let new = match old.hook {
             Hook::Route => router.route(&ids, inputs, Mode::Replay).await,
-            Hook::Internal => router.internal(inputs, Mode::Replay).await,
+            Hook::Internal => router.internal(&ids.id, inputs, Mode::Replay).await,
             Hook::Next => router.next(state, inputs).await,
             Hook::Script => router.script(state, inputs).await,
             Hook::Ivr => {

@@ -43,9 +43,9 @@ pub(super) fn merge(
     };
     if let Some(path) = file {
         let read = std::fs::read_to_string(path).map_err(|e| e.to_string());
-        match read.and_then(|text| text.parse::<Table>().map_err(|e| e.to_string())) {
+        match read.and_then(|text| text.parse::<Table>().map_err(|e| where_and_what(&text, &e))) {
             Ok(given) => overlay(&mut table, given, "", problems),
-            Err(e) => problems.push(format!("{}: {}", path.display(), e.trim_end().replace('\n', "\n    "))),
+            Err(e) => problems.push(format!("{}: {e}", path.display())),
         }
     }
     for (name, text) in env {
@@ -64,6 +64,13 @@ pub(super) fn merge(
         set(&mut table, &path, &text, &name, problems);
     }
     table
+}
+
+/// Line and message; the text of the line itself may be a password.
+fn where_and_what(text: &str, error: &toml::de::Error) -> String {
+    let line =
+        error.span().and_then(|span| text.get(..span.start)).map_or(1, |t| t.matches('\n').count() + 1);
+    format!("line {line}: {}", error.message())
 }
 
 fn overlay(into: &mut Table, given: Table, at: &str, problems: &mut Vec<String>) {

@@ -11,6 +11,8 @@ pub mod agi {
 
     /// Ends of calls that one `ended` dialogue picks up out of Asterisk's database.
     pub const LATE_REPORTS: usize = 20;
+    /// Bytes of the list of their keys that is asked for: room for [`LATE_REPORTS`] uniqueids of 150 and their commas.
+    pub const LATE_KEYS_BYTES: usize = 4_000;
     /// Bytes of one line from Asterisk, line feed included. Asterisk 22 writes at most 8,192 bytes for a command
     /// and caps `GET VARIABLE` at 1,023, but `GET FULL VARIABLE` has no limit: 64 KiB holds any value we ask for.
     pub const LINE_BYTES: usize = 64 * 1024;
@@ -85,6 +87,14 @@ pub mod db {
     pub const MIGRATE_TIME: Duration = Duration::from_secs(300);
     /// How long `/readyz` waits for an answer of the database.
     pub const PROBE_TIME: Duration = Duration::from_secs(1);
+}
+
+/// HTTP: health and metrics.
+pub mod http {
+    use super::Duration;
+
+    /// Time that open requests get to finish after SIGTERM; whoever has not sent a whole one by then is cut off.
+    pub const DRAIN_TIME: Duration = Duration::from_secs(2);
 }
 
 /// The journal between a decision and the database.

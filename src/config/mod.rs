@@ -275,6 +275,15 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_no_toml_shows_no_secret() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("hookswitch.toml");
+        std::fs::write(&file, "[secret]\nvalue = \"hunter2hunter2\n").unwrap();
+        let ConfigError(problems) = Config::load(Some(&file), env(&[])).unwrap_err();
+        assert!(problems[0].contains("line 2") && !problems[0].contains("hunter2"), "{problems:?}");
+    }
+
+    #[test]
     fn the_made_secret_stays_and_is_private() {
         use std::os::unix::fs::PermissionsExt;
         let dir = tempfile::tempdir().unwrap();

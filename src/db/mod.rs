@@ -148,6 +148,17 @@ pub fn is_unique_violation(error: &sqlx::Error) -> bool {
 }
 
 impl Db {
+    /// Checks what can be known of a URL without connecting.
+    ///
+    /// # Errors
+    /// What is wrong, without the password.
+    pub fn check_url(url: &str) -> sqlx::Result<()> {
+        if url.starts_with("sqlite:") {
+            return SqliteConnectOptions::from_str(url).map(drop);
+        }
+        MySqlConnectOptions::from_str(url).map(drop)
+    }
+
     /// Connects to `url` with at most `connections` connections (SQLite: that many readers and one writer). The
     /// SQLite file and its folder are made when missing.
     ///

@@ -7,7 +7,7 @@
 //! keeps its entries in order of use pays for that order in the middle of calls. When there are more numbers than may
 //! be kept, whole tenants that no call has asked for lately make room.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
@@ -52,6 +52,8 @@ pub struct Memory {
 struct Known {
     tenants: HashMap<TenantId, Arc<Entry>>,
     owners: HashMap<Number, Arc<Entry>>,
+    /// Tenants that made room for others: a call brings them back, a refresh does not, or the two would take turns.
+    made_room: HashSet<TenantId>,
     /// How many tenants have been put in place so far: the time by which use is told.
     puts: u64,
 }
@@ -76,6 +78,7 @@ impl Known {
     /// `most` numbers.
     fn put(&mut self, rules: Arc<TenantRules>, most: usize) {
         let tenant = rules.tenant.clone();
+        self.made_room.remove(&tenant);
         // As if last asked for before this: a tenant that a call has asked for since the last change stands above it.
         let entry = Arc::new(Entry { rules, used: AtomicU64::new(self.puts) });
         self.puts += 1;
@@ -90,6 +93,7 @@ impl Known {
             let Some(oldest) = others.min_by_key(|(_, e)| e.used.load(Ordering::Relaxed)) else { return };
             let oldest = oldest.0.clone();
             self.forget(&oldest);
+            self.made_room.insert(oldest);
         }
     }
 
@@ -238,7 +242,8 @@ impl Memory {
         }
     }
 
-    /// Reads every tenant whose version differs from what is known. At the first call that is every tenant.
+    /// Reads every tenant whose version differs from what is known. At the first call that is every tenant. Tenants
+    /// that made room for others stay away until a call asks for them.
     ///
     /// # Errors
     /// When the database is away; what was known stays.
@@ -252,11 +257,16 @@ impl Memory {
             for tenant in gone {
                 known.forget(&tenant);
             }
+            known.made_room.retain(|id| versions.contains_key(id));
         }
         let mut read = 0;
         for (tenant, version) in versions {
-            let known = self.read().tenants.get(&tenant).map(|entry| entry.rules.version);
-            if known != Some(version) {
+            let is_stale = {
+                let known = self.read();
+                let before = known.tenants.get(&tenant).map(|entry| entry.rules.version);
+                before != Some(version) && !known.made_room.contains(&tenant)
+            };
+            if is_stale {
                 match self.reload(&tenant).await {
                     Ok(_) => read += 1,
                     // One tenant's bad row must not keep the others from being read, nor the service from starting.
@@ -298,8 +308,6 @@ impl Memory {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
-
     use super::*;
     use crate::base::clock::Clock;
     use crate::base::ids::IdSource;

@@ -14,7 +14,9 @@ pub mod trace;
 pub mod types;
 pub mod webhook;
 
+use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::base::clock::{Clock, from_us};
 use crate::base::ids::{Id, IdSource, Name, Number, TenantId, split_global_name};
@@ -51,6 +53,17 @@ pub struct Router {
     pub unknown: Option<Destination>,
 }
 
+/// Somebody who waits for a decision, and would else give up before a slow webhook does.
+pub trait Patience: Send {
+    /// The decision may take `budget` longer than usual.
+    fn wait_for(&mut self, budget: Duration) -> impl Future<Output = ()> + Send;
+}
+
+/// Waits as long as it takes.
+impl Patience for () {
+    async fn wait_for(&mut self, _: Duration) {}
+}
+
 /// How Asterisk knows a call; goes to webhooks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallIds {
@@ -73,9 +86,23 @@ pub enum Mode {
 
 impl Router {
     /// Decides a call that enters from a trunk.
-    pub async fn route(&self, call: &CallIds, mut inputs: Inputs, mode: Mode) -> Trace {
+    pub async fn route(&self, call: &CallIds, inputs: Inputs, mode: Mode) -> Trace {
+        self.route_patiently(call, inputs, mode, &mut ()).await
+    }
+
+    /// As [`Router::route`]; before a webhook is asked, `patience` is told how long that may take.
+    pub async fn route_patiently(
+        &self,
+        call: &CallIds,
+        mut inputs: Inputs,
+        mode: Mode,
+        patience: &mut impl Patience,
+    ) -> Trace {
         let mut steps = Recorder::default();
-        let decision = self.route_steps(call, &mut inputs, mode, &mut steps).await;
+        let decision = self.route_steps(call, &mut inputs, mode, &mut steps, patience).await;
+        if mode == Mode::Live && reason::REFUSALS.contains(&decision.reason.as_ref()) {
+            self.live.give_back(&call.id);
+        }
         self.finish(Hook::Route, inputs, decision, steps)
     }
 
@@ -85,6 +112,7 @@ impl Router {
         inputs: &mut Inputs,
         mode: Mode,
         steps: &mut Recorder,
+        patience: &mut impl Patience,
     ) -> Decision {
         let Ok(number) = Number::from_dialled(&inputs.dialled) else {
             steps.step("did", "malformed", "");
@@ -114,6 +142,9 @@ impl Router {
             Verdict::Decided(decision) => decision,
             Verdict::AskWebhook => {
                 if mode == Mode::Live {
+                    if let Some(webhook) = &did.webhook {
+                        patience.wait_for(webhook.budget()).await;
+                    }
                     // Boxed: an HTTP exchange is large, and most calls have none.
                     let reply = Box::pin(self.ask_webhook(call, &rules, did, inputs, steps)).await;
                     inputs.webhook = Some(reply);
@@ -172,6 +203,7 @@ impl Router {
 
     /// Decides what comes after an action that reached nobody.
     pub async fn next(&self, state: &str, inputs: Inputs) -> Trace {
+        let ended = inputs.ended.clone();
         let mut steps = Recorder::default();
         let decision = match self.place(state, &mut steps).await {
             Err(decision) => decision,
@@ -183,11 +215,11 @@ impl Router {
                 Origin::Internal(_, name) => rules::next_internal(&rules, name, state.stage, &mut steps),
             },
         };
-        self.finish(Hook::Next, inputs, decision, steps)
+        self.finish(Hook::Next, inputs, rules::as_it_ended(decision, &ended), steps)
     }
 
     /// Decides what an endpoint dialled.
-    pub async fn internal(&self, mut inputs: Inputs, mode: Mode) -> Trace {
+    pub async fn internal(&self, call: &Id, mut inputs: Inputs, mode: Mode) -> Trace {
         let mut steps = Recorder::default();
         let decision = match split_global_name(&inputs.from_endpoint) {
             Err(_) => {
@@ -197,7 +229,7 @@ impl Router {
             Ok((tenant, _)) => match self.memory.by_tenant(&tenant).await {
                 Found::Rules(rules) => {
                     if mode == Mode::Live {
-                        (inputs.tenant_calls, _) = self.live.counts(&tenant, "");
+                        inputs.tenant_calls = self.live.others(call, &tenant);
                     }
                     rules::internal(&rules, &inputs, &mut steps)
                 }

@@ -193,6 +193,21 @@ pub fn next(rules: &TenantRules, did: &DidRules, stage: Stage, steps: &mut Recor
     walk(rules, did, stage, false, None, steps)
 }
 
+/// The end of a call that was tried tells the caller's side why: busy is an answer, a temporary failure makes a
+/// carrier try again elsewhere. `ended` is the action and Asterisk's status, such as `endpoint BUSY`.
+pub fn as_it_ended(decision: Decision, ended: &str) -> Decision {
+    if decision.reason != reason::NO_DESTINATION {
+        return decision;
+    }
+    let cause = match ended.split_once(' ').map_or("", |(_, status)| status) {
+        "BUSY" => cause::BUSY,
+        "NOANSWER" => cause::NO_ANSWER,
+        "CHANUNAVAIL" => cause::ABSENT,
+        _ => return decision,
+    };
+    Decision { target: cause.to_string(), ..decision }
+}
+
 /// Where a menu sends a call: like the destination at `stage`, so that what follows stays the same.
 pub fn from_menu(
     rules: &TenantRules,
@@ -357,18 +372,23 @@ pub fn internal(rules: &TenantRules, inputs: &Inputs, steps: &mut Recorder) -> D
     if let Some(decision) = extension(rules, &inputs.dialled, steps) {
         return decision;
     }
+    // Nothing follows a call outside, but `next` must know whose it was.
+    let last = |from: &Name| {
+        let origin = Origin::Internal(rules.tenant.clone(), from.clone());
+        State { origin, stage: Stage::Refused }.to_string()
+    };
     if rules
         .outbound
         .iter()
         .any(|(short, allowed)| *allowed && !short.starts_with('+') && *short == inputs.dialled)
     {
         steps.step("outbound", "short-number", inputs.dialled.clone());
-        return rules.inside(Action::External, inputs.dialled.clone(), 0, reason::OUTBOUND, String::new());
+        return rules.inside(Action::External, inputs.dialled.clone(), 0, reason::OUTBOUND, last(&from));
     }
     match Number::from_dialled(&inputs.dialled) {
         Ok(number) if rules.may_dial(&number) => {
             steps.step("outbound", "allowed", number.to_string());
-            rules.inside(Action::External, number.to_string(), 0, reason::OUTBOUND, String::new())
+            rules.inside(Action::External, number.to_string(), 0, reason::OUTBOUND, last(&from))
         }
         Ok(number) => {
             steps.step("outbound", "denied", number.to_string());

@@ -120,12 +120,13 @@ pub enum Place {
 
 impl Place {
     /// The options of the Asterisk application that a tenant may use: those that stay between the two parties. Without
-    /// arguments, so none of them can name a context, an application or a file.
+    /// arguments, so none of them can name a context, an application or a file; and not `d` of Dial and VoiceMail, with
+    /// which a key pressed meanwhile starts the dialplan anew, as a second call without an end.
     pub fn options(&self) -> &'static str {
         match self {
             Self::Queue(_) => "cCdhHiIkKnrRtTwWxX",
-            Self::Endpoint(_) | Self::External(_) => "cCdhHiIkKmrRtTwWxX",
-            Self::Voicemail(_) => "bdus",
+            Self::Endpoint(_) | Self::External(_) => "cChHiIkKmrRtTwWxX",
+            Self::Voicemail(_) => "bus",
             Self::Ivr(_) | Self::Playback(_) | Self::Hangup(_) => "",
         }
     }
@@ -380,6 +381,8 @@ pub mod reason {
     pub const OUTBOUND_DENIED: &str = "outbound-denied";
     pub const UNKNOWN_EXTENSION: &str = "unknown-extension";
     pub const UNKNOWN_ENDPOINT: &str = "unknown-endpoint";
+    /// Calls that were not let in: they take no place among the live ones.
+    pub const REFUSALS: [&str; 5] = [INACTIVE_DID, SUSPENDED_TENANT, TENANT_LIMIT, DID_LIMIT, BLOCKED];
 }
 
 /// Q.850 causes used when nothing better is known; Asterisk turns them into SIP answers.
@@ -390,6 +393,8 @@ pub mod cause {
     pub const NORMAL: u8 = 16;
     /// 17, user busy (SIP 486): a definite answer that makes no carrier try another way.
     pub const BUSY: u8 = 17;
+    /// 19, no answer (SIP 480).
+    pub const NO_ANSWER: u8 = 19;
     /// 20, subscriber absent (SIP 480).
     pub const ABSENT: u8 = 20;
     /// 21, call rejected (SIP 403).
@@ -437,7 +442,7 @@ mod tests {
         assert!(Destination::check(&raw("webhook", "x")).is_err());
         let options = RawDestination { options: "t,U(x)".into(), ..raw("queue", "a") };
         assert!(matches!(Destination::check(&options), Err(DestinationError::Options(..))));
-        for (options, ok) in [("tT", true), ("F", false), ("g", false)] {
+        for (options, ok) in [("tT", true), ("F", false), ("g", false), ("d", false)] {
             let raw = RawDestination { options: options.into(), ..raw("endpoint", "101") };
             assert_eq!(Destination::check(&raw).is_ok(), ok, "{options}");
         }

@@ -192,6 +192,26 @@ fn a_phone_dials_another() {
     assert_eq!(service.asked("ended").len(), 1);
 }
 
+/// A phone transfers an outside caller to an extension: the caller's channel dials, with the rights of that phone.
+#[test]
+fn a_transferred_caller_dials_for_the_phone_that_transferred_him() {
+    let service = FakeAgi::deciding(&[("HS_TARGET", "17"), ("HS_ACTION", "hangup")]);
+    let dialplan = "
+[hookswitch-inbound]
+exten => 777,1,Set(BLINDTRANSFER=PJSIP/acme-101-0000000a)
+ same => n,Goto(hookswitch-internal,102,1)
+exten => 778,1,Goto(hookswitch-internal,102,1)
+";
+    let pbx = Pbx::start(&PbxOptions::new(service.address()).dialplan(dialplan));
+    for (to, from) in [("777", "acme-101"), ("778", "carrier")] {
+        Call::to(to).expect_refused(&pbx, 486);
+        pbx.wait_idle();
+        let asked = service.asked("internal");
+        let last = asked.last().unwrap().request();
+        assert!(last.starts_with(&format!("internal?from={from}&to=102&")), "{last}");
+    }
+}
+
 #[test]
 fn many_calls_at_once() {
     let service = FakeAgi::deciding(&[("HS_TARGET", "17"), ("HS_ACTION", "hangup")]);

@@ -20,6 +20,7 @@ on_both! {
     frozen_before_the_decision,
     frozen_in_a_menu,
     killed_under_load,
+    a_long_absence_leaves_more_reports_than_a_line_holds,
 }
 
 fn world(database: Database) -> World {
@@ -211,4 +212,23 @@ fn killed_under_load(database: Database) {
     assert!(decided.iter().all(|id| booked.iter().any(|b| b.row.id == *id && !b.traces.is_empty())));
     assert_eq!(world.service.metric(&["hookswitch_live_calls"]), 0.0);
     assert_eq!(world.service.metric(&["hookswitch_journal_rejected"]), 0.0);
+}
+
+fn a_long_absence_leaves_more_reports_than_a_line_holds(database: Database) {
+    let dialplan = "
+[hookswitch-inbound]
+exten => 777,1,Set(N=0)
+ same => n(more),Set(DB(hookswitch/1795347424.${N})=cause=16)
+ same => n,Set(N=$[${N} + 1])
+ same => n,GotoIf($[${N} < 4200]?more)
+ same => n,Hangup(17)
+";
+    let world = World::with_dialplan(&ServiceOptions::new(database), dialplan);
+    Call::to("777").expect_refused(&world.pbx, 486);
+    let kept = world.pbx.kept_reports().len();
+    assert_eq!(kept, 4_200);
+    Call::to("+15550001009").expect_refused(&world.pbx, 404);
+    world.pbx.wait_idle();
+    assert_eq!(world.pbx.kept_reports().len(), kept - 20);
+    assert_eq!(world.service.metric(&["hookswitch_agi_out_of_step"]), 0.0);
 }

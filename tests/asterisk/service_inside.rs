@@ -12,6 +12,7 @@ const ANSWERS: Behaviour = Behaviour::Answers { after_ms: 100, hangs_up_after_ms
 on_both! {
     phones_dial,
     phones_are_refused,
+    a_busy_number_outside_is_busy,
     tenants_are_apart,
     a_hostile_caller_is_filtered,
     a_forged_environment_is_dropped,
@@ -70,6 +71,15 @@ fn phones_are_refused(database: Database) {
         assert_eq!((booked.row.action.as_str(), booked.row.reason.as_str()), ("hangup", reason));
     }
     assert_eq!(carrier.rang(), 0);
+}
+
+fn a_busy_number_outside_is_busy(database: Database) {
+    let world = world(database);
+    let _carrier = Phone::start(&world.pbx, "carrier", Behaviour::Rejects(486));
+    Call::to("+15559990000").by_phone("acme-102").expect_refused(&world.pbx, 486);
+    let booked = world.newest(0);
+    assert_eq!((booked.row.tenant_id.as_str(), booked.row.reason.as_str()), ("acme", "no-destination"));
+    assert_eq!(booked.traces[1].inputs.ended, "external BUSY");
 }
 
 fn tenants_are_apart(database: Database) {

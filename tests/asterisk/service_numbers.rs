@@ -18,6 +18,7 @@ on_both! {
     numbers_that_are_refused,
     voicemail_is_left,
     the_webhook_decides,
+    a_slow_webhook_gets_its_time,
     a_bad_webhook_leads_to_the_fallback,
     overflow,
     a_tenant_has_a_limit,
@@ -144,6 +145,16 @@ fn the_webhook_decides(database: Database) {
     Call::to("+15550001003").expect_answered(&world.pbx);
     assert_eq!(foreign.rang(), 0);
     assert_eq!(decided(&world.newest(1)), ("voicemail", "101@acme", "webhook-failed"));
+}
+
+/// A tenant may give its webhook up to 10 s: longer than the dialplan waits for a usual decision.
+fn a_slow_webhook_gets_its_time(database: Database) {
+    let webhook = Webhook::start(Answer::After(3_500, r#"{"action":"hangup","target":"17"}"#));
+    let options = ServiceOptions { webhook_url: webhook.url(), ..ServiceOptions::new(database) }
+        .change("UPDATE dids SET webhook_timeout_ms = 5000 WHERE number = '+15550001003'");
+    let world = World::start(&options);
+    Call::to("+15550001003").expect_refused(&world.pbx, 486);
+    assert_eq!(decided(&world.newest(0)), ("hangup", "17", "webhook"));
 }
 
 fn a_bad_webhook_leads_to_the_fallback(database: Database) {

@@ -264,6 +264,39 @@ fn simulate_shows_every_verdict_of_the_demo() {
     assert!(said.contains("--at"), "{said}");
 }
 
+/// A client that began a request and never ends it must not keep the service from stopping.
+#[test]
+fn half_a_request_does_not_stop_the_stop() {
+    let place = Place::seeded();
+    let service = Service::start(&place, &[]);
+    let mut half = TcpStream::connect(service.http).unwrap();
+    half.write_all(b"GET /healthz HTTP/1.1\r\nhost:").unwrap();
+    assert_eq!(service.get("/healthz").0, 200);
+    let start = Stopwatch::start();
+    let (status, log) = service.stop();
+    assert!(status == Some(0) && log.contains("stopped"), "{log}");
+    assert!(start.elapsed_us() < 10_000_000, "{} us", start.elapsed_us());
+    drop(half);
+}
+
+#[test]
+fn settings_that_would_fail_later_fail_at_once() {
+    let place = Place::new();
+    for (name, value, said) in [
+        ("HOOKSWITCH_DATABASE_URL", "mysql://u:hunter2@h:99999/x", "database.url: "),
+        ("HOOKSWITCH_DATABASE_URL", "sqlite://x?mode=foo", "database.url: "),
+        ("HOOKSWITCH_HTTP_LISTEN", "127.0.0.1:4573", "agi.listen too"),
+        ("HOOKSWITCH_METRICS_LISTEN", "127.0.0.1:4573", "agi.listen too"),
+    ] {
+        let env = [("HOOKSWITCH_AGI_LISTEN", "127.0.0.1:4573"), (name, value)];
+        let told = failed(&place.run(&["check-config"], &env), 78);
+        assert!(told.contains(said) && !told.contains("hunter2"), "{told}");
+    }
+    // Somebody else's variable may hold any bytes.
+    let bytes: &std::ffi::OsStr = std::os::unix::ffi::OsStrExt::from_bytes(b"\xff");
+    ok(&place.command(&["check-config"], &[]).env("ELSE", bytes).output().unwrap());
+}
+
 #[test]
 fn a_call_is_served_recorded_and_replayed() {
     let place = Place::seeded();

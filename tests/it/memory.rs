@@ -119,6 +119,23 @@ both_databases! {
         assert_eq!(brief(&world.route(DID).await), "queue acme-support static");
     }
 
+    /// With more numbers than may be kept, a refresh must not bring back what has made room, once a second, for ever.
+    async fn what_made_room_stays_away_until_it_is_called(t) {
+        let world = World::acme(&t, Some(Did::default())).await;
+        world.tenant(&plain_tenant("globex")).await;
+        world.targets("globex").await;
+        world.did("globex", &Did { number: "+15550002000", ..Did::default() }).await;
+        let metrics = std::sync::Arc::default();
+        let memory = hookswitch::routing::memory::Memory::new(t.again().await, metrics, 1, Duration::from_secs(20));
+        assert_eq!((memory.refresh().await.unwrap(), memory.known()), (2, (1, 1)));
+        assert_eq!((memory.refresh().await.unwrap(), memory.known()), (0, (1, 1)));
+        for did in [DID, "+15550002000", DID] {
+            let found = memory.by_number(&crate::support::number(did)).await;
+            assert!(matches!(found, hookswitch::routing::memory::Found::Rules(_)), "{found:?}");
+            assert_eq!((memory.refresh().await.unwrap(), memory.known()), (0, (1, 1)));
+        }
+    }
+
     async fn one_bad_tenant_keeps_no_other_from_being_read(t) {
         let world = World::acme(&t, Some(Did::default())).await;
         for bad in ["bada", "badb"] {

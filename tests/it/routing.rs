@@ -180,11 +180,47 @@ both_databases! {
         let trace = world.route(DID).await;
         assert_eq!(brief(&trace), "hangup 17 did-limit");
         assert_eq!((trace.inputs.tenant_calls, trace.inputs.did_calls), (2, 2));
-        assert_eq!(brief(&world.route(DID).await), "hangup 17 tenant-limit");
+        // Whoever was refused takes no place, however long he listens to the busy announcement.
+        assert_eq!(brief(&world.route(DID).await), "hangup 17 did-limit");
+        assert_eq!(world.router.live.counts(&tenant("acme"), DID), (2, 2));
         // Decided again from its inputs, it is the same although the calls are gone.
         assert_eq!(world.router.live.expire(i64::MAX), 4);
         assert_eq!(brief(&world.route_with(trace.inputs.clone(), Mode::Replay).await), "hangup 17 did-limit");
         assert_eq!(brief(&world.route(DID).await), "queue acme-support static");
+    }
+
+    /// A transferred call comes in again under its id: it must not be refused because of itself.
+    async fn a_call_that_comes_in_again_is_counted_once(t) {
+        let world = World::acme(&t, Some(Did { max_calls: 1, ..Did::default() })).await;
+        world.change("acme", "UPDATE tenants SET max_concurrent_calls = 1").await;
+        let call = world.call();
+        for _ in 0..2 {
+            let trace = world.router.route(&call, world.inputs(DID), Mode::Live).await;
+            assert_eq!(brief(&trace), "queue acme-support static");
+        }
+        let inputs = Inputs { from_endpoint: "acme-101".into(), ..world.inputs("101") };
+        let inside = world.router.internal(&call.id, inputs.clone(), Mode::Live).await;
+        assert_eq!(brief(&inside), "endpoint acme-101 extension");
+        let other = world.router.internal(&world.ids.next(), inputs, Mode::Live).await;
+        assert_eq!(brief(&other), "hangup 17 tenant-limit");
+    }
+
+    /// What the caller's side is told when nobody was reached: a busy line is busy.
+    async fn the_last_status_becomes_the_cause(t) {
+        let world = World::acme(&t, Some(Did { route: to("endpoint:101"), ..Did::default() })).await;
+        world.outbound("acme", "+1", true).await;
+        world.router.memory.refresh().await.unwrap();
+        let inbound = world.route(DID).await.decision;
+        let inputs = Inputs { from_endpoint: "acme-101".into(), ..world.inputs("+15559990000") };
+        let outbound = world.router.internal(&world.ids.next(), inputs, Mode::Live).await.decision;
+        for (ended, cause) in [("BUSY", 17), ("NOANSWER", 19), ("CHANUNAVAIL", 20), ("CONGESTION", 41), ("", 41)] {
+            for (action, decision) in [("endpoint", &inbound), ("external", &outbound)] {
+                let inputs = Inputs { ended: format!("{action} {ended}"), ..world.inputs("") };
+                let trace = world.router.next(&decision.state, inputs).await;
+                assert_eq!(brief(&trace), format!("hangup {cause} no-destination"));
+                assert_eq!(trace.decision.tenant, Some(tenant("acme")));
+            }
+        }
     }
 
     async fn a_plugin_that_is_not_there_is_a_fallback(t) {
@@ -347,7 +383,7 @@ both_databases! {
             ("acme-101", "+15551234567", "hangup 21 outbound-denied"),
         ] {
             let inputs = Inputs { from_endpoint: from.into(), ..world.inputs(dialled) };
-            let trace = world.router.internal(inputs, Mode::Live).await;
+            let trace = world.router.internal(&world.ids.next(), inputs, Mode::Live).await;
             sound(&trace);
             assert_eq!(brief(&trace), expected, "{from} dials {dialled}");
         }
@@ -395,13 +431,13 @@ both_databases! {
         for (dialled, allowed) in [("+15551234567", true), ("0015551234567", true), ("+19001234567", false),
             ("+19005550123", true), ("+4930123456", false), ("+33123456789", false)] {
             let inputs = Inputs { from_endpoint: "acme-101".into(), ..world.inputs(dialled) };
-            let trace = world.router.internal(inputs, Mode::Live).await;
+            let trace = world.router.internal(&world.ids.next(), inputs, Mode::Live).await;
             assert_eq!(trace.decision.action == Action::External, allowed, "{dialled}: {}", brief(&trace));
         }
         world.status("acme", TenantStatus::Suspended).await;
         world.router.memory.refresh().await.unwrap();
         let inputs = Inputs { from_endpoint: "acme-101".into(), ..world.inputs("101") };
-        assert_eq!(brief(&world.router.internal(inputs, Mode::Live).await), "hangup 21 suspended-tenant");
+        assert_eq!(brief(&world.router.internal(&world.ids.next(), inputs, Mode::Live).await), "hangup 21 suspended-tenant");
     }
 }
 

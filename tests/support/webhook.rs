@@ -11,12 +11,15 @@ use chrono::Utc;
 use hookswitch::webhooks::sign::{self, Secret};
 use serde_json::Value;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// What the server does with a question.
 #[derive(Clone, Debug)]
 pub(crate) enum Answer {
     /// Answers this JSON.
     Json(&'static str),
+    /// Answers this JSON after so many milliseconds.
+    After(u64, &'static str),
     /// Never answers.
     Silence,
     /// Sends the asker elsewhere on the same server, where a good answer would be.
@@ -78,6 +81,10 @@ async fn reply(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Byte
     let answer = shared.answer.lock().unwrap().clone();
     match answer {
         Answer::Json(text) => text.into_response(),
+        Answer::After(ms, text) => {
+            tokio::time::sleep(Duration::from_millis(ms)).await;
+            text.into_response()
+        }
         Answer::Silence => std::future::pending().await,
         Answer::Redirect => (StatusCode::TEMPORARY_REDIRECT, [("location", "/elsewhere")]).into_response(),
         Answer::Huge => {

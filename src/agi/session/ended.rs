@@ -46,9 +46,15 @@ impl Sessions {
     }
 
     async fn pick_up_late(&self, conn: &mut C) -> Result<(), SessionError> {
-        let keys = Command::get_full_variable(&format!("${{DB_KEYS({FAMILY})}}"), None)?;
+        // Not all of them: after a long absence they are more than a line may hold.
+        let most = limits::LATE_KEYS_BYTES;
+        let keys = Command::get_full_variable(&format!("${{DB_KEYS({FAMILY}):0:{most}}}"), None)?;
         let Some(keys) = conn.command(&keys).await?.ok()?.into_value() else { return Ok(()) };
-        let keys = String::from_utf8_lossy(&keys).into_owned();
+        let mut keys = String::from_utf8_lossy(&keys).into_owned();
+        if keys.len() >= most {
+            // The last one may be cut.
+            keys.truncate(keys.rfind(',').unwrap_or(0));
+        }
         for key in keys.split(',').map(str::trim).filter(|k| !k.is_empty()).take(limits::LATE_REPORTS) {
             let asked = conn.command(&Command::database_get(FAMILY, key)?).await?.ok()?;
             let Some(value) = asked.into_value() else { continue };

@@ -20,7 +20,7 @@ use crate::routing::trace::Trace;
 use crate::routing::types::{Action, Decision, Inputs};
 use crate::routing::{CallIds, Mode, Router};
 
-use phone::{AgiPhone, PromptLengths};
+use phone::{AgiPhone, PromptLengths, Watchdog};
 
 /// Serves every hook of the dialplan.
 #[derive(Debug)]
@@ -87,7 +87,9 @@ impl Sessions {
         let dialled = env.query("did").or_else(|| env.arg(1)).or_else(|| env.get("extension"));
         let inputs = Inputs { dialled: text(dialled), ..self.inputs(env) };
         let ids = self.call_ids(env);
-        let trace = self.router.route(&ids, inputs, Mode::Live).await;
+        // Only a dialplan that says so takes the watchdog off again.
+        let mut watchdog = Watchdog { conn, watched: env.query("watch") == Some(b"1") };
+        let trace = self.router.route_patiently(&ids, inputs, Mode::Live, &mut watchdog).await;
         self.begin(conn, env, &ids, Direction::Inbound, trace).await
     }
 
@@ -96,7 +98,7 @@ impl Sessions {
         let inputs =
             Inputs { dialled: text(dialled), from_endpoint: text(env.query("from")), ..self.inputs(env) };
         let ids = self.call_ids(env);
-        let trace = self.router.internal(inputs, Mode::Live).await;
+        let trace = self.router.internal(&ids.id, inputs, Mode::Live).await;
         let direction =
             if trace.decision.action == Action::External { Direction::Outbound } else { Direction::Internal };
         self.begin(conn, env, &ids, direction, trace).await

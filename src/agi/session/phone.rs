@@ -3,6 +3,8 @@
 //! Before each step the dialplan's watchdog is set anew: should this process freeze in the middle, the caller is in the
 //! operator's fallback at most [`limits::STEP_MARGIN_S`] after the step should have ended.
 
+use std::time::Duration;
+
 use moka::sync::Cache;
 use tokio::net::TcpStream;
 
@@ -10,6 +12,7 @@ use super::super::reply::Digit;
 use super::super::{AgiError, Command, CommandError, Conn, Reply};
 use crate::base::ids::Sound;
 use crate::config::limits::ivr as limits;
+use crate::routing::Patience;
 use crate::routing::ivr::{Heard, Phone};
 
 /// Seconds that prompts last, learned when one was played to its end.
@@ -29,6 +32,29 @@ pub(super) struct AgiPhone<'a> {
     lengths: &'a PromptLengths,
     language: &'a str,
     watched: bool,
+}
+
+/// The dialplan's watchdog while a webhook is asked: it gives a usual decision 2.5 s, and a webhook may take longer.
+#[derive(Debug)]
+pub(super) struct Watchdog<'a> {
+    pub(super) conn: &'a mut Conn<TcpStream>,
+    pub(super) watched: bool,
+}
+
+impl Patience for Watchdog<'_> {
+    async fn wait_for(&mut self, budget: Duration) {
+        if !self.watched {
+            return;
+        }
+        let limit = format!("{:.1}", budget.as_secs_f64() + limits::STEP_MARGIN_S);
+        let asked = Command::set_variable("TIMEOUT(absolute)", &limit);
+        // Whoever has gone is noticed when the answer is sent; the decision is written down all the same.
+        if let Ok(command) = asked
+            && let Err(error) = self.conn.command(&command).await
+        {
+            tracing::debug!(%error, "the watchdog can't be set before a webhook");
+        }
+    }
 }
 
 const KEYS: &str = "0123456789*#";
