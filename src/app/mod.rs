@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 use crate::agi::session::Sessions;
 use crate::agi::{AgiStats, DrainReport, Server, ServerOptions};
 use crate::base::clock::Clock;
+use crate::base::descriptors;
 use crate::base::ids::{Id, IdSource, Number};
 use crate::base::metrics::{Metrics, Outcome};
 use crate::base::shutdown::{self, Stopper, Stopping};
@@ -340,6 +341,22 @@ async fn forget_ended(router: &Router, db: &Db, after: Option<Id>) -> Option<Id>
     some.last().filter(|_| some.len() == most).cloned()
 }
 
+/// How many AGI connections fit under the limit of file descriptors, with some kept for journal, database and HTTP.
+fn agi_connections(wanted: u64, descriptors: u64) -> u64 {
+    let fit = descriptors
+        .saturating_sub(limits::agi::DESCRIPTORS_KEPT)
+        .max(limits::agi::DESCRIPTORS_KEPT.min(descriptors) / 2);
+    if fit < wanted {
+        tracing::warn!(
+            agi.wanted = wanted,
+            agi.connections = fit,
+            process.descriptors = descriptors,
+            "fewer AGI connections than agi.max_connections: raise the limit of file descriptors (LimitNOFILE)"
+        );
+    }
+    fit.min(wanted)
+}
+
 /// FastAGI has a thread of its own: nothing else in the process can hold a call up, and one thread without work
 /// stealing costs less per call than a pool (about a sixth, measured on bare servers).
 struct AgiThread {
@@ -354,7 +371,7 @@ impl AgiThread {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let options = ServerOptions {
             allow: app.config.agi_allow.clone(),
-            max_connections: app.config.agi_connections as u64,
+            max_connections: agi_connections(app.config.agi_connections as u64, descriptors::raise_limit()),
             ..ServerOptions::default()
         };
         let server = {
@@ -383,5 +400,17 @@ impl AgiThread {
     fn stop(self) -> Option<DrainReport> {
         self.stopper.stop();
         self.thread.join().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_descriptors_for_the_rest() {
+        assert_eq!(agi_connections(10_000, 1_048_576), 10_000);
+        assert_eq!(agi_connections(10_000, 1_024), 1_024 - limits::agi::DESCRIPTORS_KEPT);
+        assert_eq!(agi_connections(10_000, 100), 50);
     }
 }

@@ -1,6 +1,7 @@
 //! What everything stands on and what knows nothing of ours: ids, time, secrets, shutdown, telemetry.
 
 pub mod clock;
+pub mod descriptors;
 pub mod ids;
 pub mod metrics;
 pub mod priority;

@@ -9,6 +9,8 @@ use std::time::Duration;
 pub mod agi {
     use super::Duration;
 
+    /// File descriptors kept from AGI connections: database, journal, HTTP and outgoing connections need them.
+    pub const DESCRIPTORS_KEPT: u64 = 256;
     /// Ends of calls that one `ended` dialogue picks up out of Asterisk's database.
     pub const LATE_REPORTS: usize = 20;
     /// Bytes of the list of their keys that is asked for: room for [`LATE_REPORTS`] uniqueids of 150 and their commas.

@@ -258,6 +258,7 @@ mod tests {
             ("HOOKSWITCH_AGI_ALLOW", "10.0.0.0/40"),
             ("HOOKSWITCH_LOG_FORMAT", "xml"),
             ("HOOKSWITCH_ARI__PBX1__APP", "hs"),
+            ("HOOKSWITCH_AGI_LISEN", "127.0.0.1:1"),
         ]);
         let ConfigError(problems) = Config::load(None, set).unwrap_err();
         for part in [
@@ -269,6 +270,7 @@ mod tests {
             "10.0.0.0/40",
             "log.format",
             "ari.pbx1",
+            "AGI_LISEN",
         ] {
             assert!(problems.iter().any(|p| p.contains(part)), "{part} missing in {problems:#?}");
         }

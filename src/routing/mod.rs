@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::clock::{Clock, from_us};
-use crate::base::ids::{Id, IdSource, Name, Number, TenantId, split_global_name};
+use crate::base::ids::{Id, IdSource, Name, Number, split_global_name};
 use crate::base::metrics::{DecisionLabels, Metrics, Outcome as Counted};
 use crate::calls::live::Live;
 use crate::outgoing::Client;
@@ -208,9 +208,12 @@ impl Router {
         let decision = match self.place(state, &mut steps).await {
             Err(decision) => decision,
             Ok((rules, state)) => match &state.origin {
-                Origin::Did(number) => match rules.dids.get(number) {
+                Origin::Did(_, number) => match rules.dids.get(number) {
                     Some(did) => rules::next(&rules, did, state.stage, &mut steps),
-                    None => hang_up(Some(&rules.tenant), cause::TEMPORARY, reason::NO_DESTINATION),
+                    None => {
+                        steps.step("did", "gone", number.to_string());
+                        hang_up(Some(&rules.tenant), cause::TEMPORARY, reason::NO_DESTINATION)
+                    }
                 },
                 Origin::Internal(_, name) => rules::next_internal(&rules, name, state.stage, &mut steps),
             },
@@ -274,14 +277,11 @@ impl Router {
             steps.step("state", "unreadable", state.chars().take(80).collect::<String>());
             return Err(hang_up(None, cause::TEMPORARY, reason::BAD_STATE));
         };
-        let found = match &state.origin {
-            Origin::Did(number) => self.memory.by_number(number).await,
-            Origin::Internal(tenant, _) => self.memory.by_tenant(tenant).await,
-        };
-        match found {
+        let (Origin::Did(tenant, _) | Origin::Internal(tenant, _)) = &state.origin;
+        match self.memory.by_tenant(tenant).await {
             Found::Rules(rules) => Ok((rules, state)),
             Found::Nobody => {
-                steps.step("did", "unknown", state.to_string());
+                steps.step("tenant", "unknown", state.to_string());
                 Err(hang_up(None, cause::TEMPORARY, reason::UNKNOWN_DID))
             }
             Found::Unavailable => {
@@ -326,7 +326,7 @@ async fn menu_steps(
     phone: &mut impl Phone,
     steps: &mut Recorder,
 ) -> Decision {
-    let Origin::Did(number) = &state.origin else {
+    let Origin::Did(_, number) = &state.origin else {
         steps.step("state", "not-a-did", state.to_string());
         return hang_up(Some(&rules.tenant), cause::TEMPORARY, reason::BAD_STATE);
     };
@@ -391,12 +391,4 @@ fn raw_answer(answer: WebhookAnswer) -> RawDestination {
 pub fn differs(a: &Decision, b: &Decision) -> bool {
     (a.action, &a.target, a.timeout_s, &a.options, &a.message)
         != (b.action, &b.target, b.timeout_s, &b.options, &b.message)
-}
-
-/// The tenant and stage of a state, for those who only want to know whose call it is.
-pub fn tenant_of_state(state: &str) -> Option<TenantId> {
-    match State::parse(state)?.origin {
-        Origin::Internal(tenant, _) => Some(tenant),
-        Origin::Did(_) => None,
-    }
 }

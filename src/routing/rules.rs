@@ -263,7 +263,7 @@ fn resolve(
         }
     };
     steps.step(check, action.as_str(), target.clone());
-    let origin = Origin::Did(did.number.clone());
+    let origin = Origin::Did(rules.tenant.clone(), did.number.clone());
     let language = if did.language.is_empty() { &rules.language } else { &did.language };
     Some(Decision {
         tenant: Some(rules.tenant.clone()),

@@ -256,8 +256,8 @@ pub struct State {
 /// Whose list of destinations a call walks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// A DID's.
-    Did(Number),
+    /// A DID's. The tenant is the one that the call came to: should the number move meanwhile, the call does not.
+    Did(TenantId, Number),
     /// The list behind an endpoint of a tenant that was dialled inside: its mailbox.
     Internal(TenantId, Name),
 }
@@ -282,7 +282,7 @@ pub enum Stage {
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.origin {
-            Origin::Did(number) => write!(f, "d:{number}:")?,
+            Origin::Did(tenant, number) => write!(f, "d:{tenant}:{number}:")?,
             Origin::Internal(tenant, name) => write!(f, "i:{tenant}:{name}:")?,
         }
         match self.stage {
@@ -308,12 +308,12 @@ impl State {
             "r" => Stage::Refused,
             other => Stage::Overflow(other.strip_prefix('o')?.parse().ok()?),
         };
-        let origin = match rest.split_once(':')? {
-            ("d", number) => Origin::Did(Number::parse(number).ok()?),
-            ("i", rest) => {
-                let (tenant, name) = rest.split_once(':')?;
-                Origin::Internal(TenantId::parse(tenant).ok()?, Name::parse(name).ok()?)
-            }
+        let (kind, rest) = rest.split_once(':')?;
+        let (tenant, of) = rest.split_once(':')?;
+        let tenant = TenantId::parse(tenant).ok()?;
+        let origin = match kind {
+            "d" => Origin::Did(tenant, Number::parse(of).ok()?),
+            "i" => Origin::Internal(tenant, Name::parse(of).ok()?),
             _ => return None,
         };
         Some(Self { origin, stage })
@@ -409,17 +409,22 @@ mod tests {
 
     #[test]
     fn states_survive_the_dialplan() {
-        for text in
-            ["d:+15550001000:p", "d:+15550001000:o12", "i:acme:101:p", "d:+15550001000:f", "i:a_b:c-d.e:c"]
-        {
+        for text in [
+            "d:acme:+15550001000:p",
+            "d:acme:+15550001000:o12",
+            "i:acme:101:p",
+            "d:acme:+15550001000:f",
+            "i:a_b:c-d.e:c",
+        ] {
             assert_eq!(State::parse(text).unwrap().to_string(), text);
         }
         for bad in [
             "",
-            "d:+1555:p",
-            "d:+15550001000:",
-            "d:+15550001000:o",
-            "d:+15550001000:o256",
+            "d:acme:+1555:p",
+            "d:+15550001000:p",
+            "d:acme:+15550001000:",
+            "d:acme:+15550001000:o",
+            "d:acme:+15550001000:o256",
             "x:acme:101:p",
             "i:acme:p",
         ] {

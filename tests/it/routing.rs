@@ -340,10 +340,11 @@ both_databases! {
         let world = World::acme(&t, Some(Did::default())).await;
         for (state, expected) in [
             ("", "hangup 41 bad-state"),
-            ("d:+15550001000:x", "hangup 41 bad-state"),
-            ("d:+15550009999:p", "hangup 41 unknown-did"),
-            ("d:+15550001000:o200", "hangup 41 no-destination"),
-            ("d:+15550001000:t", "hangup 41 no-destination"),
+            ("d:acme:+15550001000:x", "hangup 41 bad-state"),
+            ("d:acme:+15550009999:p", "hangup 41 no-destination"),
+            ("d:nobody:+15550001000:p", "hangup 41 unknown-did"),
+            ("d:acme:+15550001000:o200", "hangup 41 no-destination"),
+            ("d:acme:+15550001000:t", "hangup 41 no-destination"),
             ("i:none:101:p", "hangup 41 unknown-did"),
             ("i:acme:none:p", "hangup 41 no-destination"),
             ("i:acme:101:p", "voicemail 101@acme overflow"),
@@ -351,6 +352,19 @@ both_databases! {
         ] {
             assert_eq!(brief(&world.next(state).await), expected, "{state}");
         }
+    }
+
+    /// The number goes to another tenant while a call to it waits: the call stays with the tenant it came to.
+    async fn a_call_stays_with_its_tenant(t) {
+        let world = World::acme(&t, Some(Did { further: vec![("overflow", "voicemail:101")], ..Did::default() })).await;
+        world.tenant(&plain_tenant("globex")).await;
+        let state = world.route(DID).await.decision.state;
+        assert_eq!(brief(&world.next(&state).await), "voicemail 101@acme overflow");
+        world.change("globex", "UPDATE dids SET tenant_id = 'globex'").await;
+        world.change("acme", "UPDATE tenants SET name = 'Acme'").await;
+        assert_eq!(world.route(DID).await.decision.tenant, Some(tenant("globex")));
+        let trace = world.next(&state).await;
+        assert_eq!((brief(&trace).as_str(), trace.decision.tenant), ("hangup 41 no-destination", Some(tenant("acme"))));
     }
 
     /// The demo on purpose, and every tenant: the same names, never each other's.
