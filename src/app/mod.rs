@@ -22,6 +22,7 @@ use crate::calls;
 use crate::calls::live::Live;
 use crate::config::{Config, limits};
 use crate::db::{Db, Schema};
+use crate::http;
 use crate::http::health::{self, Health};
 use crate::journal::{self, Journal};
 use crate::outgoing::{Client, Guard};
@@ -225,7 +226,7 @@ impl App {
         for mut task in background {
             // A panic in a background task has been logged by the panic hook. A client that began a request and never
             // ends it must not keep the journal from the database.
-            if tokio::time::timeout(limits::http::DRAIN_TIME, &mut task).await.is_err() {
+            if tokio::time::timeout(2 * limits::http::DRAIN_TIME, &mut task).await.is_err() {
                 task.abort();
             }
         }
@@ -278,30 +279,16 @@ impl App {
         let mut routes = health::routes(health);
         let mut tasks = Vec::new();
         match metrics {
-            Some(metrics) => tasks.push(serve_http(metrics, counters, keep.clone())),
+            Some(metrics) => tasks.push(tokio::spawn(http::serve::serve(metrics, counters, keep.clone()))),
             None => routes = routes.merge(counters),
         }
-        tasks.push(serve_http(listener, routes, keep.clone()));
+        tasks.push(tokio::spawn(http::serve::serve(listener, routes, keep.clone())));
         tasks
     }
 }
 
 fn at(setting: &str, address: SocketAddr, error: &io::Error) -> Error {
     Error::Said(format!("{setting} = {address}: {error}; is another process using it?"))
-}
-
-fn serve_http(
-    listener: TcpListener,
-    routes: axum::Router,
-    mut keep: Stopping,
-) -> tokio::task::JoinHandle<()> {
-    tokio::spawn(async move {
-        let served =
-            axum::serve(listener, routes).with_graceful_shutdown(async move { keep.stopped().await });
-        if let Err(error) = served.await {
-            tracing::error!(%error, "an HTTP listener failed");
-        }
-    })
 }
 
 /// Closes calls whose end nobody told us.

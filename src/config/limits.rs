@@ -95,6 +95,14 @@ pub mod db {
 pub mod http {
     use super::Duration;
 
+    /// Connections of one listener at a time; more wait in the kernel's queue. One costs some 20 KiB.
+    pub const CONNECTIONS: usize = 1_024;
+    /// Time for the head of a request to come whole, and for the next one on a kept connection.
+    pub const HEAD_TIME: Duration = Duration::from_secs(15);
+    /// Bytes of a request's head, and of what is read at once (hyper takes no less than 8 KiB).
+    pub const HEAD_BYTES: usize = 32 * 1024;
+    /// Pause after a failed accept: most likely there are no file descriptors left.
+    pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
     /// Time that open requests get to finish after SIGTERM; whoever has not sent a whole one by then is cut off.
     pub const DRAIN_TIME: Duration = Duration::from_secs(2);
 }

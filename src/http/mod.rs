@@ -1,3 +1,4 @@
 //! The HTTP edge. For now: health, readiness and metrics.
 
 pub mod health;
+pub mod serve;
