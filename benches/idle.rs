@@ -83,7 +83,7 @@ fn memory(sessions: usize, report: &mut Report) {
 
 /// Plays the prompt and then lets the menu wait.
 async fn enter_menu(stream: &mut TcpStream) -> Option<()> {
-    let script = "ivr?call=01kaqh3v5w9e6kmw6v1yqkq5z1&state=d:+15550001002:p&menu=main";
+    let script = "ivr?call=01kaqh3v5w9e6kmw6v1yqkq5z1&state=d:acme:+15550001002:p&menu=main";
     stream.write_all(environment(script).as_bytes()).await.ok()?;
     let mut bytes = Vec::new();
     loop {
