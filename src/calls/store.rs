@@ -9,6 +9,7 @@ use std::ops::Range;
 use crate::base::clock::Clock;
 use crate::base::ids::{Id, IdSource, Number, TenantId};
 use crate::config::limits::journal::INSERT_ROWS;
+use crate::config::limits::routing::LIVE_CALLS;
 use crate::db::{self, Db, Tx, db_read, db_tx};
 use crate::journal;
 use crate::journal::drain::{Sink, SinkError};
@@ -333,8 +334,10 @@ async fn find(tx: &mut Tx, ended: &Ended) -> sqlx::Result<Option<String>> {
 /// # Errors
 /// When the database is away.
 pub async fn open_calls(db: &Db) -> sqlx::Result<Vec<(Id, Option<TenantId>, String)>> {
-    const SQL: &str = "SELECT id, tenant_id, did FROM calls WHERE ended_at IS NULL ORDER BY id LIMIT 1000000";
-    let rows: Vec<(String, String, String)> = db_read!(db, |p| sqlx::query_as(SQL).fetch_all(p).await)?;
+    const SQL: &str = "SELECT id, tenant_id, did FROM calls WHERE ended_at IS NULL ORDER BY id LIMIT ?";
+    let most = i64::try_from(LIVE_CALLS).unwrap_or(i64::MAX);
+    let rows: Vec<(String, String, String)> =
+        db_read!(db, |p| sqlx::query_as(SQL).bind(most).fetch_all(p).await)?;
     Ok(rows
         .into_iter()
         .filter_map(|(id, tenant, did)| Some((Id::parse(&id).ok()?, TenantId::parse(&tenant).ok(), did)))

@@ -146,6 +146,8 @@ pub mod journal {
 
 /// Menus.
 pub mod ivr {
+    /// Milliseconds that a menu waits for a key: shortest, usual and longest.
+    pub const WAIT_MS: (u32, u32, u32) = (100, 5_000, 60_000);
     /// Menus entered in one dialogue at most: a menu that points at itself ends here.
     pub const HOPS: usize = 30;
     /// How often one menu asks at most, whatever its setting.
@@ -165,6 +167,14 @@ pub mod ivr {
 pub mod routing {
     use super::Duration;
 
+    /// Option letters of one destination at most: the widest column that holds them.
+    pub const OPTION_CHARS: usize = 40;
+    /// Seconds that a destination may ring or wait at most: a day.
+    pub const WAIT_S: u32 = 86_400;
+    /// Seconds that an endpoint rings when its row says nothing usable.
+    pub const RING_S: u32 = 30;
+    /// Bytes of one fact about a call that Asterisk tells: its longest channel names and ids have some 80.
+    pub const FACT_CHARS: usize = 150;
     /// Overflow destinations of one DID at most.
     pub const OVERFLOWS: usize = 16;
     /// How long a number that nobody owns is remembered as unknown.

@@ -7,6 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::base::ids::{IdError, Name, Number, Sound, TenantId};
+use crate::config::limits::routing as limits;
 
 /// A dialplan hook that wants a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -158,7 +159,7 @@ pub enum DestinationError {
     #[error("hangup cause {0:?} is not within 1 to 127")]
     Cause(String),
     /// The options hold a letter that this action does not let a tenant use.
-    #[error("options {0:?} are not up to 40 of {1:?}")]
+    #[error("options {0:?} are not up to {n} of {1:?}", n = limits::OPTION_CHARS)]
     Options(String, &'static str),
     /// The time-out is too long.
     #[error("time-out of {0} s is longer than a day")]
@@ -188,13 +189,18 @@ impl Destination {
                 Ok(cause @ 1..=127) => Place::Hangup(cause),
                 _ => return Err(DestinationError::Cause(target.chars().take(20).collect())),
             },
-            other => return Err(DestinationError::Action(other.chars().take(40).collect())),
+            other => {
+                return Err(DestinationError::Action(other.chars().take(limits::OPTION_CHARS).collect()));
+            }
         };
         let letters = place.options();
-        if raw.options.len() > 40 || !raw.options.chars().all(|c| letters.contains(c)) {
-            return Err(DestinationError::Options(raw.options.chars().take(40).collect(), letters));
+        if raw.options.len() > limits::OPTION_CHARS || !raw.options.chars().all(|c| letters.contains(c)) {
+            return Err(DestinationError::Options(
+                raw.options.chars().take(limits::OPTION_CHARS).collect(),
+                letters,
+            ));
         }
-        if raw.timeout_s > 86_400 {
+        if raw.timeout_s > limits::WAIT_S {
             return Err(DestinationError::Timeout(raw.timeout_s));
         }
         let message = Some(raw.message.as_str()).filter(|m| !m.is_empty()).map(Sound::parse).transpose()?;

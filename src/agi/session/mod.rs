@@ -14,7 +14,7 @@ use super::{AgiError, Command, Conn, Environment, Handler, Outcome, set_variable
 use crate::base::clock::Clock;
 use crate::base::ids::{Id, IdSource};
 use crate::calls::{CallAndDecision, Decided, Direction, Record, Started, fit};
-use crate::config::limits::{self, routing::TEXT_CHARS};
+use crate::config::limits::{self, routing::FACT_CHARS, routing::TEXT_CHARS};
 use crate::journal::Journal;
 use crate::routing::trace::Trace;
 use crate::routing::types::{Action, Decision, Inputs};
@@ -233,7 +233,7 @@ impl Sessions {
 
 /// A value of the environment as text that fits the database.
 fn text(bytes: Option<&[u8]>) -> String {
-    fit(&String::from_utf8_lossy(bytes.unwrap_or_default()), 150)
+    fit(&String::from_utf8_lossy(bytes.unwrap_or_default()), FACT_CHARS)
 }
 
 async fn variable(conn: &mut C, name: &str) -> Result<String, SessionError> {

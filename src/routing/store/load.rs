@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::base::ids::{Id, Name, Number, Sound, TenantId};
-use crate::config::limits::routing as limits;
+use crate::config::limits::{ivr, routing as limits};
 use crate::db::{Db, db_read};
 use crate::routing::data::{Choice, DidRules, EndpointRules, Menu, NumberList, QueueRules, TenantRules};
 use crate::routing::schedule::Schedule;
@@ -228,7 +228,7 @@ async fn endpoints(db: &Db, id: &TenantId) -> sqlx::Result<HashMap<Name, Endpoin
         let rules = EndpointRules {
             active: status == "active",
             mailbox: Name::parse(&mailbox).ok(),
-            ring_timeout_s: u32::try_from(ring).unwrap_or(30),
+            ring_timeout_s: u32::try_from(ring).unwrap_or(limits::RING_S),
             caller_number,
         };
         Some((keep("endpoints", &name, Name::parse(&name))?, rules))
@@ -315,7 +315,8 @@ async fn menus(db: &Db, id: &TenantId) -> sqlx::Result<HashMap<Name, Arc<Menu>>>
         let prompts = keep("ivr_menus", &row.id, serde_json::from_str(&row.prompts))?;
         let sound =
             |text: &str| if text.is_empty() { None } else { keep("ivr_menus", &row.id, Sound::parse(text)) };
-        let millis = |n: i64| u32::try_from(n).unwrap_or(5_000).clamp(100, 60_000);
+        let (least, usual, most) = ivr::WAIT_MS;
+        let millis = |n: i64| u32::try_from(n).unwrap_or(usual).clamp(least, most);
         let menu = Menu {
             name: name.clone(),
             prompts,
