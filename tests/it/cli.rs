@@ -91,9 +91,20 @@ fn snapshot(name: &str, mut value: Value) {
     });
 }
 
+/// Ends with the test, however that ends.
+struct OwnChild(Child);
+
+impl Drop for OwnChild {
+    fn drop(&mut self) {
+        // An error means that it has ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// A running service; killed when a test fails.
 struct Service {
-    child: Child,
+    child: OwnChild,
     agi: SocketAddr,
     http: SocketAddr,
     log: std::thread::JoinHandle<String>,
@@ -103,8 +114,8 @@ impl Service {
     fn start(place: &Place, env: &[(&str, &str)]) -> Self {
         let mut env = env.to_vec();
         env.push(("HOOKSWITCH_LOG_FORMAT", "json"));
-        let mut child = place.command(&["serve"], &env).stderr(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap());
+        let mut child = OwnChild(place.command(&["serve"], &env).stderr(Stdio::piped()).spawn().unwrap());
+        let mut lines = BufReader::new(child.0.stderr.take().unwrap());
         let mut log = String::new();
         let ready: Value = loop {
             let start = log.len();
@@ -156,15 +167,15 @@ impl Service {
 
     /// SIGTERM; exit status and log.
     fn stop(mut self) -> (Option<i32>, String) {
-        let pid = self.child.id().to_string();
+        let pid = self.child.0.id().to_string();
         assert!(Command::new("kill").arg(pid).status().unwrap().success());
-        let status = self.child.wait().unwrap();
+        let status = self.child.0.wait().unwrap();
         (status.code(), self.log.join().unwrap())
     }
 
     fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        self.child.0.kill().unwrap();
+        self.child.0.wait().unwrap();
         self.log.join().unwrap();
     }
 }
