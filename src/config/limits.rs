@@ -22,7 +22,7 @@ pub mod agi {
     pub const ENV_LINE_BYTES: usize = 8 * 1024;
     /// Bytes of a whole environment: 22 fixed lines and at most 127 arguments.
     pub const ENV_BYTES: usize = 64 * 1024;
-    /// Lines of an environment: 22 fixed keys plus 127 arguments (`res_agi.c`: `AST_MAX_AGI_ARGS`-ish), rounded.
+    /// Lines of an environment: 22 fixed keys plus the at most 127 arguments of `AGI()`, rounded up.
     pub const ENV_LINES: usize = 160;
     /// Bytes of one command we send, line feed included. Asterisk up to 22.5 splits lines at 2,048 bytes
     /// and later ones at 8,192 (asterisk-lab, "lens"); the smaller one is safe with all.

@@ -2,7 +2,7 @@
 //! into the database in order, exactly once. The engine knows no domain: a record is bytes.
 //!
 //! - One thread writes: whatever waits goes to the file with one `write`. A `kill -9` loses nothing that was written.
-//! - Another thread syncs at most `sync` after a write: a power cut loses at most that stretch.
+//! - Another thread syncs at most `sync` after a write: a power cut loses at most that stretch and the sync's own time.
 //! - [`drain::run`] reads the files and hands batches to a [`drain::Sink`], whose transaction also stores the position.
 //! - The files together are bounded. When they are full or the disk fails, [`Journal::append`] says so and the caller
 //!   goes on without the record: a ringing phone beats a complete history.

@@ -3,8 +3,8 @@
 //! A change replaces a tenant's data in one step, after the new data has been read: while the database is away, what
 //! was known stays known. Other processes' changes are seen by [`Memory::refresh`], which compares versions.
 //!
-//! Plain maps behind one lock, because a look-up must cost the same with 100 numbers and with 100,000: a cache that
-//! keeps its entries in order of use pays for that order in the middle of calls. When there are more numbers than may
+//! Plain maps behind one lock: a cache that keeps its entries in order of use pays for that order in the middle of
+//! calls, and the more so the more entries it has. (What remains of that growth is in `benches/README.md`.) When there are more numbers than may
 //! be kept, whole tenants that no call has asked for lately make room.
 
 use std::collections::{HashMap, HashSet};
