@@ -5,6 +5,8 @@ pub mod descriptors;
 pub mod ids;
 pub mod metrics;
 pub mod priority;
+pub mod role;
 pub mod secret;
 pub mod shutdown;
 pub mod telemetry;
+pub(crate) mod words;
