@@ -1,4 +1,12 @@
-//! The HTTP edge. For now: health, readiness and metrics.
+//! The HTTP edge: the REST API's gate and router, health, readiness and metrics.
 
+pub mod authenticate;
+pub mod dispatch;
+pub mod docs;
 pub mod health;
+pub mod idempotency;
+pub mod problem;
+pub mod rate;
+pub mod request;
+pub mod router;
 pub mod serve;

@@ -1,0 +1,448 @@
+//! What belongs to every request, in this order: address limit, who asks, what they may, their limits, query and body,
+//! the handler in its transaction with audit and idempotency, the answer with its headers.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::RequestPartsExt;
+use axum::extract::{RawPathParams, Request};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use ipnet::IpNet;
+use serde_json::{Map, Value};
+
+use super::authenticate::authenticate;
+use super::idempotency::{self, Held, Key, Running};
+use super::rate::{Left, Limiter};
+use super::{problem, request};
+use crate::api::{
+    Access, Action, Actor, Body, Call, Caller, Handler, Input, Output, Problem, Reply, Who, check, page,
+};
+use crate::audit::{self, ActorKind};
+use crate::auth::Auth;
+use crate::base::clock::Clock;
+use crate::base::ids::{IdSource, TenantId};
+use crate::base::role::Role;
+use crate::config::limits::api as limits;
+use crate::contacts;
+use crate::db::{Db, Tx};
+use crate::routing::Router as Routing;
+
+/// What requests are served with.
+pub struct Gate {
+    /// The database.
+    pub db: Db,
+    /// The time.
+    pub clock: Clock,
+    /// Makes ids.
+    pub ids: IdSource,
+    /// Signs cursors.
+    pub cursors: Arc<page::Key>,
+    /// Tells who asks.
+    pub auth: Arc<Auth>,
+    /// Limits.
+    pub limiter: Limiter,
+    /// Proxies that name the client's address.
+    pub trusted: Vec<IpNet>,
+    /// Idempotency keys at work.
+    pub running: Running,
+    /// Routing, which reads a tenant anew after a change it can see.
+    pub routing: Arc<Routing>,
+    /// The folder that holds files of the service's own.
+    pub data_dir: Arc<Path>,
+}
+
+impl std::fmt::Debug for Gate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gate").field("db", &self.db).finish_non_exhaustive()
+    }
+}
+
+/// Serves one request of an operation.
+pub async fn dispatch(gate: Arc<Gate>, action: Arc<Action>, request: Request) -> Response {
+    let request_id = request::request_id(request.headers(), || format!("req_{}", gate.ids.next()));
+    let path = request.uri().path().to_owned();
+    let served =
+        tokio::time::timeout(limits::REQUEST_TIME, serve(&gate, &action, request, &request_id)).await;
+    let (mut response, left) = match served {
+        Ok((Ok(reply), left)) => (respond(reply), left),
+        Ok((Err(problem), left)) => (problem::response(&problem, &path, &request_id), left),
+        Err(_) => {
+            tracing::warn!(
+                request.id = request_id,
+                http.path = path,
+                "a request took too long and was ended"
+            );
+            let late = Problem::busy(
+                "too-slow",
+                "The request took too long and was ended; look whether it was done before you repeat it.",
+                limits::RETRY_TIME,
+            );
+            (problem::response(&late, &path, &request_id), None)
+        }
+    };
+    tracing::debug!(request.id = request_id, http.path = path, http.status = response.status().as_u16(), operation.id = %action.operation.id, "a request was served");
+    finish(&mut response, &request_id, left);
+    response
+}
+
+async fn serve(
+    gate: &Gate,
+    action: &Action,
+    request: Request,
+    request_id: &str,
+) -> (Result<Reply, Problem>, Option<Left>) {
+    let (parts, body) = request.into_parts();
+    let mut left = None;
+    let served = async {
+        let address = request::address(&parts, &gate.trusted);
+        left = gate.limiter.address(address)?;
+        let caller = match action.operation.who {
+            Who::Public => {
+                left = gate.limiter.login(address)?.or(left);
+                None
+            }
+            who => {
+                let caller = authenticate(&gate.auth, &gate.db, token(&parts.headers)?, address).await?;
+                left = gate.limiter.caller(&caller)?.or(left);
+                allow(&caller, who, action)?;
+                Some(caller)
+            }
+        };
+        let mut parts = parts;
+        let params = path_params(&mut parts, &action.operation.path).await?;
+        let query = request::query(&parts)?;
+        known_query(action, &query)?;
+        let content_type = request::content_type(&parts.headers);
+        let (raw, body) = input(action.operation.input, &parts.headers, &content_type, body).await?;
+        // One that is no text is not as good as none: it fits no record and is no key, and is refused as such.
+        let header_text =
+            |name| parts.headers.get(name).map(|v: &HeaderValue| v.to_str().unwrap_or_default().to_owned());
+        let mut call = Call {
+            db: gate.db.clone(),
+            clock: gate.clock.clone(),
+            ids: gate.ids.clone(),
+            cursors: Arc::clone(&gate.cursors),
+            caller,
+            request_id: request_id.to_owned(),
+            address,
+            user_agent: request::text(&parts.headers, header::USER_AGENT, limits::USER_AGENT_CHARACTERS),
+            path: params,
+            query,
+            if_match: header_text("if-match"),
+            body,
+            raw,
+            content_type,
+            prepared: Map::new(),
+            data_dir: Arc::clone(&gate.data_dir),
+        };
+        let key = header_text("idempotency-key").filter(|_| action.operation.method == "POST");
+        writable(gate, action, &call).await?;
+        if let Handler::Prepared(prepare, _) = &action.handler {
+            call.prepared = prepare(&call).await?;
+        }
+        let path = parts.uri.path_and_query().map_or(parts.uri.path(), |whole| whole.as_str());
+        run(gate, action, &call, key.as_deref(), path).await
+    };
+    let result = served.await;
+    (result, left)
+}
+
+fn token(headers: &axum::http::HeaderMap) -> Result<&str, Problem> {
+    let given = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    match given.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() => {
+            Ok(token.trim())
+        }
+        _ => Err(Problem::unauthenticated("Send a token or an API key: `Authorization: Bearer ...`.")),
+    }
+}
+
+/// Whether the role and, for a key, its scopes allow the operation.
+fn allow(caller: &Caller, who: Who, action: &Action) -> Result<(), Problem> {
+    let Who::Roles(roles) = who else {
+        return match caller.user() {
+            Some(_) => Ok(()),
+            None => Err(Problem::forbidden("This is for people; an API key can't do it.")),
+        };
+    };
+    if !roles.has(caller.role) {
+        return Err(Problem::forbidden(format!(
+            "The role {} may not do this; it takes one of: {}.",
+            caller.role,
+            roles.names().join(", ")
+        )));
+    }
+    let Some(scopes) = &caller.scopes else { return Ok(()) };
+    let (access, word) = match action.operation.method {
+        "GET" => (Access::Read, "read"),
+        _ => (Access::Write, "write"),
+    };
+    let tag = &action.operation.tag;
+    if scopes.allow(tag, access) {
+        return Ok(());
+    }
+    Err(Problem::forbidden(format!("The key lacks the scope {tag}:{word}.")))
+}
+
+/// Whether the tenant may be changed: in a suspended one people look, and only who runs the platform writes.
+async fn writable(gate: &Gate, action: &Action, call: &Call) -> Result<(), Problem> {
+    let Some(caller) = call.caller.as_ref().filter(|caller| caller.role != Role::Superadmin) else {
+        return Ok(());
+    };
+    let Some(tenant) = caller.tenant.as_ref().filter(|_| action.operation.method != "GET") else {
+        return Ok(());
+    };
+    if matches!(action.operation.who, Who::Roles(_)) {
+        crate::tenants::store::may_write(&gate.db, tenant).await?;
+    }
+    Ok(())
+}
+
+/// The path's variable parts. Only plain ones: MariaDB takes `a ` for `a`, so what no id can be never reaches it.
+async fn path_params(
+    parts: &mut axum::http::request::Parts,
+    path: &str,
+) -> Result<Vec<(String, String)>, Problem> {
+    let params = parts.extract::<RawPathParams>().await.map_err(|_| Problem::not_found("page"))?;
+    let names = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+    let params: Vec<(String, String)> =
+        names.zip(params.iter()).map(|(name, (_, value))| (name.to_owned(), value.to_owned())).collect();
+    let plain = |v: &str| {
+        (1..=64).contains(&v.len()) && v.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.+".contains(&b))
+    };
+    if params.iter().all(|(_, value)| plain(value)) { Ok(params) } else { Err(Problem::not_found("record")) }
+}
+
+/// Lists check their parameters themselves; other operations take only what they name.
+fn known_query(action: &Action, query: &[(String, String)]) -> Result<(), Problem> {
+    if matches!(action.operation.output, Output::Page(_)) {
+        return Ok(());
+    }
+    let mut faults = Vec::new();
+    for (name, value) in query {
+        match action.operation.query.iter().find(|p| p.field.name == name) {
+            None => faults.push(crate::api::Fault::parameter(
+                &name.chars().take(100).collect::<String>(),
+                "No such parameter.",
+            )),
+            Some(parameter) => {
+                let value = match parameter.field.kind {
+                    crate::api::Kind::Int { .. } => value.parse::<i64>().map_or(Value::Null, Value::from),
+                    crate::api::Kind::Bool => value.parse::<bool>().map_or(Value::Null, Value::from),
+                    _ => Value::from(value.as_str()),
+                };
+                if let Err(why) = check::one(&value, &parameter.field) {
+                    faults.extend(why.into_iter().map(|(_, why)| crate::api::Fault::parameter(name, why)));
+                }
+            }
+        }
+    }
+    for parameter in action.operation.query.iter().filter(|p| p.required) {
+        if query.iter().all(|(name, _)| name != parameter.field.name) {
+            faults.push(crate::api::Fault::parameter(parameter.field.name, "This must be given."));
+        }
+    }
+    if faults.is_empty() { Ok(()) } else { Err(Problem::bad_query(faults)) }
+}
+
+async fn input(
+    input: Input,
+    headers: &axum::http::HeaderMap,
+    content_type: &str,
+    body: axum::body::Body,
+) -> Result<(Bytes, Map<String, Value>), Problem> {
+    let (fields, parts, is_new) = match input {
+        // A body that nobody asked for is not read; the connection closes over it.
+        Input::None => return Ok((Bytes::new(), Map::new())),
+        Input::Raw(types, most) => {
+            request::expect_type(content_type, types)?;
+            return Ok((request::body(headers, body, most).await?, Map::new()));
+        }
+        Input::New(fields, parts) => (fields, parts, true),
+        Input::Patch(fields, parts) => (fields, parts, false),
+    };
+    let types: &[&str] =
+        if is_new { &["application/json"] } else { &["application/json", "application/merge-patch+json"] };
+    request::expect_type(content_type, types)?;
+    let raw = request::body(headers, body, limits::BODY_BYTES).await?;
+    let value = request::json(&raw)?;
+    let checked = check::body(&value, fields, parts, is_new).map_err(Problem::invalid)?;
+    Ok((raw, checked))
+}
+
+/// Runs the handler, in its transaction when it writes.
+async fn run(
+    gate: &Gate,
+    action: &Action,
+    call: &Call,
+    key: Option<&str>,
+    path: &str,
+) -> Result<Reply, Problem> {
+    let write = match &action.handler {
+        Handler::Read(read) => {
+            let reply = read(call).await?;
+            gate.auth.revoked.add(&reply.ended, call.now_us());
+            if !reply.audit.is_empty() {
+                let mut tx = gate.db.begin().await?;
+                record(gate, call, &mut tx, &reply).await?;
+                tx.commit().await?;
+            }
+            return outcome(reply);
+        }
+        Handler::Write(write) | Handler::Prepared(_, write) => write,
+    };
+    let caller = call.caller.as_ref();
+    let held: Option<Held<'_>> = match key {
+        Some(text) => {
+            idempotency::check(text)?;
+            let tenant = caller.and_then(|c| c.tenant.as_ref()).map(TenantId::to_string).unwrap_or_default();
+            let actor = caller.map(|c| c.id().to_string()).unwrap_or_default();
+            Some(gate.running.take(Key { tenant, actor, text: text.to_owned() })?)
+        }
+        None => None,
+    };
+    let fingerprint = idempotency::fingerprint(action.operation.method, path, &call.raw);
+    let mut tx = gate.db.begin().await?;
+    if let Some(held) = &held
+        && let Some(before) = idempotency::find(&mut tx, held.key(), &fingerprint, call.now_us()).await?
+    {
+        return Ok(before);
+    }
+    let reply = write(call, &mut tx).await?;
+    if reply.audit.is_empty() && !reply.unchanged {
+        return Err(Problem::internal(format!(
+            "{} changed something and put nothing on record",
+            action.operation.id
+        )));
+    }
+    record(gate, call, &mut tx, &reply).await?;
+    if let Some(held) = &held {
+        idempotency::keep(
+            &mut tx,
+            held.key(),
+            (action.operation.method, path, &fingerprint),
+            &reply,
+            call.now_us(),
+        )
+        .await?;
+    }
+    let tenant = reply.whose.clone().or_else(|| caller.and_then(|c| c.tenant.clone()));
+    let tenant = tenant.filter(|_| reply.routing);
+    if let Some(tenant) = &tenant {
+        crate::tenants::store::touch(&mut tx, tenant).await?;
+    }
+    tx.commit().await?;
+    lasted(gate, call, &reply, tenant.as_ref()).await;
+    outcome(reply)
+}
+
+/// What memory must know once a change lasts: sessions and keys that ended, names of callers, `routed`'s routing.
+async fn lasted(gate: &Gate, call: &Call, reply: &Reply, routed: Option<&TenantId>) {
+    gate.auth.revoked.add(&reply.ended, call.now_us());
+    reply.keys.iter().for_each(|key| gate.auth.api_keys.forget(key));
+    if let Some(tenant) = call.caller.as_ref().and_then(|c| c.tenant.as_ref()) {
+        let contacts = reply.audit.iter().filter(|line| line.object_type == contacts::api::CONTACTS.name);
+        contacts.for_each(|line| gate.routing.names.forget_contact(tenant, [&line.before, &line.after]));
+    }
+    if let Some(tenant) = routed
+        && let Err(error) = gate.routing.memory.reload(tenant).await
+    {
+        tracing::warn!(%error, tenant.id = %tenant, "routing reads a changed tenant with its next refresh");
+    }
+}
+
+/// What the client hears of a reply that is on record.
+fn outcome(mut reply: Reply) -> Result<Reply, Problem> {
+    match reply.refusal.take() {
+        Some(problem) => Err(problem),
+        None => Ok(reply),
+    }
+}
+
+/// Puts a reply's lines into the audit.
+async fn record(gate: &Gate, call: &Call, tx: &mut Tx, reply: &Reply) -> Result<(), Problem> {
+    let caller = reply.actor.as_ref().or(call.caller.as_ref());
+    let address = call.address.to_string();
+    let tenant = reply.whose.as_ref().or_else(|| caller.and_then(|c| c.tenant.as_ref()));
+    let tenant = tenant.map_or("", TenantId::as_str);
+    for line in &reply.audit {
+        let entry = audit::store::Entry {
+            tenant,
+            at_us: call.now_us(),
+            actor_kind: caller.map_or(ActorKind::System, |c| match c.actor {
+                Actor::User(_) => ActorKind::User,
+                Actor::Key(_) => ActorKind::ApiKey,
+            }),
+            actor_id: caller.map_or("", |c| c.id().as_str()),
+            role: caller.map_or("", |c| c.role.as_str()),
+            address: &address,
+            user_agent: &call.user_agent,
+            request_id: &call.request_id,
+            action: &line.action,
+            object_type: &line.object_type,
+            object_id: &line.object_id,
+            before: &line.before,
+            after: &line.after,
+        };
+        audit::store::append(tx, &gate.ids, &entry).await?;
+    }
+    Ok(())
+}
+
+fn respond(reply: Reply) -> Response {
+    let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::OK);
+    let mut response = match reply.body {
+        Body::Empty => status.into_response(),
+        Body::Json(mut value) => {
+            if let Value::Object(object) = &mut value {
+                object.extend(reply.once);
+            }
+            let mut response = (status, value.to_string()).into_response();
+            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            response
+        }
+        Body::Bytes(kind, name, bytes) => {
+            let mut response = (status, bytes).into_response();
+            let headers = response.headers_mut();
+            if let Ok(kind) = HeaderValue::from_str(&kind) {
+                headers.insert(header::CONTENT_TYPE, kind);
+            }
+            let named = name.map(|name| format!("attachment; filename=\"{name}\""));
+            if let Some(Ok(value)) = named.map(|named| HeaderValue::from_str(&named)) {
+                headers.insert(header::CONTENT_DISPOSITION, value);
+            }
+            response
+        }
+    };
+    let mut set = |name: header::HeaderName, value: &str| {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            response.headers_mut().insert(name, value);
+        }
+    };
+    if let Some(place) = &reply.location {
+        set(header::LOCATION, place);
+    }
+    if let Some(tag) = &reply.etag {
+        set(header::ETAG, tag);
+    }
+    for (name, value) in &reply.headers {
+        set(header::HeaderName::from_static(name), value);
+    }
+    response
+}
+
+/// Headers of every answer.
+fn finish(response: &mut Response, request_id: &str, left: Option<Left>) {
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(request_id) {
+        headers.insert("x-request-id", id);
+    }
+    if let Some(left) = left {
+        headers.insert("ratelimit-limit", HeaderValue::from(left.limit));
+        headers.insert("ratelimit-remaining", HeaderValue::from(left.remaining));
+        headers.insert("ratelimit-reset", HeaderValue::from(left.reset_s));
+    }
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+}
