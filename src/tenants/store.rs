@@ -1,9 +1,10 @@
 //! SQL of tenants, and the version that tells other processes to read a tenant's routing data again.
 
+use crate::api::Problem;
 use crate::base::ids::TenantId;
 use crate::db::{Db, Tx, db_read, db_tx};
 
-use super::{Tenant, TenantStatus};
+use super::{NewTenant, Tenant, TenantStatus};
 
 #[derive(sqlx::FromRow)]
 struct TenantRow {
@@ -74,6 +75,27 @@ pub async fn insert(tx: &mut Tx, tenant: &Tenant, now_us: i64) -> sqlx::Result<(
     touch(tx, &tenant.id).await
 }
 
+/// Adds a tenant with everything that routing does not need.
+///
+/// # Errors
+/// A unique violation when the id is taken, also by one that was deleted and not yet purged.
+pub async fn insert_whole(tx: &mut Tx, new: &NewTenant, now_us: i64) -> sqlx::Result<()> {
+    const SQL: &str = "UPDATE tenants SET plan = ?, contact_email = ?, max_endpoints = ?, max_queues = ?, \
+         max_storage_mib = ?, trial_ends_at = ? WHERE id = ?";
+    insert(tx, &new.tenant, now_us).await?;
+    db_tx!(tx, |c| sqlx::query(SQL)
+        .bind(&new.plan)
+        .bind(&new.contact_email)
+        .bind(i64::from(new.limits.max_endpoints))
+        .bind(i64::from(new.limits.max_queues))
+        .bind(i64::from(new.limits.max_storage_mib))
+        .bind(new.trial_ends_us)
+        .bind(new.tenant.id.as_str())
+        .execute(c)
+        .await
+        .map(drop))
+}
+
 /// Sets whether a tenant may have calls. Returns whether there is such a tenant.
 ///
 /// # Errors
@@ -91,6 +113,75 @@ pub async fn set_status(tx: &mut Tx, id: &TenantId, status: TenantStatus, now_us
         touch(tx, id).await?;
     }
     Ok(changed == 1)
+}
+
+/// Says why a tenant is suspended; empty: it is not.
+///
+/// # Errors
+/// When the database is away.
+pub async fn set_suspended_reason(tx: &mut Tx, id: &TenantId, why: &str) -> sqlx::Result<()> {
+    const SQL: &str = "UPDATE tenants SET suspended_reason = ? WHERE id = ?";
+    db_tx!(tx, |c| sqlx::query(SQL).bind(why).bind(id.as_str()).execute(c).await.map(drop))
+}
+
+/// Tenants whose trial is over and who are not suspended yet.
+///
+/// # Errors
+/// When the database is away.
+pub async fn trials_over(db: &Db, now_us: i64) -> sqlx::Result<Vec<TenantId>> {
+    const SQL: &str =
+        "SELECT id FROM tenants WHERE status = 'trial' AND deleted_at = 0 AND trial_ends_at <= ? ORDER BY id";
+    let ids: Vec<String> = db_read!(db, |p| sqlx::query_scalar(SQL).bind(now_us).fetch_all(p).await)?;
+    Ok(ids.iter().filter_map(|id| TenantId::parse(id).ok()).collect())
+}
+
+/// Suspends a tenant on trial. Returns whether it was one.
+///
+/// # Errors
+/// When the database is away.
+pub async fn end_trial(tx: &mut Tx, id: &TenantId, why: &str, now_us: i64) -> sqlx::Result<bool> {
+    const SQL: &str = "UPDATE tenants SET status = 'suspended', suspended_reason = ?, updated_at = ? \
+         WHERE id = ? AND status = 'trial' AND deleted_at = 0";
+    let ended = db_tx!(&mut *tx, |c| sqlx::query(SQL)
+        .bind(why)
+        .bind(now_us)
+        .bind(id.as_str())
+        .execute(c)
+        .await
+        .map(|done| done.rows_affected()))?;
+    if ended == 1 {
+        touch(tx, id).await?;
+    }
+    Ok(ended == 1)
+}
+
+/// Marks a tenant as deleted: nothing of it is seen or routed any more.
+///
+/// # Errors
+/// When the database is away.
+pub async fn remove(tx: &mut Tx, id: &TenantId, now_us: i64) -> sqlx::Result<()> {
+    const SQL: &str = "UPDATE tenants SET deleted_at = ?, updated_at = ?, deletion_requested_at = \
+         COALESCE(deletion_requested_at, ?) WHERE id = ? AND deleted_at = 0";
+    db_tx!(tx, |c| sqlx::query(SQL)
+        .bind(now_us)
+        .bind(now_us)
+        .bind(now_us)
+        .bind(id.as_str())
+        .execute(c)
+        .await
+        .map(drop))
+}
+
+/// Whether a tenant of that id was destroyed: its audit stays under its name, which nobody else gets.
+///
+/// # Errors
+/// When the database is away.
+pub async fn was_purged(tx: &mut Tx, id: &TenantId) -> sqlx::Result<bool> {
+    const SQL: &str = "SELECT (SELECT COUNT(*) FROM audit_heads WHERE tenant_id = ?) \
+         - (SELECT COUNT(*) FROM tenants WHERE id = ?)";
+    let left: i64 =
+        db_tx!(tx, |c| sqlx::query_scalar(SQL).bind(id.as_str()).bind(id.as_str()).fetch_one(c).await)?;
+    Ok(left > 0)
 }
 
 /// Raises the version of a tenant's routing data. Every change that routing can see calls this in its transaction.
@@ -116,4 +207,38 @@ pub async fn versions(db: &Db) -> sqlx::Result<Vec<(TenantId, i64)>> {
     let rows: Vec<(String, i64)> = db_read!(db, |p| sqlx::query_as(SQL).fetch_all(p).await)?;
     // A row that is no tenant id was not written by us: it can't be routed, and must not stop the others.
     Ok(rows.into_iter().filter_map(|(id, v)| Some((TenantId::parse(&id).ok()?, v))).collect())
+}
+
+/// Whether a tenant's people and keys may change anything.
+///
+/// # Errors
+/// 403 `tenant-suspended`; 404 when it is gone.
+pub async fn may_write(db: &Db, id: &TenantId) -> Result<(), Problem> {
+    const SQL: &str = "SELECT status FROM tenants WHERE id = ? AND deleted_at = 0";
+    let status: Option<String> =
+        db_read!(db, |p| sqlx::query_scalar(SQL).bind(id.as_str()).fetch_optional(p).await)?;
+    match status.as_deref().map(TenantStatus::parse) {
+        Some(Some(status)) if status.has_calls() => Ok(()),
+        Some(_) => Err(Problem::new(
+            403,
+            "tenant-suspended",
+            "The tenant is suspended: everything can be read and nothing changed. Ask the operator.",
+        )),
+        None => Err(Problem::not_found("tenant")),
+    }
+}
+
+/// Takes a tenant's row, so that changes which must see each other stand in line. The first statement of such a
+/// transaction: on MariaDB what is read afterwards is then as new as the lock.
+///
+/// # Errors
+/// When the database is away.
+pub async fn lock(tx: &mut Tx, id: &TenantId) -> sqlx::Result<()> {
+    const SQL: &str = "UPDATE tenants SET status = status WHERE id = ?";
+    db_tx!(tx, |c| sqlx::query(SQL).bind(id.as_str()).execute(c).await.map(drop))
+}
+
+/// What a statement of ours counts for a tenant, which is its only parameter.
+pub(super) async fn number(tx: &mut Tx, sql: String, tenant: &TenantId) -> sqlx::Result<i64> {
+    db_tx!(tx, |c| sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).bind(tenant.as_str()).fetch_one(c).await)
 }
