@@ -2,7 +2,10 @@
 //!
 //! What happens to a call is a [`Record`] in the journal; [`store`] turns records into rows.
 
+pub mod api;
+pub mod cdr;
 pub mod live;
+mod records;
 pub mod store;
 
 use serde::{Deserialize, Serialize};

@@ -14,6 +14,7 @@ use crate::db::{self, Db, Tx, db_read, db_tx};
 use crate::journal;
 use crate::journal::drain::{Sink, SinkError};
 
+use super::records::{Closed, Ends};
 use super::{CallAndDecision, Decided, Ended, Record, fit};
 
 /// The tables of calls, as where the journal goes.
@@ -112,7 +113,7 @@ impl Calls {
     /// Writes records as if one by one in their order, with few statements: calls that begin and traces are gathered
     /// and inserted many at a time. A gathered call is inserted before anything that may look for it.
     async fn write(&self, tx: &mut Tx, node: &str, records: &[(u64, Record)]) -> sqlx::Result<()> {
-        let (mut begun, mut traces) = (Begun::default(), Vec::new());
+        let (mut begun, mut traces, mut ends) = (Begun::default(), Vec::new(), Ends::default());
         for (sequence, record) in records {
             match record {
                 Record::Began(call) => {
@@ -126,24 +127,28 @@ impl Calls {
                 }
                 Record::Ended(ended) => {
                     begun.insert_before(tx, ended.id.as_ref()).await?;
-                    self.end(tx, ended).await?;
+                    self.end(tx, ended, &mut ends).await?;
                 }
             }
         }
         begun.insert(tx).await?;
-        insert_traces(tx, node, &traces).await
+        insert_traces(tx, node, &traces).await?;
+        ends.insert(tx, self.clock.now_us()).await
     }
 
-    async fn end(&self, tx: &mut Tx, ended: &Ended) -> sqlx::Result<()> {
-        match find(tx, ended).await? {
-            Some(id) => end_call(tx, &id, ended).await,
-            None if ended.fallback.is_empty() => Ok(()),
+    async fn end(&self, tx: &mut Tx, ended: &Ended, ends: &mut Ends) -> sqlx::Result<()> {
+        let id = match find(tx, ended).await? {
+            Some(id) => id,
+            None if ended.fallback.is_empty() => return Ok(()),
             None => {
                 let id = self.ids.next();
                 insert_undecided(tx, &id, ended).await?;
-                end_call(tx, id.as_str(), ended).await
+                id.to_string()
             }
-        }
+        };
+        let closed = end_call(tx, &id, ended).await?;
+        ends.add(&id, closed);
+        Ok(())
     }
 }
 
@@ -287,11 +292,22 @@ async fn move_call(tx: &mut Tx, decided: &Decided) -> sqlx::Result<()> {
         .map(drop))
 }
 
-async fn end_call(tx: &mut Tx, id: &str, ended: &Ended) -> sqlx::Result<()> {
+/// Sets a call's end, unless it has a real one.
+async fn end_call(tx: &mut Tx, id: &str, ended: &Ended) -> sqlx::Result<Closed> {
+    // Who told of the end before: nobody, or the look for lost calls.
+    for (by, closed) in [("", Closed::Now), ("lost", Closed::AfterAll)] {
+        if set_end(tx, id, ended, by).await? > 0 {
+            return Ok(closed);
+        }
+    }
+    Ok(Closed::Before)
+}
+
+async fn set_end(tx: &mut Tx, id: &str, ended: &Ended, before: &str) -> sqlx::Result<u64> {
     const SQL: &str = "UPDATE calls SET ended_at = ?, ended_by = ?, cause = ?, disposition = ?, answered_at = ?, \
          duration_ms = ?, billed_ms = ?, answered_by = ?, dial_status = ?, queue_status = ?, voicemail_status = ?, \
          fallback = ?, started_at = CASE WHEN started_at > ? THEN ? ELSE started_at END \
-         WHERE id = ? AND (ended_at IS NULL OR ended_by = 'lost')";
+         WHERE id = ? AND ended_by = ? AND (ended_at IS NULL OR ended_by = 'lost')";
     // A decision that came when the caller had long left (this process was frozen) began no call after its end.
     let started = ended.at_us - ended.duration_ms.unwrap_or(0) * 1_000;
     db_tx!(tx, |c| sqlx::query(SQL)
@@ -310,9 +326,10 @@ async fn end_call(tx: &mut Tx, id: &str, ended: &Ended) -> sqlx::Result<()> {
         .bind(ended.at_us)
         .bind(started)
         .bind(id)
+        .bind(before)
         .execute(c)
         .await
-        .map(drop))
+        .map(|done| done.rows_affected()))
 }
 
 /// The call an end belongs to: by id, or, when the answer with the id never reached Asterisk, by uniqueid. A call of
@@ -379,10 +396,18 @@ pub async fn close_lost(db: &Db, before_us: i64, now_us: i64, most: u32) -> sqlx
         return Ok(closed);
     }
     let mut tx = db.begin().await?;
+    let mut ends = Ends::default();
     for id in ids {
-        db_tx!(&mut tx, |c| sqlx::query(CLOSE).bind(now_us).bind(&id).execute(c).await.map(drop))?;
+        let done = db_tx!(&mut tx, |c| sqlx::query(CLOSE)
+            .bind(now_us)
+            .bind(&id)
+            .execute(c)
+            .await
+            .map(|done| done.rows_affected()))?;
+        ends.add(&id, if done > 0 { Closed::Now } else { Closed::Before });
         closed.extend(Id::parse(&id).ok());
     }
+    ends.insert(&mut tx, now_us).await?;
     tx.commit().await?;
     Ok(closed)
 }

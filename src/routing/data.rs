@@ -1,7 +1,9 @@
 //! A tenant's routing data as the call path wants it: read once, checked once, kept in memory, shared by reference.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use super::schedule::Schedule;
 use super::types::{Destination, Stage};
@@ -9,33 +11,37 @@ use super::webhook::WebhookRoute;
 use crate::base::ids::{Id, Name, Number, Sound, TenantId};
 use crate::tenants::TenantStatus;
 
-/// Everything routing knows of one tenant. Replaced as a whole when anything in it changes.
+/// Everything routing knows of one tenant. Replaced as a whole when anything in it changes. What every call looks at lies
+/// together in front, because each call may meet another tenant, cold.
 #[derive(Debug)]
+#[repr(C)]
 pub struct TenantRules {
+    /// When a call asked last, by the count of the memory that holds it.
+    pub used: AtomicU64,
     /// Which tenant.
     pub tenant: TenantId,
-    /// Version of the data this was read from; see `tenants::store::touch`.
-    pub version: i64,
     /// Whether it may have calls.
     pub status: TenantStatus,
     /// Calls at the same time at most; 0: no limit.
     pub max_calls: u32,
-    /// Language of prompts where nothing else names one.
-    pub language: String,
-    /// Where a call goes when everything else has failed.
-    pub fallback: Option<Destination>,
-    /// Where blocked callers go; `None`: the end.
-    pub blocked: Option<Destination>,
     /// Callers that are never let in.
     pub block: NumberList,
     /// Callers for whom opening hours do not count.
     pub allow: NumberList,
-    /// Its numbers.
-    pub dids: HashMap<Number, DidRules>,
-    /// Its endpoints.
-    pub endpoints: HashMap<Name, EndpointRules>,
     /// Its queues: seconds a caller waits at most.
     pub queues: HashMap<Name, QueueRules>,
+    /// Language of prompts where nothing else names one.
+    pub language: String,
+    /// Version of the data this was read from; see `tenants::store::touch`.
+    pub version: i64,
+    /// Where a call goes when everything else has failed.
+    pub fallback: Option<Destination>,
+    /// Where blocked callers go; `None`: the end.
+    pub blocked: Option<Destination>,
+    /// Its numbers.
+    pub dids: HashMap<Digits, Arc<DidRules>>,
+    /// Its endpoints.
+    pub endpoints: HashMap<Name, EndpointRules>,
     /// Its mailboxes.
     pub mailboxes: HashSet<Name>,
     /// Its menus.
@@ -44,43 +50,45 @@ pub struct TenantRules {
     pub outbound: Vec<(String, bool)>,
 }
 
-/// One DID.
+/// One DID. Each call meets another one, cold: it is small, what every call looks at lies together in front, and what few
+/// need is boxed.
 #[derive(Debug)]
+#[repr(C)]
 pub struct DidRules {
-    /// Its row.
-    pub id: Id,
     /// The number.
-    pub number: Number,
-    /// Whether it is in service.
-    pub active: bool,
+    pub number: Digits,
     /// Calls at the same time at most; 0: no limit.
     pub max_calls: u32,
-    /// Whether calls are recorded.
-    pub record: bool,
-    /// Language of prompts; empty: the tenant's.
-    pub language: String,
-    /// Opening hours; `None`: always open.
-    pub schedule: Option<Arc<Schedule>>,
+    /// Whether it is in service.
+    pub active: bool,
     /// The schedule is named but missing: the DID is closed, and the trace says why.
     pub schedule_missing: bool,
-    /// Name of the plugin that chooses; empty: none.
-    pub plugin: String,
+    /// Whether calls are recorded.
+    pub record: bool,
+    /// Opening hours; `None`: always open.
+    pub schedule: Option<Arc<Schedule>>,
     /// The webhook that chooses, when that is the route type.
     pub webhook: Option<Arc<WebhookRoute>>,
+    /// Name of the plugin that chooses; empty: none.
+    pub plugin: String,
+    /// Language of prompts; empty: the tenant's.
+    pub language: String,
     /// The static route; `None` for route type webhook or when the row is wrong.
     pub primary: Option<Destination>,
     /// Where to go next when the primary reached nobody.
     pub overflow: Vec<Destination>,
     /// Where to go when plugin or webhook fails, and after the overflow.
-    pub fallback: Option<Destination>,
+    pub fallback: Option<Box<Destination>>,
     /// Where to go outside opening hours.
-    pub closed: Option<Destination>,
+    pub closed: Option<Box<Destination>>,
     /// Where to go on holidays; `None`: as when closed.
-    pub holiday: Option<Destination>,
+    pub holiday: Option<Box<Destination>>,
     /// Where to go when there are too many calls.
-    pub limit: Option<Destination>,
+    pub limit: Option<Box<Destination>>,
     /// Where to go when the DID is not in service.
-    pub inactive: Option<Destination>,
+    pub inactive: Option<Box<Destination>>,
+    /// Its row.
+    pub id: Id,
 }
 
 /// One endpoint.
@@ -146,9 +154,9 @@ pub enum Choice {
 /// Numbers and prefixes with an optional end of validity.
 #[derive(Debug, Default)]
 pub struct NumberList {
-    exact: HashMap<String, i64>,
+    exact: HashMap<Digits, i64>,
     /// Without the `*`.
-    prefixes: HashMap<String, i64>,
+    prefixes: HashMap<Digits, i64>,
     /// Bit n: there is a prefix of n bytes. Most lists have two or three lengths, so few need a look-up.
     lengths: u32,
     /// Whether withheld numbers are meant too, and until when.
@@ -169,10 +177,10 @@ impl NumberList {
         match pattern.strip_suffix('*') {
             Some(prefix) if digits(prefix) && prefix.len() <= 16 => {
                 self.lengths |= 1 << prefix.len();
-                self.prefixes.insert(prefix.to_owned(), until);
+                self.prefixes.insert(Digits::of(prefix), until);
             }
             None if Number::parse(pattern).is_ok() => {
-                self.exact.insert(pattern.to_owned(), until);
+                self.exact.insert(Digits::of(pattern), until);
             }
             _ => return false,
         }
@@ -180,21 +188,20 @@ impl NumberList {
     }
 
     /// The pattern that holds for a caller at a time. `number` is `None` for a withheld or unreadable one.
-    pub fn find(&self, number: Option<&Number>, at_us: i64) -> Option<&str> {
+    pub fn find<'n>(&self, number: Option<&'n Number>, at_us: i64) -> Option<&'n str> {
         let valid = |until: &i64| *until > at_us;
         let Some(number) = number.map(Number::as_str) else {
             return self.anonymous.filter(valid).map(|_| "anonymous");
         };
-        if let Some((pattern, _)) = self.exact.get_key_value(number).filter(|(_, until)| valid(until)) {
-            return Some(pattern);
+        if self.exact.get(&Digits::of(number)).is_some_and(valid) {
+            return Some(number);
         }
         // The longest prefix first; E.164 is ASCII, so every cut is a character's.
-        (1..=number.len()).rev().filter(|n| self.lengths & (1 << n) != 0).find_map(|n| {
-            self.prefixes
-                .get_key_value(&number[..n])
-                .filter(|(_, until)| valid(until))
-                .map(|(p, _)| p.as_str())
-        })
+        (1..=number.len())
+            .rev()
+            .filter(|n| self.lengths & (1 << n) != 0)
+            .map(|n| &number[..n])
+            .find(|prefix| self.prefixes.get(&Digits::of(prefix)).is_some_and(valid))
     }
 
     /// How many patterns there are.
@@ -205,6 +212,31 @@ impl NumberList {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+/// A number, or the beginning of one, as a word: a key that lies in its map and not behind a pointer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Digits(u64);
+
+impl Digits {
+    /// The at most 15 digits behind the `+`, with a 1 in front that keeps their zeros and how many they are.
+    fn of(number: &str) -> Self {
+        Self(number.bytes().skip(1).fold(1, |n, digit| n * 10 + u64::from(digit.wrapping_sub(b'0'))))
+    }
+}
+
+impl From<&Number> for Digits {
+    fn from(number: &Number) -> Self {
+        Self::of(number.as_str())
+    }
+}
+
+impl fmt::Display for Digits {
+    /// As the number was: `+15550001000`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.0.to_string();
+        write!(f, "+{}", &text[1..])
     }
 }
 
@@ -221,7 +253,7 @@ impl DidRules {
         let primary = self.primary.iter().map(|d| (Stage::Primary, d));
         let all = primary
             .chain(overflow)
-            .chain(self.fallback.as_ref().map(|d| (Stage::DidFallback, d)))
+            .chain(self.fallback.as_deref().map(|d| (Stage::DidFallback, d)))
             .chain(rules.fallback.as_ref().map(|d| (Stage::TenantFallback, d)));
         let from = rank(stage);
         all.filter(move |(s, _)| if inclusive { rank(*s) >= from } else { rank(*s) > from })
@@ -247,6 +279,15 @@ mod tests {
 
     fn number(text: &str) -> Number {
         Number::parse(text).unwrap()
+    }
+
+    #[test]
+    fn digits_are_as_good_as_their_number() {
+        for text in ["+1000000", "+15550001000", "+999999999999999"] {
+            assert_eq!(Digits::from(&number(text)).to_string(), text);
+        }
+        assert_ne!(Digits::of("+49"), Digits::of("+490"));
+        assert_ne!(Digits::of("+0"), Digits::of("+00"));
     }
 
     #[test]

@@ -4,18 +4,19 @@
 //! was known stays known. Other processes' changes are seen by [`Memory::refresh`], which compares versions.
 //!
 //! Plain maps behind one lock: a cache that keeps its entries in order of use pays for that order in the middle of
-//! calls, and the more so the more entries it has. (What remains of that growth is in `benches/README.md`.) When there are more numbers than may
-//! be kept, whole tenants that no call has asked for lately make room.
+//! calls, and the more so the more entries it has. What remains of that growth is cold memory: so a number leads straight
+//! to its rules (figures in `benches/README.md`). When there are more numbers than may be kept, whole tenants that no call
+//! has asked for lately make room.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use moka::sync::Cache;
 use tokio::sync::Semaphore;
 
-use super::data::TenantRules;
+use super::data::{DidRules, Digits, TenantRules};
 use super::store::load;
 use crate::base::ids::{Number, TenantId};
 use crate::base::metrics::{Metrics, Outcome};
@@ -26,9 +27,9 @@ use crate::tenants;
 
 /// What memory and database know of a number or tenant.
 #[derive(Clone, Debug)]
-pub enum Found {
-    /// Its tenant.
-    Rules(Arc<TenantRules>),
+pub enum Found<T = Arc<TenantRules>> {
+    /// Its data.
+    Rules(T),
     /// Nobody's.
     Nobody,
     /// Memory does not know it, and the database did not say in time.
@@ -42,7 +43,7 @@ pub struct Memory {
     metrics: Arc<Metrics>,
     known: RwLock<Known>,
     most_dids: usize,
-    unknown: Cache<Number, ()>,
+    unknown: Cache<Digits, ()>,
     lookups: Semaphore,
     deadline: Duration,
 }
@@ -50,28 +51,24 @@ pub struct Memory {
 /// What is in memory. Invariant: every number in `owners` leads to a tenant that is in `tenants`.
 #[derive(Debug, Default)]
 struct Known {
-    tenants: HashMap<TenantId, Arc<Entry>>,
-    owners: HashMap<Number, Arc<Entry>>,
+    tenants: HashMap<TenantId, Arc<TenantRules>>,
+    owners: HashMap<Digits, Owner>,
     /// Tenants that made room for others: a call brings them back, a refresh does not, or the two would take turns.
     made_room: HashSet<TenantId>,
     /// How many tenants have been put in place so far: the time by which use is told.
     puts: u64,
 }
 
-#[derive(Debug)]
-struct Entry {
-    rules: Arc<TenantRules>,
-    /// [`Known::puts`] when a call asked last.
-    used: AtomicU64,
-}
+/// A number's rules and its tenant's.
+type Owner = (Arc<TenantRules>, Arc<DidRules>);
 
 impl Known {
-    fn use_entry(&self, entry: &Entry) -> Arc<TenantRules> {
+    fn used(&self, rules: &Arc<TenantRules>) -> Arc<TenantRules> {
         // Usually unchanged: then other threads' copies of the line stay valid.
-        if entry.used.load(Ordering::Relaxed) != self.puts {
-            entry.used.store(self.puts, Ordering::Relaxed);
+        if rules.used.load(Ordering::Relaxed) != self.puts {
+            rules.used.store(self.puts, Ordering::Relaxed);
         }
-        Arc::clone(&entry.rules)
+        Arc::clone(rules)
     }
 
     /// Puts a tenant in the place of what was known, and drops tenants that are out of use while there are more than
@@ -80,17 +77,19 @@ impl Known {
         let tenant = rules.tenant.clone();
         self.made_room.remove(&tenant);
         // As if last asked for before this: a tenant that a call has asked for since the last change stands above it.
-        let entry = Arc::new(Entry { rules, used: AtomicU64::new(self.puts) });
+        rules.used.store(self.puts, Ordering::Relaxed);
         self.puts += 1;
-        for number in entry.rules.dids.keys() {
-            self.owners.insert(number.clone(), Arc::clone(&entry));
+        for (number, did) in &rules.dids {
+            self.owners.insert(*number, (Arc::clone(&rules), Arc::clone(did)));
         }
-        if let Some(before) = self.tenants.insert(tenant.clone(), Arc::clone(&entry)) {
-            self.disown(&before, |number| entry.rules.dids.contains_key(number));
+        if let Some(before) = self.tenants.insert(tenant.clone(), Arc::clone(&rules)) {
+            self.disown(&before, |number| rules.dids.contains_key(number));
         }
         while self.owners.len() > most || self.tenants.len() > most {
             let others = self.tenants.iter().filter(|(id, _)| **id != tenant);
-            let Some(oldest) = others.min_by_key(|(_, e)| e.used.load(Ordering::Relaxed)) else { return };
+            let Some(oldest) = others.min_by_key(|(_, rules)| rules.used.load(Ordering::Relaxed)) else {
+                return;
+            };
             let oldest = oldest.0.clone();
             self.forget(&oldest);
             self.made_room.insert(oldest);
@@ -104,9 +103,9 @@ impl Known {
     }
 
     /// A number that moved to another tenant meanwhile stays there.
-    fn disown(&mut self, before: &Entry, keep: impl Fn(&Number) -> bool) {
-        for number in before.rules.dids.keys().filter(|number| !keep(number)) {
-            if self.owners.get(number).is_some_and(|owner| owner.rules.tenant == before.rules.tenant) {
+    fn disown(&mut self, before: &TenantRules, keep: impl Fn(&Digits) -> bool) {
+        for number in before.dids.keys().filter(|number| !keep(number)) {
+            if self.owners.get(number).is_some_and(|(rules, _)| rules.tenant == before.tenant) {
                 self.owners.remove(number);
             }
         }
@@ -138,35 +137,39 @@ impl Memory {
         self.known.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn known_owner(&self, number: &Number) -> Option<Arc<TenantRules>> {
+    fn known_owner(&self, number: &Number) -> Option<Owner> {
         let known = self.read();
-        known.owners.get(number).map(|entry| known.use_entry(entry))
+        let (rules, did) = known.owners.get(&Digits::from(number))?;
+        Some((known.used(rules), Arc::clone(did)))
     }
 
     fn known_tenant(&self, tenant: &TenantId) -> Option<Arc<TenantRules>> {
         let known = self.read();
-        known.tenants.get(tenant).map(|entry| known.use_entry(entry))
+        known.tenants.get(tenant).map(|rules| known.used(rules))
     }
 
-    /// The tenant that owns a number. From memory when it is there; else from the database, within the deadline.
-    pub async fn by_number(&self, number: &Number) -> Found {
-        if let Some(rules) = self.known_owner(number) {
+    /// A number's rules and its tenant's. From memory when they are there; else from the database, within the deadline.
+    pub async fn by_number(&self, number: &Number) -> Found<Owner> {
+        if let Some(owner) = self.known_owner(number) {
             self.count("hit");
-            return Found::Rules(rules);
+            return Found::Rules(owner);
         }
-        if self.unknown.contains_key(number) {
+        if self.unknown.contains_key(&Digits::from(number)) {
             self.count("unknown");
             return Found::Nobody;
         }
         let ask = async {
-            match load::owner(&self.db, number).await? {
-                Some(tenant) => self.reload(&tenant).await,
-                None => Ok(None),
-            }
+            let Some(tenant) = load::owner(&self.db, number).await? else { return Ok(None) };
+            let rules = self.reload(&tenant).await?;
+            // A row that can't be used is nobody's.
+            Ok(rules.and_then(|rules| {
+                let did = rules.dids.get(&Digits::from(number)).map(Arc::clone)?;
+                Some((rules, did))
+            }))
         };
         let found = self.within_deadline(ask).await;
         if matches!(found, Found::Nobody) {
-            self.unknown.insert(number.clone(), ());
+            self.unknown.insert(Digits::from(number), ());
         }
         found
     }
@@ -180,18 +183,15 @@ impl Memory {
         self.within_deadline(self.reload(tenant)).await
     }
 
-    async fn within_deadline(
-        &self,
-        ask: impl Future<Output = sqlx::Result<Option<Arc<TenantRules>>>>,
-    ) -> Found {
+    async fn within_deadline<T>(&self, ask: impl Future<Output = sqlx::Result<Option<T>>>) -> Found<T> {
         let Ok(_permit) = self.lookups.try_acquire() else {
             self.count("refused");
             return Found::Unavailable;
         };
         match tokio::time::timeout(self.deadline, Box::pin(ask)).await {
-            Ok(Ok(Some(rules))) => {
+            Ok(Ok(Some(found))) => {
                 self.count("miss");
-                Found::Rules(rules)
+                Found::Rules(found)
             }
             Ok(Ok(None)) => {
                 self.count("unknown");
@@ -232,7 +232,7 @@ impl Memory {
     pub fn put(&self, rules: Arc<TenantRules>) {
         {
             let mut known = self.write();
-            if known.tenants.get(&rules.tenant).is_some_and(|before| before.rules.version > rules.version) {
+            if known.tenants.get(&rules.tenant).is_some_and(|before| before.version > rules.version) {
                 return;
             }
             known.put(Arc::clone(&rules), self.most_dids);
@@ -263,7 +263,7 @@ impl Memory {
         for (tenant, version) in versions {
             let is_stale = {
                 let known = self.read();
-                let before = known.tenants.get(&tenant).map(|entry| entry.rules.version);
+                let before = known.tenants.get(&tenant).map(|rules| rules.version);
                 before != Some(version) && !known.made_room.contains(&tenant)
             };
             if is_stale {
@@ -308,20 +308,22 @@ impl Memory {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicU64;
+
     use super::*;
     use crate::base::clock::Clock;
     use crate::base::ids::IdSource;
-    use crate::routing::data::{DidRules, NumberList};
+    use crate::routing::data::NumberList;
     use crate::tenants::TenantStatus;
 
     fn number(n: u32) -> Number {
         Number::parse(&format!("+1555000{n:04}")).unwrap()
     }
 
-    fn did(n: u32) -> (Number, DidRules) {
+    fn did(n: u32) -> (Digits, Arc<DidRules>) {
         let rules = DidRules {
             id: IdSource::new(Clock::system()).next(),
-            number: number(n),
+            number: Digits::from(&number(n)),
             active: true,
             max_calls: 0,
             record: false,
@@ -338,13 +340,14 @@ mod tests {
             limit: None,
             inactive: None,
         };
-        (number(n), rules)
+        (rules.number, Arc::new(rules))
     }
 
     fn tenant(id: &str, dids: std::ops::Range<u32>) -> Arc<TenantRules> {
         Arc::new(TenantRules {
             tenant: TenantId::parse(id).unwrap(),
             version: 1,
+            used: AtomicU64::default(),
             status: TenantStatus::Active,
             max_calls: 0,
             language: String::new(),
@@ -362,7 +365,7 @@ mod tests {
     }
 
     fn owner(known: &Known, n: u32) -> Option<String> {
-        known.owners.get(&number(n)).map(|entry| known.use_entry(entry).tenant.to_string())
+        known.owners.get(&Digits::from(&number(n))).map(|(rules, _)| known.used(rules).tenant.to_string())
     }
 
     #[test]

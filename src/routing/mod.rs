@@ -4,7 +4,9 @@
 //! asks a tenant's webhook where a number says so. The same [`Router`] serves the AGI session, `simulate` and
 //! `replay`.
 
+pub mod api;
 pub mod data;
+pub mod did;
 pub mod ivr;
 pub mod memory;
 pub mod rules;
@@ -22,9 +24,11 @@ use crate::base::clock::{Clock, from_us};
 use crate::base::ids::{Id, IdSource, Name, Number, split_global_name};
 use crate::base::metrics::{DecisionLabels, Metrics, Outcome as Counted};
 use crate::calls::live::Live;
+use crate::contacts::{self, Names};
 use crate::outgoing::Client;
 
-use data::{DidRules, TenantRules};
+pub use api::Named;
+use data::{DidRules, Digits, TenantRules};
 use ivr::{Phone, RecordingPhone};
 use memory::{Found, Memory};
 use rules::{Verdict, hang_up};
@@ -41,6 +45,8 @@ pub struct Router {
     pub memory: Memory,
     /// Calls that are alive, for the limits.
     pub live: Arc<Live>,
+    /// What callers are called.
+    pub names: Names,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Time.
@@ -118,8 +124,8 @@ impl Router {
             steps.step("did", "malformed", "");
             return self.nobodys(cause::UNALLOCATED, reason::MALFORMED_DID);
         };
-        let rules = match self.memory.by_number(&number).await {
-            Found::Rules(rules) => rules,
+        let (rules, did) = match self.memory.by_number(&number).await {
+            Found::Rules(owner) => owner,
             Found::Nobody => {
                 steps.step("did", "unknown", "");
                 return self.nobodys(cause::UNALLOCATED, reason::UNKNOWN_DID);
@@ -129,28 +135,34 @@ impl Router {
                 return operators_fallback(reason::DATA_UNAVAILABLE);
             }
         };
-        let Some(did) = rules.dids.get(&number) else {
-            steps.step("did", "unknown", "");
-            return self.nobodys(cause::UNALLOCATED, reason::UNKNOWN_DID);
-        };
         steps.step("did", "known", rules.tenant.to_string());
         if mode == Mode::Live {
             (inputs.tenant_calls, inputs.did_calls) =
                 self.live.enter(&call.id, &rules.tenant, number.as_str());
         }
-        match rules::route(&rules, did, inputs, steps) {
-            Verdict::Decided(decision) => decision,
+        match rules::route(&rules, &did, inputs, steps) {
+            Verdict::Decided(decision) => {
+                // Nobody sees the name of a caller who is sent away.
+                let is_answered = !matches!(decision.action, Action::Hangup | Action::Fallback);
+                if mode == Mode::Live && is_answered {
+                    let name = self.names.of(&rules.tenant, &inputs.caller).await;
+                    note_contact(name, inputs, steps);
+                }
+                decision
+            }
             Verdict::AskWebhook => {
                 if mode == Mode::Live {
                     if let Some(webhook) = &did.webhook {
                         patience.wait_for(webhook.budget()).await;
                     }
                     // Boxed: an HTTP exchange is large, and most calls have none.
-                    let reply = Box::pin(self.ask_webhook(call, &rules, did, inputs, steps)).await;
+                    let asked = Box::pin(self.ask_webhook(call, &rules, &did, inputs, steps));
+                    let (reply, name) = tokio::join!(asked, self.names.of(&rules.tenant, &inputs.caller));
                     inputs.webhook = Some(reply);
+                    note_contact(name, inputs, steps);
                 }
                 let missing = WebhookReply::Failed("webhook-not-asked".to_owned());
-                rules::after_webhook(&rules, did, inputs.webhook.as_ref().unwrap_or(&missing), steps)
+                rules::after_webhook(&rules, &did, inputs.webhook.as_ref().unwrap_or(&missing), steps)
             }
         }
     }
@@ -168,7 +180,7 @@ impl Router {
         let question = WebhookCall {
             call_id: call.id.as_str(),
             tenant_id: rules.tenant.as_str(),
-            did: did.number.as_str(),
+            did: &did.number.to_string(),
             caller: WebhookCaller {
                 number: Some(inputs.caller.as_str()).filter(|t| given(t)),
                 name: Some(inputs.caller_name.as_str()).filter(|t| given(t)),
@@ -208,7 +220,7 @@ impl Router {
         let decision = match self.place(state, &mut steps).await {
             Err(decision) => decision,
             Ok((rules, state)) => match &state.origin {
-                Origin::Did(_, number) => match rules.dids.get(number) {
+                Origin::Did(_, number) => match rules.dids.get(&Digits::from(number)) {
                     Some(did) => rules::next(&rules, did, state.stage, &mut steps),
                     None => {
                         steps.step("did", "gone", number.to_string());
@@ -330,11 +342,10 @@ async fn menu_steps(
         steps.step("state", "not-a-did", state.to_string());
         return hang_up(Some(&rules.tenant), cause::TEMPORARY, reason::BAD_STATE);
     };
-    let (Some(did), Some(menu)) =
-        (rules.dids.get(number), Name::parse(menu).ok().and_then(|n| rules.menus.get(&n)))
-    else {
+    let did = rules.dids.get(&Digits::from(number));
+    let (Some(did), Some(menu)) = (did, Name::parse(menu).ok().and_then(|n| rules.menus.get(&n))) else {
         steps.step("ivr", "no-such-menu", menu.chars().take(40).collect::<String>());
-        return match rules.dids.get(number) {
+        return match did {
             Some(did) => rules::next(rules, did, state.stage, steps),
             None => hang_up(Some(&rules.tenant), cause::TEMPORARY, reason::NO_DESTINATION),
         };
@@ -358,6 +369,15 @@ async fn menu_steps(
         phone.play(goodbye, false).await;
     }
     end(why)
+}
+
+/// Writes down what the caller is called.
+fn note_contact(name: contacts::Named, inputs: &mut Inputs, steps: &mut Recorder) {
+    let code = name.code();
+    if let contacts::Named::Known(name) = name {
+        inputs.contact = name.to_string();
+    }
+    steps.step("contact", code, "");
 }
 
 /// Leaves the call to the fallback that the operator wrote into the dialplan.

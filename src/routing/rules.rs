@@ -83,7 +83,7 @@ fn refuse(rules: &TenantRules, did: &DidRules, inputs: &Inputs, steps: &mut Reco
         return Some(divert(
             rules,
             did,
-            did.inactive.as_ref(),
+            did.inactive.as_deref(),
             cause::UNALLOCATED,
             reason::INACTIVE_DID,
             steps,
@@ -101,7 +101,7 @@ fn refuse(rules: &TenantRules, did: &DidRules, inputs: &Inputs, steps: &mut Reco
     ] {
         if most > 0 && calls >= most {
             steps.step("limits", why, format!("{calls} of {most}"));
-            return Some(divert(rules, did, did.limit.as_ref(), cause::BUSY, why, steps));
+            return Some(divert(rules, did, did.limit.as_deref(), cause::BUSY, why, steps));
         }
     }
     steps.step("limits", "pass", "");
@@ -112,7 +112,7 @@ fn refuse(rules: &TenantRules, did: &DidRules, inputs: &Inputs, steps: &mut Reco
 fn closed(rules: &TenantRules, did: &DidRules, inputs: &Inputs, steps: &mut Recorder) -> Option<Decision> {
     let (why, to) = if did.schedule_missing {
         steps.step("hours", "schedule-missing", "");
-        (reason::CLOSED, did.closed.as_ref())
+        (reason::CLOSED, did.closed.as_deref())
     } else {
         let Some(schedule) = &did.schedule else {
             steps.step("hours", "always-open", "");
@@ -126,12 +126,12 @@ fn closed(rules: &TenantRules, did: &DidRules, inputs: &Inputs, steps: &mut Reco
             }
             Status::Holiday(holiday) => {
                 steps.step("holiday", "holiday", holiday.name.clone());
-                (reason::HOLIDAY, did.holiday.as_ref().or(did.closed.as_ref()))
+                (reason::HOLIDAY, did.holiday.as_deref().or(did.closed.as_deref()))
             }
             Status::Closed => {
                 steps.step("holiday", "pass", "");
                 steps.step("hours", "closed", "");
-                (reason::CLOSED, did.closed.as_ref())
+                (reason::CLOSED, did.closed.as_deref())
             }
         }
     };
@@ -263,7 +263,6 @@ fn resolve(
         }
     };
     steps.step(check, action.as_str(), target.clone());
-    let origin = Origin::Did(rules.tenant.clone(), did.number.clone());
     let language = if did.language.is_empty() { &rules.language } else { &did.language };
     Some(Decision {
         tenant: Some(rules.tenant.clone()),
@@ -275,7 +274,8 @@ fn resolve(
         reason: why.into(),
         message: to.message.as_ref().map(|m| m.as_str().to_owned()).unwrap_or_default(),
         language: language.clone(),
-        state: State { origin, stage }.to_string(),
+        // As `State` reads it.
+        state: format!("d:{}:{}:{stage}", rules.tenant, did.number),
     })
 }
 

@@ -107,11 +107,35 @@ impl Status<'_> {
 #[serde(try_from = "ScheduleSpec", into = "ScheduleSpec")]
 pub struct Schedule {
     zone: Tz,
-    /// Monday first.
-    weekly: [Vec<Interval>; 7],
+    weekly: Week,
     holidays: Vec<Holiday>,
     by_date: Vec<(NaiveDate, u16)>,
     by_year_day: Vec<((u8, u8), u16)>,
+}
+
+/// Hours of the seven days, Monday first. All in one place: a call meets them cold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Week {
+    hours: Box<[Interval]>,
+    /// Where each day ends in `hours`; [`limits::schedule::WEEKLY`] fits.
+    ends: [u8; 7],
+}
+
+impl Week {
+    fn new(days: &[Vec<Interval>; 7]) -> Self {
+        let mut end = 0;
+        let ends = days.each_ref().map(|day| {
+            end += day.len();
+            u8::try_from(end).unwrap_or(u8::MAX)
+        });
+        Self { hours: days.concat().into(), ends }
+    }
+
+    /// `day` counts from Monday, 0.
+    fn day(&self, day: usize) -> &[Interval] {
+        let start = if day == 0 { 0 } else { self.ends[day - 1] };
+        &self.hours[usize::from(start)..usize::from(self.ends[day])]
+    }
 }
 
 impl Schedule {
@@ -186,7 +210,7 @@ impl Schedule {
     }
 
     fn weekly_on(&self, date: NaiveDate) -> &[Interval] {
-        &self.weekly[date.weekday().num_days_from_monday() as usize]
+        self.weekly.day(date.weekday().num_days_from_monday() as usize)
     }
 
     /// Hours that began on the date before: the weekly ones, or those of the holiday it was.

@@ -50,6 +50,9 @@ pub struct Inputs {
     /// The caller's name; bytes that were not UTF-8 are replaced.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub caller_name: String,
+    /// The caller's name in the tenant's contacts, looked up meanwhile; empty: none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub contact: String,
     /// Language of the channel.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub language: String,
@@ -291,13 +294,19 @@ impl fmt::Display for State {
             Origin::Did(tenant, number) => write!(f, "d:{tenant}:{number}:")?,
             Origin::Internal(tenant, name) => write!(f, "i:{tenant}:{name}:")?,
         }
-        match self.stage {
-            Stage::Primary => f.write_str("p"),
-            Stage::Overflow(n) => write!(f, "o{n}"),
-            Stage::DidFallback => f.write_str("f"),
-            Stage::TenantFallback => f.write_str("t"),
-            Stage::Closed => f.write_str("c"),
-            Stage::Refused => f.write_str("r"),
+        self.stage.fmt(f)
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Primary => f.write_str("p"),
+            Self::Overflow(n) => write!(f, "o{n}"),
+            Self::DidFallback => f.write_str("f"),
+            Self::TenantFallback => f.write_str("t"),
+            Self::Closed => f.write_str("c"),
+            Self::Refused => f.write_str("r"),
         }
     }
 }

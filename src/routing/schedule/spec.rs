@@ -19,7 +19,7 @@ use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{DAY, Holiday, HolidayDay, Interval, Schedule, year_day};
+use super::{DAY, Holiday, HolidayDay, Interval, Schedule, Week, year_day};
 use crate::config::limits::schedule as limits;
 
 /// A day of the week, written `mon` to `sun`.
@@ -133,7 +133,7 @@ impl TryFrom<ScheduleSpec> for Schedule {
         }
         let mut schedule = Self {
             zone,
-            weekly: weekly.map(merged),
+            weekly: Week::new(&weekly.map(merged)),
             holidays: Vec::with_capacity(spec.holidays.len()),
             by_date: Vec::new(),
             by_year_day: Vec::new(),
@@ -179,8 +179,8 @@ impl Schedule {
 impl From<Schedule> for ScheduleSpec {
     fn from(schedule: Schedule) -> Self {
         let mut weekly = Vec::new();
-        for (day, hours) in Weekday::ALL.into_iter().zip(&schedule.weekly) {
-            weekly.extend(hours.iter().map(|&hours| {
+        for day in Weekday::ALL {
+            weekly.extend(schedule.weekly.day(day as usize).iter().map(|&hours| {
                 let (from, to) = written(hours);
                 WeeklySpec { day, from, to }
             }));

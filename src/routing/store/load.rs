@@ -3,13 +3,16 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use crate::base::ids::{Id, Name, Number, Sound, TenantId};
 use crate::config::limits::{ivr, routing as limits};
 use crate::db::{Db, db_read};
-use crate::routing::data::{Choice, DidRules, EndpointRules, Menu, NumberList, QueueRules, TenantRules};
+use crate::routing::data::{
+    Choice, DidRules, Digits, EndpointRules, Menu, NumberList, QueueRules, TenantRules,
+};
 use crate::routing::schedule::Schedule;
-use crate::routing::types::{Destination, RawDestination};
+use crate::routing::types::{Destination, Place, RawDestination};
 use crate::routing::webhook::WebhookRoute;
 use crate::tenants;
 
@@ -34,6 +37,7 @@ pub async fn tenant(db: &Db, id: &TenantId) -> sqlx::Result<Option<TenantRules>>
     Ok(Some(TenantRules {
         tenant: tenant.id,
         version,
+        used: AtomicU64::default(),
         status: tenant.status,
         max_calls: tenant.max_concurrent_calls,
         language: tenant.language,
@@ -149,30 +153,35 @@ async fn dids(
     id: &TenantId,
     schedules: &HashMap<String, Arc<Schedule>>,
     take: &mut impl FnMut(&str, &str, &str) -> Vec<Destination>,
-) -> sqlx::Result<HashMap<Number, DidRules>> {
+) -> sqlx::Result<HashMap<Digits, Arc<DidRules>>> {
     const SQL: &str = "SELECT id, number, status, route_type, route_target, route_timeout_s, route_options, message, \
          plugin, schedule, language, record, max_concurrent_calls, webhook_url, webhook_second_url, webhook_secret, \
          webhook_timeout_ms FROM dids WHERE tenant_id = ? AND deleted_at = 0";
     let rows: Vec<DidRow> = db_read!(db, |p| sqlx::query_as(SQL).bind(id.as_str()).fetch_all(p).await)?;
     let mut all = HashMap::with_capacity(rows.len());
+    let mut names = HashSet::new();
     for row in rows {
         let mut role = |role: &str| take("did", &row.id, role);
         let overflow = role("overflow");
-        let mut first = |name: &str| role(name).into_iter().next();
+        let mut first = |name: &str| role(name).into_iter().next().map(Box::new);
         let (fallback, closed, holiday) = (first("fallback"), first("closed"), first("holiday"));
         let (limit, inactive) = (first("limit"), first("inactive"));
         let Some(number) = keep("dids", &row.id, Number::parse(&row.number)) else { continue };
+        let number = Digits::from(&number);
         let Some(did_id) = keep("dids", &row.id, Id::parse(&row.id)) else { continue };
         let webhook = webhook(&row);
         let is_webhook = row.route_type == "webhook";
         let static_route =
             raw(row.route_type, row.route_target, row.route_timeout_s, row.route_options, row.message);
-        let primary =
+        let mut primary =
             if is_webhook { None } else { keep("dids", &row.id, Destination::check(&static_route)) };
+        if let Some(to) = &mut primary {
+            share_name(&mut names, &mut to.place);
+        }
         let schedule = schedules.get(&row.schedule).map(Arc::clone);
         let rules = DidRules {
             id: did_id,
-            number: number.clone(),
+            number,
             active: row.status == "active",
             max_calls: u32::try_from(row.max_concurrent_calls).unwrap_or(0),
             record: row.record,
@@ -189,9 +198,19 @@ async fn dids(
             limit,
             inactive,
         };
-        all.insert(number, rules);
+        all.insert(number, Arc::new(rules));
     }
     Ok(all)
+}
+
+/// Lets all DIDs that lead to the same place share its name: the next call finds it in the processor's cache.
+fn share_name(names: &mut HashSet<Name>, place: &mut Place) {
+    if let Place::Queue(name) | Place::Endpoint(name) | Place::Ivr(name) | Place::Voicemail(name) = place {
+        match names.get(name) {
+            Some(known) => *name = known.clone(),
+            None => drop(names.insert(name.clone())),
+        }
+    }
 }
 
 fn webhook(row: &DidRow) -> Option<Arc<WebhookRoute>> {

@@ -1,0 +1,29 @@
+//! Routing data over REST: numbers, menus, opening hours, lists, defaults. What is taken here can be used by routing,
+//! because the same code checks it; what a destination names is the tenant's, and can't be deleted under it.
+
+mod defaults;
+mod destination;
+mod dids;
+mod hours;
+mod lists;
+mod menus;
+mod named;
+mod rules;
+
+use crate::api::{Action, Resource};
+
+pub use dids::DIDS;
+pub use hours::SCHEDULES;
+pub use lists::{ALLOW_LIST, BLOCK_LIST, OUTBOUND_RULES};
+pub use menus::MENUS;
+pub use named::Named;
+
+/// The collections of routing.
+pub fn resources() -> [&'static Resource; 6] {
+    [&DIDS, &MENUS, &SCHEDULES, &BLOCK_LIST, &ALLOW_LIST, &OUTBOUND_RULES]
+}
+
+/// What is no collection.
+pub fn actions() -> Vec<Action> {
+    defaults::actions()
+}

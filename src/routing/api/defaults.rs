@@ -1,0 +1,145 @@
+//! `/routing/defaults`: where a tenant's calls go when everything else has failed, and its blocked callers.
+
+use serde_json::{Value, json};
+
+use super::destination::{self, LIST, MESSAGE, OPTIONS, TARGET, TIMEOUT, TYPES};
+use crate::api::{
+    Action, Audited, Call, Doing, Field, Handler, Input, Operation, Output, Part, Problem, Record, Reply, Who,
+};
+use crate::base::ids::TenantId;
+use crate::base::role::Roles;
+use crate::db::{Tx, db_read, db_tx};
+use crate::routing::store::write::{self, Role};
+
+const KIND: &str = "tenant";
+
+static GIVEN: &[Part] = &[Part {
+    name: "destinations",
+    doc: "fallback: when everything else has failed; blocked: callers of the block list.",
+    table: "destinations",
+    parent: "owner_id",
+    fixed: &[("owner_kind", KIND)],
+    position: "position",
+    fields: &[
+        Field::one_of("role", &["fallback", "blocked"], "When."),
+        Field::one_of("type", TYPES, "What."),
+        TARGET,
+        TIMEOUT,
+        OPTIONS,
+        MESSAGE,
+    ],
+    flat: false,
+    stamped: false,
+    items: 2,
+    unique: &["role"],
+}];
+static SHOWN: &[Field] =
+    &[Field::json("destinations", &LIST, "Where those calls go; what is not listed hangs up.")];
+
+pub(super) fn actions() -> Vec<Action> {
+    let operation = |id: &'static str, method, who, summary: &'static str, input| {
+        Operation {
+        id: id.into(),
+        method,
+        path: "/routing/defaults".into(),
+        tag: "routing".into(),
+        summary: summary.into(),
+        doc: "Where calls of the whole tenant go when their number's own destinations have failed (fallback), and where \
+              blocked callers go (blocked)."
+            .into(),
+        who: Who::Roles(who),
+        query: Vec::new(),
+        input,
+        output: Output::Object("RoutingDefaults", SHOWN, 200),
+        own: None,
+        once: &[],
+        problems: &[],
+    }
+    };
+    vec![
+        Action {
+            operation: operation(
+                "routing.defaults.get",
+                "GET",
+                Roles::ALL,
+                "Read the routing defaults",
+                Input::None,
+            ),
+            handler: Handler::read(get),
+        },
+        Action {
+            operation: operation(
+                "routing.defaults.set",
+                "PUT",
+                Roles::ADMINS,
+                "Set the routing defaults",
+                Input::New(&[], GIVEN),
+            ),
+            handler: Handler::write(set),
+        },
+    ]
+}
+
+type Row = (String, String, String, i64, String, String);
+
+const SELECT: &str = "SELECT role, type, target, timeout_s, options, message FROM destinations \
+     WHERE tenant_id = ? AND owner_kind = 'tenant' AND owner_id = ? ORDER BY role, position";
+
+fn shown(rows: Vec<Row>) -> Record {
+    let maybe = |text: String| if text.is_empty() { Value::Null } else { Value::String(text) };
+    let list: Vec<Value> = rows
+        .into_iter()
+        .map(|(role, kind, target, timeout_s, options, message)| {
+            json!({"role": role, "type": kind, "target": target, "timeout_s": timeout_s,
+                   "options": maybe(options), "message": maybe(message)})
+        })
+        .collect();
+    Record::from_iter([("destinations".to_owned(), Value::Array(list))])
+}
+
+fn get(call: &Call) -> Doing<'_, Result<Reply, Problem>> {
+    Box::pin(async move {
+        let tenant = call.tenant()?.as_str();
+        let rows: Vec<Row> =
+            db_read!(&call.db, |p| sqlx::query_as(SELECT).bind(tenant).bind(tenant).fetch_all(p).await?);
+        Ok(Reply::record(shown(rows)))
+    })
+}
+
+async fn now(tx: &mut Tx, tenant: &TenantId) -> sqlx::Result<Record> {
+    let id = tenant.as_str();
+    let rows: Vec<Row> = db_tx!(tx, |c| sqlx::query_as(SELECT).bind(id).bind(id).fetch_all(c).await?);
+    Ok(shown(rows))
+}
+
+fn set<'a>(call: &'a Call, tx: &'a mut Tx) -> Doing<'a, Result<Reply, Problem>> {
+    const CLEAR: &str =
+        "DELETE FROM destinations WHERE tenant_id = ? AND owner_kind = 'tenant' AND owner_id = ?";
+    Box::pin(async move {
+        let tenant = call.tenant()?;
+        let before = now(tx, tenant).await?;
+        let empty = Vec::new();
+        let list = call.body.get("destinations").and_then(Value::as_array).unwrap_or(&empty);
+        let faults = destination::check_list(tx, tenant, list, "").await?;
+        if !faults.is_empty() {
+            return Err(Problem::invalid(faults));
+        }
+        let id = tenant.as_str();
+        db_tx!(&mut *tx, |c| sqlx::query(CLEAR).bind(id).bind(id).execute(c).await.map(drop)?);
+        for item in list {
+            let role = item.get("role").and_then(Value::as_str).unwrap_or_default();
+            let place = Role { owner_kind: KIND, owner_id: id, role, position: 0 };
+            write::destination(tx, tenant, place, &destination::raw(item)).await?;
+        }
+        let after = now(tx, tenant).await?;
+        let mut reply = Reply::record(after.clone());
+        reply.routing = true;
+        Ok(reply.audited(Audited {
+            action: "routing.defaults.set".into(),
+            object_type: "routing".into(),
+            object_id: "defaults".into(),
+            before,
+            after,
+        }))
+    })
+}
