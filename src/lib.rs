@@ -7,8 +7,10 @@
 //!
 //! 1. [`app`], [`cli`]: put everything together.
 //! 2. Edges: [`agi`] (Asterisk asks over FastAGI), [`http`].
-//! 3. Domains: [`routing`], [`calls`], [`tenants`], [`queues`], [`endpoints`], [`voicemail`], [`webhooks`], [`outgoing`].
-//! 4. Engines, which know no domain: [`journal`], [`db`], [`config`].
+//! 3. Domains: [`routing`], [`calls`], [`tenants`], [`queues`], [`endpoints`], [`voicemail`], [`webhooks`], [`outgoing`],
+//!    [`contacts`], [`agents`], [`sms`], [`tickets`], [`chat`], [`audit`],
+//!    [`users`], [`auth`] (passwords, tokens, sessions, keys).
+//! 4. Engines, which know no domain: [`api`] (collections and operations as data), [`journal`], [`db`], [`config`].
 //! 5. [`base`]: ids, clock, secrets, shutdown, telemetry, counters.
 //!
 //! # Follow one call
@@ -39,12 +41,18 @@
 //!   collations, times are our own clock's microseconds.
 //! * **Every number is in [`config::limits`]** with its unit and reason, every setting in `src/config/defaults.toml`.
 
+pub mod agents;
 pub mod agi;
+pub mod api;
 pub mod app;
+pub mod audit;
+pub mod auth;
 pub mod base;
 pub mod calls;
+pub mod chat;
 pub mod cli;
 pub mod config;
+pub mod contacts;
 pub mod db;
 pub mod endpoints;
 pub mod http;
@@ -52,6 +60,9 @@ pub mod journal;
 pub mod outgoing;
 pub mod queues;
 pub mod routing;
+pub mod sms;
 pub mod tenants;
+pub mod tickets;
+pub mod users;
 pub mod voicemail;
 pub mod webhooks;

@@ -235,7 +235,7 @@ impl Builder {
 /// `SET VARIABLE` for each of the others. The order is kept only within each of the two groups, the MSets first.
 ///
 /// MSet splits its text at commas, minds quotes, backslashes, parentheses and brackets, and would expand `${` when
-/// the channel has `AGIEXECFULL=yes`; so it gets names of `A-Z a-z 0-9 _` and values without any of
+/// the channel has `AGIEXECFULL=yes`; so it gets names of `A-Z a-z 0-9 _`, `CALLERID(name)` and values without any of
 /// `, " \ ( ) [ ] $ ;`, without control bytes, without a space at either end. With more than
 /// 24 pairs (99 in other versions) the last one would swallow the rest.
 ///
@@ -280,8 +280,12 @@ pub fn mset(pairs: &[(&str, &str)]) -> Result<Option<Command>, CommandError> {
     Ok(if safe && commands.len() == 1 { commands.pop() } else { None })
 }
 
+/// Functions that MSet writes to: their parentheses are balanced, and nothing in them can be made up.
+const MSET_FUNCTIONS: [&str; 1] = ["CALLERID(name)"];
+
 fn msets_name(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+    let plain = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    plain || MSET_FUNCTIONS.contains(&name)
 }
 
 fn msets_value(value: &str) -> bool {
@@ -325,7 +329,9 @@ mod tests {
             assert_eq!(commands[0].bytes(), b"EXEC MSet \"A=1\"\n");
             assert!(commands[1].bytes().starts_with(b"SET VARIABLE B "), "{value}");
         }
-        assert_eq!(mset(&[("CALLERID(name)", "x")]), Ok(None));
+        assert_eq!(mset(&[("CALLERID(num)", "x")]), Ok(None));
+        let named = mset(&[("CALLERID(name)", "Ada Lovelace"), ("A", "1")]).unwrap().unwrap();
+        assert_eq!(named.bytes(), b"EXEC MSet \"CALLERID(name)=Ada Lovelace,A=1\"\n");
         assert_eq!(mset(&[("A", "a\nb")]), Err(CommandError::Unsendable));
         assert_eq!(mset(&[]), Ok(None));
     }

@@ -1,7 +1,11 @@
 //! Puts the parts together: builds each once, in order, before the first listener accepts; starts them; drains them.
 
+pub mod api;
 mod collect;
+mod desk;
 mod error;
+pub mod keep;
+pub mod models;
 
 use std::future::Future;
 use std::io;
@@ -13,6 +17,7 @@ use tokio::net::TcpListener;
 
 use crate::agi::session::Sessions;
 use crate::agi::{AgiStats, DrainReport, Server, ServerOptions};
+use crate::auth::Auth;
 use crate::base::clock::Clock;
 use crate::base::descriptors;
 use crate::base::ids::{Id, IdSource, Number};
@@ -21,6 +26,7 @@ use crate::base::shutdown::{self, Stopper, Stopping};
 use crate::calls;
 use crate::calls::live::Live;
 use crate::config::{Config, limits};
+use crate::contacts::Names;
 use crate::db::{Db, Schema};
 use crate::http;
 use crate::http::health::{self, Health};
@@ -84,6 +90,7 @@ pub fn router(config: &Config, db: Db, clock: Clock) -> Result<Router, Error> {
     let metrics = Arc::new(Metrics::default());
     let guard = guard(config).map_err(Error::Said)?;
     Ok(Router {
+        names: Names::new(db.clone()),
         memory: Memory::new(db, Arc::clone(&metrics), config.cached_dids, config.lookup_deadline),
         live: Arc::new(Live::default()),
         metrics,
@@ -102,6 +109,7 @@ pub struct App {
     db: Db,
     journal: Journal,
     router: Arc<Router>,
+    auth: Arc<Auth>,
 }
 
 /// Addresses the service listens on, once it does.
@@ -150,7 +158,9 @@ impl App {
         let folder = journal::Folder::take(options, || router.ids.next())?;
         let position = calls::store::position(&db, folder.node()).await?;
         let journal = folder.open(position)?;
-        Ok(Self { config, clock, db, journal, router })
+        let auth = Auth::new(&config.secret()?, clock.clone(), router.ids.clone())
+            .map_err(|e| Error::Said(format!("keys can't be made of the secret: {e}")))?;
+        Ok(Self { config, clock, db, journal, router, auth: Arc::new(auth) })
     }
 
     /// Serves until SIGTERM or SIGINT, then drains.
@@ -183,6 +193,8 @@ impl App {
     ) -> Result<(), Error> {
         let read = self.router.memory.refresh().await?;
         tracing::info!(tenants = read, "routing data is in memory");
+        // Before the first request: a session that ended elsewhere stays ended after a restart here.
+        self.auth.revoked.refresh(&self.db, self.clock.now_us()).await?;
         let (keepers, keep) = shutdown::channel();
         let (drainer, drain) = shutdown::channel();
         let sink = calls::store::Calls {
@@ -210,7 +222,7 @@ impl App {
             metrics: metrics.as_ref().map(TcpListener::local_addr).transpose()?,
         };
         let mut background = self.background(&keep);
-        background.extend(self.http(http, metrics, &keep));
+        background.extend(self.http(http, metrics, &keep)?);
         ready(addresses);
         stop.await;
 
@@ -265,7 +277,9 @@ impl App {
         let (router, db, age, stopping) =
             (Arc::clone(&self.router), self.db.clone(), self.config.lost_call, keep.clone());
         let reap = tokio::spawn(async move { reap(&router, &db, age, stopping).await });
-        vec![fresh, reap]
+        let mut tasks = desk::background(self, keep);
+        tasks.extend([fresh, reap]);
+        tasks
     }
 
     fn http(
@@ -273,17 +287,22 @@ impl App {
         listener: TcpListener,
         metrics: Option<TcpListener>,
         keep: &Stopping,
-    ) -> Vec<tokio::task::JoinHandle<()>> {
+    ) -> Result<Vec<tokio::task::JoinHandle<()>>, Error> {
         let health = Health { db: self.db.clone(), router: Arc::clone(&self.router) };
         let counters = health::metrics_routes(Arc::clone(&self.router.metrics));
-        let mut routes = health::routes(health);
-        let mut tasks = Vec::new();
+        let (routing, auth) = (Arc::clone(&self.router), Arc::clone(&self.auth));
+        let parts = api::Parts { auth: Arc::clone(&auth), registration: self.config.registration };
+        let gate = api::gate(&self.config, self.db.clone(), self.clock.clone(), routing, auth)?;
+        let api =
+            http::router::routes(&gate, api::actions(&parts), &api::document()?, &self.config.http_origins);
+        let mut routes = health::routes(health).merge(api);
+        let mut tasks = keep::start(&gate, keep);
         match metrics {
             Some(metrics) => tasks.push(tokio::spawn(http::serve::serve(metrics, counters, keep.clone()))),
             None => routes = routes.merge(counters),
         }
         tasks.push(tokio::spawn(http::serve::serve(listener, routes, keep.clone())));
-        tasks
+        Ok(tasks)
     }
 }
 

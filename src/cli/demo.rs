@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::{demo_people, demo_phones};
 use crate::app::Error;
 use crate::base::clock::Clock;
 use crate::base::ids::{Id, IdSource, Name, Number, TenantId};
@@ -34,6 +35,8 @@ pub(super) struct Options {
 pub(super) struct Loaded {
     pub(super) tenants: Vec<LoadedTenant>,
     pub(super) numbers: Vec<LoadedNumber>,
+    pub(super) logins: Vec<demo_people::Login>,
+    pub(super) phones: Vec<demo_phones::Phone>,
     pub(super) webhook_secret: &'static str,
     pub(super) notes: Vec<String>,
 }
@@ -80,6 +83,8 @@ pub(super) async fn load(db: &Db, clock: &Clock, options: &Options) -> Result<Lo
     let mut loaded = Loaded {
         tenants: Vec::new(),
         numbers: Vec::new(),
+        logins: Vec::new(),
+        phones: Vec::new(),
         webhook_secret: WEBHOOK_SECRET,
         notes: Vec::new(),
     };
@@ -95,6 +100,8 @@ pub(super) async fn load(db: &Db, clock: &Clock, options: &Options) -> Result<Lo
         }
         loaded.tenants.push(LoadedTenant { id: name, created });
     }
+    loaded.logins = demo_people::load(db, &ids, clock.now_us()).await?;
+    loaded.phones = demo_phones::load(db, clock.now_us()).await?;
     move_webhook(db, clock, &options.webhook_url).await?;
     for (number, does, _, _, plugin) in ACME {
         loaded.numbers.push(LoadedNumber { number, tenant: "acme", does });

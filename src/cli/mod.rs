@@ -1,12 +1,18 @@
 //! The command line: one file per subcommand. The only place that prints.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command's result goes to standard output")]
 
+mod audit;
 mod demo;
+mod demo_people;
+mod demo_phones;
 mod replay;
 mod seed;
 mod show;
 mod simulate;
+mod tenant;
+mod user;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -41,9 +47,20 @@ enum Command {
         #[arg(long)]
         defaults: bool,
     },
+    /// Print the OpenAPI 3.1 document, the same as GET /api/openapi.json.
+    Openapi,
     /// Load data.
     #[command(subcommand)]
     Seed(seed::Seed),
+    /// Make users.
+    #[command(subcommand)]
+    User(user::User),
+    /// Destroy tenants.
+    #[command(subcommand)]
+    Tenant(tenant::Tenant),
+    /// Check the audit.
+    #[command(subcommand)]
+    Audit(audit::Audit),
     /// Decide a call that does not exist, with the real code, and print every step.
     Simulate(simulate::Arguments),
     /// Decide a recorded call again and say whether the outcome differs.
@@ -89,6 +106,16 @@ fn run(arguments: Arguments) -> Result<(), Error> {
         }
         return Ok(());
     }
+    if let Command::Openapi = arguments.command {
+        let document = crate::app::api::document()?;
+        let mut text = serde_json::to_string_pretty(&document).map_err(|e| Error::Said(e.to_string()))?;
+        text.push('\n');
+        return match std::io::stdout().write_all(text.as_bytes()) {
+            // A reader that has seen enough, such as `head`.
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            written => Ok(written?),
+        };
+    }
     telemetry::init(&config.log_filter, config.log_format)
         .map_err(|problem| Error::Config(ConfigError(vec![format!("log.filter: {problem}")])))?;
     runtime.block_on(async {
@@ -101,8 +128,11 @@ fn run(arguments: Arguments) -> Result<(), Error> {
                 db.close().await;
                 Ok(())
             }
-            Command::CheckConfig { .. } => Ok(()),
+            Command::CheckConfig { .. } | Command::Openapi => Ok(()),
             Command::Seed(seed) => seed::run(&config, seed).await,
+            Command::User(user) => user::run(&config, user).await,
+            Command::Tenant(tenant) => tenant::run(&config, tenant).await,
+            Command::Audit(audit) => audit::run(&config, audit).await,
             Command::Simulate(arguments) => simulate::run(&config, arguments).await,
             Command::Replay(arguments) => replay::run(&config, arguments).await,
         }

@@ -6,6 +6,7 @@ use super::connect;
 use super::demo::{self, Options};
 use crate::app::Error;
 use crate::base::clock::Clock;
+use crate::base::secret::Secret;
 use crate::config::Config;
 
 /// What can be loaded.
@@ -50,6 +51,16 @@ pub(super) async fn run(config: &Config, seed: Seed) -> Result<(), Error> {
     println!("\n{:<14} {:<8} does", "number", "tenant");
     for number in &result.numbers {
         println!("{:<14} {:<8} {}", number.number, number.tenant, number.does);
+    }
+    println!("\n{:<22} {:<18} {:<8} role", "login", "password", "tenant");
+    for login in &result.logins {
+        let tenant = login.tenant.unwrap_or("-");
+        println!("{:<22} {:<18} {tenant:<8} {}", login.email, login.password, login.role);
+    }
+    println!("\n{:<22} {:<32} tenant", "phone", "SIP password");
+    for phone in &result.phones {
+        let password = phone.password.as_ref().map_or("(told when it was made)", Secret::expose);
+        println!("{:<22} {password:<32} {}", phone.username, phone.tenant);
     }
     Ok(())
 }

@@ -203,6 +203,11 @@ impl<'a> Reader<'a> {
         networks
     }
 
+    pub(super) fn texts(&self, path: &str) -> Vec<String> {
+        let items = self.value(path).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        items.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+    }
+
     pub(super) fn ari(&mut self) -> BTreeMap<String, Ari> {
         let mut all = BTreeMap::new();
         for (name, value) in self.table.get("ari").and_then(Value::as_table).into_iter().flatten() {

@@ -105,6 +105,10 @@ pub mod http {
     pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
     /// Time that open requests get to finish after SIGTERM; whoever has not sent a whole one by then is cut off.
     pub const DRAIN_TIME: Duration = Duration::from_secs(2);
+    /// Seconds' worth of requests that may come at once.
+    pub const BURST_SECONDS: std::num::NonZeroU32 = std::num::NonZeroU32::new(3).unwrap();
+    /// How long a browser remembers what CORS allows.
+    pub const PREFLIGHT_TIME: Duration = Duration::from_secs(600);
 }
 
 /// The journal between a decision and the database.
@@ -152,6 +156,8 @@ pub mod ivr {
     pub const HOPS: usize = 30;
     /// How often one menu asks at most, whatever its setting.
     pub const TRIES_MOST: u32 = 10;
+    /// Choices of one menu at most: every pair of keys.
+    pub const OPTIONS: usize = 100;
     /// Digits of one choice at most: an extension has 19 characters at most.
     pub const DIGITS_MOST: usize = 19;
     /// Time for one prompt beyond which a frozen service would leave the caller in silence, in seconds: each step of
@@ -177,6 +183,10 @@ pub mod routing {
     pub const FACT_CHARS: usize = 150;
     /// Overflow destinations of one DID at most.
     pub const OVERFLOWS: usize = 16;
+    /// Destinations of one DID besides its route at most: the overflow ones, and one of each of the five other roles.
+    pub const DESTINATIONS: usize = OVERFLOWS + 5;
+    /// Users of something that must not be deleted that are named: enough to go on with.
+    pub const USERS_NAMED: usize = 5;
     /// How long a number that nobody owns is remembered as unknown.
     pub const UNKNOWN_TIME: Duration = Duration::from_secs(5);
     /// Unknown numbers remembered at most.
@@ -266,4 +276,325 @@ pub mod webhook {
     pub const ANSWER_TIMEOUT_MAX_S: u32 = 7_200;
     /// Characters of options: each is one letter or digit.
     pub const OPTIONS_CHARS: usize = 16;
+}
+
+/// REST: what one request may cost.
+pub mod api {
+    use super::Duration;
+
+    /// Records in a page unless told.
+    pub const PAGE: usize = 50;
+    /// Records in a page at most: at some 1 KB each, a page stays near 200 KB.
+    pub const PAGE_MOST: usize = 200;
+    /// Characters of a search: longer ones find nothing more, and LIKE costs their length times the rows.
+    pub const SEARCH_CHARACTERS: usize = 100;
+    /// Texts of at most so many characters are one line, without spaces around it (MariaDB takes `a ` for `a`).
+    pub const LINE_CHARACTERS: usize = 500;
+    /// Bytes of a record's metadata, written compactly.
+    pub const METADATA_BYTES: usize = 16 * 1024;
+    /// Bytes of a JSON body (OWASP REST and the field's practice: 1 MiB).
+    pub const BODY_BYTES: usize = 1024 * 1024;
+    /// The last moment a time may name: 9999-12-31T23:59:59Z in microseconds; RFC 3339 knows four digits of a year.
+    pub const LAST_TIME_US: i64 = 253_402_300_799_000_000;
+    /// When a client is told to try again while the database is away.
+    pub const RETRY_TIME: Duration = Duration::from_secs(2);
+    /// Time for a whole request, its body included: longer ones hold a place that others wait for.
+    pub const REQUEST_TIME: Duration = Duration::from_secs(30);
+    /// Characters of an `Idempotency-Key` (as with Stripe).
+    pub const IDEMPOTENCY_CHARACTERS: usize = 255;
+    /// How long an answer is kept for its `Idempotency-Key`.
+    pub const IDEMPOTENCY_TIME: Duration = Duration::from_secs(24 * 3_600);
+    /// Characters of a client's `X-Request-Id` that are taken over.
+    pub const REQUEST_ID_CHARACTERS: usize = 64;
+    /// Characters of a `User-Agent` that are kept.
+    pub const USER_AGENT_CHARACTERS: usize = 200;
+    /// How often full token buckets of the rate limits are dropped.
+    pub const SWEEP_TIME: Duration = Duration::from_secs(60);
+    /// Bytes of a query string.
+    pub const QUERY_BYTES: usize = 8 * 1024;
+}
+
+/// Tenants.
+pub mod tenants {
+    use super::Duration;
+
+    /// A trial lasts so long: 14 days, in microseconds.
+    pub const TRIAL_US: i64 = 14 * 24 * 3_600 * 1_000_000;
+    /// Agents of a tenant on trial: enough to try queues with.
+    pub const TRIAL_AGENTS: u32 = 5;
+    /// Numbers of a tenant on trial.
+    pub const TRIAL_DIDS: u32 = 3;
+    /// Calls at a time of a tenant on trial: whoever made it is a stranger.
+    pub const TRIAL_CALLS: u32 = 5;
+    /// Endpoints of a tenant on trial: the agents' and some more.
+    pub const TRIAL_ENDPOINTS: u32 = 10;
+    /// Queues of a tenant on trial.
+    pub const TRIAL_QUEUES: u32 = 3;
+    /// MiB of recordings, voicemails and attachments of a tenant on trial.
+    pub const TRIAL_STORAGE_MIB: u32 = 1_024;
+    /// Bytes of a tenant's settings, written compactly.
+    pub const SETTINGS_BYTES: usize = 64 * 1024;
+    /// Features of one tenant.
+    pub const FEATURES: usize = 50;
+    /// Bytes of an export before it is compressed: it is made in memory. Larger tenants are exported from a backup.
+    pub const EXPORT_BYTES: usize = 128 * 1024 * 1024;
+    /// Rows of an export that are read at a time.
+    pub const EXPORT_ROWS: i64 = 1_000;
+    /// How often trials that are over are looked for, old sessions, reset tokens and kept answers are removed.
+    pub const HOUSEKEEPING_TIME: Duration = Duration::from_secs(3_600);
+}
+
+/// Queues, as far as app_queue itself has no bound: beyond these a setting is a slip of the hand.
+pub mod queues {
+    /// Seconds that a member rings, rests after a call, or waits before the next try at most: an hour.
+    pub const RING_S: i64 = 3_600;
+    /// Callers of one queue.
+    pub const CALLERS: i64 = 100_000;
+    /// Weight of a queue.
+    pub const WEIGHT: i64 = 1_000;
+    /// Penalty of a member.
+    pub const PENALTY: i64 = 1_000;
+}
+
+/// Endpoints.
+pub mod endpoints {
+    /// Hexadecimal digits of a phone's password: 128 bits, and short enough for the forms of old phones.
+    pub const PASSWORD_CHARACTERS: usize = 32;
+    /// Characters of Asterisk's column `ps_endpoints.callerid`.
+    pub const CALLER_ID_CHARACTERS: usize = 40;
+    /// Registrations of one endpoint that are shown at most; we set up phones with one.
+    pub const REGISTRATIONS: i64 = 100;
+}
+
+/// Agents.
+pub mod agents {
+    /// Calls of one agent at the same time: nobody talks on more.
+    pub const CALLS: i64 = 10;
+}
+
+/// Voicemail.
+pub mod voicemail {
+    /// Characters of a folder's name; Asterisk's own have at most 7.
+    pub const FOLDER_CHARACTERS: usize = 20;
+}
+
+/// Tickets.
+pub mod tickets {
+    use super::Duration;
+
+    /// Characters of a description, a message or a template: a long mail with everything it quotes. At four bytes each
+    /// they fit MEDIUMTEXT many times over.
+    pub const TEXT_CHARACTERS: usize = 50_000;
+    /// Tags of one ticket.
+    pub const TAGS: usize = 50;
+    /// Bytes of conditions or targets of a service level: the widest column that holds them, with room to spare.
+    pub const SHAPE_BYTES: usize = 16 * 1024;
+    /// Values of one condition.
+    pub const CONDITION_ITEMS: usize = 100;
+    /// The last place of a service level.
+    pub const POSITION_MOST: i64 = 1_000_000;
+    /// Seconds that a service level may promise: a year.
+    pub const TARGET_MOST_S: i64 = 366 * 24 * 3_600;
+    /// Seconds before a due time at which somebody is warned at most: a week.
+    pub const WARN_MOST_S: i64 = 7 * 24 * 3_600;
+    /// Bytes of an attached file: what mail servers commonly take.
+    pub const FILE_BYTES: usize = 25 * 1024 * 1024;
+    /// Characters of an attached file's name: what file systems take.
+    pub const FILE_NAME_CHARACTERS: usize = 255;
+    /// Files of one ticket.
+    pub const FILES: i64 = 200;
+    /// A file without a row is removed after this time: its request failed, or its row is gone. Longer than any request.
+    pub const FILE_WITHOUT_ROW_TIME: Duration = Duration::from_secs(3_600);
+    /// How often such files are looked for.
+    pub const SWEEP_TIME: Duration = Duration::from_secs(3_600);
+}
+
+/// Contacts.
+pub mod contacts {
+    use super::Duration;
+
+    /// Characters of an agent's notes on a contact: some pages of text, and they come with every list.
+    pub const NOTES_CHARACTERS: usize = 10_000;
+    /// Numbers beside the first one.
+    pub const PHONES: usize = 10;
+    /// Tags of one contact.
+    pub const TAGS: usize = 50;
+    /// Contacts of one group of duplicates that are told.
+    pub const DUPLICATE_IDS: usize = 50;
+    /// Bytes of a file that is read in: [`IMPORT_LINES`] of some 200 bytes each.
+    pub const IMPORT_BYTES: usize = 20 * 1024 * 1024;
+    /// Columns of a file that is read in: far more than are known, for files that come with others.
+    pub const IMPORT_COLUMNS: usize = 100;
+    /// Lines of a file that is read in.
+    pub const IMPORT_LINES: u64 = 100_000;
+    /// Lines in one transaction. A line takes 2 to 3 ms in a debug build on a busy machine (measured with 3,000), so
+    /// that others wait at most some 0.3 s for SQLite's only writer.
+    pub const IMPORT_BATCH: i64 = 100;
+    /// Pause between two such transactions, so that others get their turn.
+    pub const IMPORT_REST: Duration = Duration::from_millis(20);
+    /// How often files are looked for.
+    pub const IMPORT_LOOK_TIME: Duration = Duration::from_secs(1);
+    /// A file without a row is removed after this time: its request failed. Longer than any request.
+    pub const IMPORT_WITHOUT_ROW_TIME: Duration = Duration::from_secs(3_600);
+    /// Faults of one import that are kept: more than anybody reads.
+    pub const REPORT_FAULTS: usize = 1_000;
+    /// Bytes of that report: some 200 for each fault.
+    pub const REPORT_BYTES: usize = 256 * 1024;
+    /// Contacts read at a time for an export.
+    pub const EXPORT_PAGE: usize = 500;
+    /// Bytes of an export, which is put together in memory.
+    pub const EXPORT_BYTES: usize = 64 * 1024 * 1024;
+    /// Callers' names kept in memory, unknown callers included; some 150 bytes each.
+    pub const NAMES: u64 = 100_000;
+    /// How long a name is kept: how late another process hears of a change.
+    pub const NAME_TIME: Duration = Duration::from_secs(300);
+    /// How long a call waits for its caller's name when it is not in memory.
+    pub const NAME_DEADLINE: Duration = Duration::from_millis(50);
+    /// Look-ups of names at the same time; who comes then is shown without one.
+    pub const NAME_LOOKUPS: usize = 32;
+    /// Bytes of a name that is shown: what the dialplan keeps of one.
+    pub const NAME_BYTES: usize = 80;
+}
+
+/// Text messages: what one segment holds (3GPP TS 23.038 and 23.040).
+pub mod sms {
+    /// Septets of a text that is sent in one segment: 140 bytes.
+    pub const GSM7_ONE: usize = 160;
+    /// Septets of one segment of several: 6 bytes go to the header that joins them.
+    pub const GSM7_PART: usize = 153;
+    /// UTF-16 units of a text that is sent in one segment.
+    pub const UCS2_ONE: usize = 70;
+    /// UTF-16 units of one segment of several.
+    pub const UCS2_PART: usize = 67;
+    /// Characters of a message: ten segments of several in GSM 7-bit; providers cut or refuse more.
+    pub const BODY_CHARACTERS: usize = 10 * GSM7_PART;
+}
+
+/// Chat.
+pub mod chat {
+    /// Best mark that a visitor can give; 1 is the worst.
+    pub const RATING_MOST: u8 = 5;
+    /// Characters of one message: at four bytes each they fit MariaDB's TEXT.
+    pub const MESSAGE_CHARACTERS: usize = 10_000;
+    /// Pages that one widget may be on.
+    pub const ORIGINS: usize = 50;
+    /// Bytes of a widget's looks and words: every page view loads them.
+    pub const SETTINGS_BYTES: usize = 16 * 1024;
+    /// Characters of one text of a widget.
+    pub const SETTING_CHARACTERS: usize = 500;
+    /// Conversations of one agent at the same time: nobody follows more.
+    pub const CHATS_MOST: i64 = 50;
+    /// Skills of one agent.
+    pub const SKILLS: usize = 50;
+}
+
+/// The audit log.
+pub mod audit {
+    /// Bytes of what changed, before and after each; larger values are told by their size.
+    pub const VALUES_BYTES: usize = 256 * 1024;
+}
+
+/// Logins, tokens, keys.
+pub mod auth {
+    use super::Duration;
+
+    /// Microseconds of one second, for times of the database.
+    const SECOND_US: i64 = 1_000_000;
+    const HOUR_US: i64 = 3_600 * SECOND_US;
+    const DAY_US: i64 = 24 * HOUR_US;
+
+    /// Characters of a password, at least. No rules of composition: length is what counts (NIST SP 800-63B).
+    pub const PASSWORD_MIN_CHARS: usize = 12;
+    /// Characters of a password, at most: any passphrase fits, and nobody makes us hash a book.
+    pub const PASSWORD_MAX_CHARS: usize = 256;
+    /// argon2id: KiB of memory for one hash (OWASP's second choice: 19 MiB, two passes, one lane).
+    pub const ARGON2_KIB: u32 = 19_456;
+    /// argon2id: passes over the memory.
+    pub const ARGON2_PASSES: u32 = 2;
+    /// argon2id: lanes.
+    pub const ARGON2_LANES: u32 = 1;
+    /// A stored hash that asks for more KiB is not tried: no row of ours can, and it would be a lever against the memory.
+    pub const ARGON2_KIB_MAX: u32 = 65_536;
+    /// A stored hash that asks for more passes or lanes is not tried.
+    pub const ARGON2_PASSES_MAX: u32 = 10;
+    /// A stored bcrypt hash of a higher cost is not tried: 14 already takes about a second.
+    pub const BCRYPT_COST_MAX: u32 = 14;
+    /// Hashes at a time. Each takes 19 MiB and a processor for some 20 ms; four keep it below 80 MiB.
+    pub const HASHES: usize = 4;
+    /// Hashes that wait for their turn; beyond, "busy" at once. The last one waits about 1.5 s on two processors.
+    pub const HASHES_WAITING: usize = 128;
+    /// What "busy" asks callers to wait.
+    pub const BUSY_RETRY: Duration = Duration::from_secs(2);
+
+    /// Failures of an account that cost nothing: people mistype.
+    pub const FREE_FAILURES: u32 = 5;
+    /// The first delay, after the last free failure; it doubles with each further one. Microseconds.
+    pub const LOCK_FIRST_US: i64 = SECOND_US;
+    /// The longest delay: no more, or locking somebody out would be a weapon. Microseconds.
+    pub const LOCK_MAX_US: i64 = 15 * 60 * SECOND_US;
+    /// Failures count from zero again after so long without one. Microseconds.
+    pub const LOCK_FORGET_US: i64 = DAY_US;
+    /// Unknown emails whose failures are counted; some 200 bytes each. The least used are forgotten first.
+    pub const UNKNOWN_EMAILS: u64 = 100_000;
+
+    /// Seconds that an access token lives: what a stolen one is worth, and how often a client comes back.
+    pub const ACCESS_S: i64 = 600;
+    /// Seconds that clocks of two nodes may differ.
+    pub const LEEWAY_S: i64 = 5;
+    /// Seconds that one signing key serves; the one before it still verifies.
+    pub const KEY_PERIOD_S: i64 = 30 * 24 * 3_600;
+    /// Bytes of an access token. Ours have about 500.
+    pub const ACCESS_BYTES: usize = 1_024;
+    /// Bytes of any other token or key of ours that is looked at; they have 47 to 60.
+    pub const SECRET_TEXT_BYTES: usize = 128;
+
+    /// A session ends when it was not used for so long. Microseconds.
+    pub const SESSION_IDLE_US: i64 = 30 * DAY_US;
+    /// A session ends so long after its login, whatever happens. Microseconds.
+    pub const SESSION_US: i64 = 90 * DAY_US;
+    /// A refresh token presented again within this time gets the same successor: a double click, two tabs that woke up
+    /// together, a retry of the network's. Too short for a thief to wait for. Microseconds.
+    pub const REFRESH_TWICE_US: i64 = 10 * SECOND_US;
+    /// A refresh token presented again within this time, its successor unused, means that the answer was lost: the
+    /// successor is withdrawn and another one issued. A phone in a tunnel retries within a minute; a client that got
+    /// the answer uses its access token for [`ACCESS_S`] and shows the successor only then. Microseconds.
+    pub const REFRESH_GRACE_US: i64 = 60 * SECOND_US;
+    /// Used refresh tokens are kept for so long, so that a thief who shows one ends the session. Microseconds.
+    pub const CONSUMED_KEPT_US: i64 = 7 * DAY_US;
+    /// Living sessions that a user is shown at most, the last used first.
+    pub const SESSIONS_SHOWN: i64 = 100;
+    /// Ended sessions are kept for so long, for whoever asks what happened. Microseconds.
+    pub const ENDED_KEPT_US: i64 = 30 * DAY_US;
+    /// Characters of a user agent that are kept.
+    pub const USER_AGENT_CHARS: usize = 200;
+    /// Revocations of other processes are looked for so far back beyond the last look: their clocks may differ, and
+    /// their transactions take time. Microseconds.
+    pub const REVOKED_OVERLAP_US: i64 = 60 * SECOND_US;
+
+    /// Seconds of one TOTP code (RFC 6238).
+    pub const TOTP_STEP_S: u64 = 30;
+    /// TOTP codes before and after the present one that are taken: phones' clocks drift.
+    pub const TOTP_SKEW: u16 = 1;
+    /// Bytes of a TOTP secret (RFC 4226 recommends 160 bits).
+    pub const TOTP_SECRET_BYTES: usize = 20;
+    /// Recovery codes that a user gets.
+    pub const RECOVERY_CODES: usize = 10;
+
+    /// A password reset token lives so long. Microseconds.
+    pub const RESET_US: i64 = HOUR_US;
+
+    /// Scopes of one API key.
+    pub const SCOPES: usize = 50;
+    /// Characters of a scope's resource.
+    pub const SCOPE_CHARS: usize = 40;
+    /// What is known of an API key is read again after so long: how late another process hears of a revocation.
+    pub const KEY_CACHE_US: i64 = 10 * SECOND_US;
+    /// API keys in memory, unknown ones included; some 500 bytes each.
+    pub const KEYS_CACHED: u64 = 10_000;
+    /// How often sessions that other processes ended are looked for: how long a revoked token lives on elsewhere.
+    pub const REVOKED_TIME: Duration = Duration::from_secs(1);
+    /// How often the last uses of API keys are written.
+    pub const KEY_FLUSH_TIME: Duration = Duration::from_secs(5);
+    /// The last use of an API key is written at most this often. Microseconds.
+    pub const KEY_USE_US: i64 = 60 * SECOND_US;
 }

@@ -31,6 +31,20 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// REST, WebSocket, chat, health.
     pub http_listen: SocketAddr,
+    /// Origins of web pages that may use the API.
+    pub http_origins: Vec<String>,
+    /// Proxies whose `X-Forwarded-For` counts.
+    pub http_proxies: Vec<IpNet>,
+    /// Requests per second from one address; 0: no limit.
+    pub rate_address: u32,
+    /// Requests per second by one user or key; 0: no limit.
+    pub rate_actor: u32,
+    /// Requests per second for one tenant; 0: no limit.
+    pub rate_tenant: u32,
+    /// Logins, registrations and resets per minute from one address; 0: no limit.
+    pub rate_logins: u32,
+    /// Whether strangers may make a trial tenant.
+    pub registration: bool,
     /// A listener of its own for `/metrics`.
     pub metrics_listen: Option<SocketAddr>,
     /// FastAGI.
@@ -139,6 +153,13 @@ impl Config {
             database_connections: r.number("database.max_connections", 1, 1_000) as u32,
             data_dir,
             http_listen: r.address("http.listen"),
+            http_origins: r.texts("http.origins"),
+            http_proxies: r.networks("http.trusted_proxies"),
+            rate_address: r.number("http.requests_per_second_address", 0, 1_000_000) as u32,
+            rate_actor: r.number("http.requests_per_second_actor", 0, 1_000_000) as u32,
+            rate_tenant: r.number("http.requests_per_second_tenant", 0, 1_000_000) as u32,
+            rate_logins: r.number("http.logins_per_minute", 0, 1_000_000) as u32,
+            registration: r.flag("auth.registration"),
             metrics_listen: if r.text("metrics.listen").is_empty() {
                 None
             } else {

@@ -17,7 +17,7 @@ use crate::calls::{CallAndDecision, Decided, Direction, Record, Started, fit};
 use crate::config::limits::{self, routing::FACT_CHARS, routing::TEXT_CHARS};
 use crate::journal::Journal;
 use crate::routing::trace::Trace;
-use crate::routing::types::{Action, Decision, Inputs};
+use crate::routing::types::{Action, Inputs};
 use crate::routing::{CallIds, Mode, Router};
 
 use phone::{AgiPhone, PromptLengths, Watchdog};
@@ -134,7 +134,7 @@ impl Sessions {
         self.router.live.add(&ids.id, trace.decision.tenant.as_ref(), did);
         let record = Record::Began(CallAndDecision { decided: decided(&ids.id, &trace), started });
         self.write_down(&record).await?;
-        let answered = answer(conn, Some(&ids.id), &trace.decision).await;
+        let answered = answer(conn, Some(&ids.id), &trace).await;
         if answered.is_err() {
             // The dialplan never learned of the decision: its own report will come without our id.
             self.router.live.remove(&ids.id);
@@ -180,7 +180,7 @@ impl Sessions {
                 "the dialplan asks about a call without HS_CALL_ID; the decision has no record"
             ),
         }
-        answer(conn, call, &trace.decision).await
+        answer(conn, call, trace).await
     }
 
     /// Puts a record into the journal. A caller is not kept waiting by a disk that fails: the loss is counted.
@@ -256,10 +256,13 @@ fn decided<'t>(call: &Id, trace: &'t Trace) -> Decided<&'t Trace> {
 }
 
 /// Tells the dialplan, in one round trip. A non-empty `HS_ACTION` is its proof that the answer is whole.
-async fn answer(conn: &mut C, call: Option<&Id>, decision: &Decision) -> Result<(), SessionError> {
+async fn answer(conn: &mut C, call: Option<&Id>, trace: &Trace) -> Result<(), SessionError> {
+    let decision = &trace.decision;
     let timeout = if decision.timeout_s == 0 { String::new() } else { decision.timeout_s.to_string() };
     let action = if decision.action == Action::Fallback { "" } else { decision.action.as_str() };
-    let variables = [
+    let all = [
+        // Whoever answers sees the contact's name; without one it stays as the carrier gave it.
+        ("CALLERID(name)", trace.inputs.contact.as_str()),
         ("HS_CALL_ID", call.map(Id::as_str).unwrap_or_default()),
         ("HS_TENANT", decision.tenant.as_ref().map(|t| t.as_str()).unwrap_or_default()),
         ("HS_TARGET", &decision.target),
@@ -272,7 +275,8 @@ async fn answer(conn: &mut C, call: Option<&Id>, decision: &Decision) -> Result<
         ("HS_REASON", &decision.reason),
         ("HS_ACTION", action),
     ];
-    let mut commands = set_variables(&variables)?;
+    let variables = if trace.inputs.contact.is_empty() { &all[1..] } else { &all[..] };
+    let mut commands = set_variables(variables)?;
     if commands.len() > 1 {
         // Some value needs a command of its own: the action must still come last.
         let (action, rest) = (variables[variables.len() - 1], &variables[..variables.len() - 1]);

@@ -1,0 +1,121 @@
+//! The REST API put together: every collection and every action in one list, and the gate before them.
+
+use std::sync::Arc;
+
+use super::{Error, models};
+use crate::api::{Action, Operation, Resource, crud, openapi, page};
+use crate::auth::{self, Auth};
+use crate::base::clock::Clock;
+use crate::base::ids::IdSource;
+use crate::base::secret::Secret;
+use crate::config::Config;
+use crate::db::Db;
+use crate::http::dispatch::Gate;
+use crate::http::idempotency::Running;
+use crate::http::rate::{Limiter, Rates};
+use crate::routing::Router;
+use crate::{
+    agents, audit, calls, chat, contacts, endpoints, queues, routing, sms, tenants, tickets, users, voicemail,
+};
+
+/// Every collection, in the order of the document.
+pub fn resources() -> Vec<&'static Resource> {
+    let mut all = Vec::new();
+    all.extend([&users::api::USERS, &users::api::ROLES, &users::api::API_KEYS]);
+    all.extend(routing::api::resources());
+    all.extend([&queues::api::QUEUES, &queues::api::MEMBERS, &endpoints::api::ENDPOINTS]);
+    all.extend([&voicemail::api::MAILBOXES, &voicemail::api::VOICEMAILS]);
+    all.extend([&contacts::api::CONTACTS, &contacts::api::TAGS, &contacts::import::api::IMPORTS]);
+    all.extend([&tickets::api::TICKETS, &tickets::api::MESSAGES, &tickets::api::ATTACHMENTS]);
+    all.extend([&tickets::api::TEMPLATES, &tickets::api::POLICIES]);
+    all.extend([&chat::api::WIDGETS, &chat::api::SESSIONS, &chat::api::MESSAGES]);
+    all.extend([&chat::api::TRANSFERS, &chat::api::OFFERS, &chat::api::AGENTS]);
+    all.extend([&audit::api::LOGS]);
+    all.extend([&agents::api::AGENTS, &agents::api::SOCKETS, &sms::api::SMS]);
+    all.extend([&calls::api::CALLS, &calls::api::CDRS, &calls::api::RECORDINGS]);
+    all
+}
+
+/// What operations need besides their request.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// Logins, sessions, keys.
+    pub auth: Arc<Auth>,
+    /// Whether strangers may make a trial tenant.
+    pub registration: bool,
+}
+
+/// Every operation that is the same for every process.
+pub fn actions(parts: &Parts) -> Vec<Action> {
+    let mut all = auth::api::actions(&parts.auth, parts.registration);
+    all.extend(resources().into_iter().flat_map(crud::actions));
+    all.extend(routing::api::actions());
+    all.extend(endpoints::api::actions());
+    all.extend(contacts::api::actions());
+    all.extend(tickets::api::actions());
+    all.extend(chat::api::actions());
+    all.extend(audit::api::actions());
+    all.extend(tenants::api::actions(&parts.auth));
+    let chapters: Vec<String> = all.iter().map(|action| action.operation.tag.clone()).collect();
+    all.extend(users::api::actions(&parts.auth, chapters));
+    all.extend(agents::api::actions());
+    all.extend(calls::api::actions());
+    all
+}
+
+/// The OpenAPI document, without a service.
+///
+/// # Errors
+/// When the system has no randomness.
+pub fn document() -> Result<serde_json::Value, Error> {
+    let actions = described()?;
+    Ok(openapi::document(&actions, &models::table(&actions)))
+}
+
+/// Every operation, as data.
+///
+/// # Errors
+/// When the system has no randomness.
+pub fn operations() -> Result<Vec<Operation>, Error> {
+    Ok(described()?.into_iter().map(|action| action.operation).collect())
+}
+
+/// Operations to be read, not called: the keys they would use open nothing.
+fn described() -> Result<Vec<Action>, Error> {
+    let clock = Clock::system();
+    let secret = Secret::random().map_err(|e| Error::Said(e.to_string()))?;
+    let auth =
+        Auth::new(&secret, clock.clone(), IdSource::new(clock)).map_err(|e| Error::Said(e.to_string()))?;
+    Ok(actions(&Parts { auth: Arc::new(auth), registration: false }))
+}
+
+/// What stands before the operations.
+///
+/// # Errors
+/// When the installation's secret can't be read.
+pub fn gate(
+    config: &Config,
+    db: Db,
+    clock: Clock,
+    routing: Arc<Router>,
+    auth: Arc<Auth>,
+) -> std::io::Result<Arc<Gate>> {
+    let rates = Rates {
+        address: config.rate_address,
+        actor: config.rate_actor,
+        tenant: config.rate_tenant,
+        logins: config.rate_logins,
+    };
+    Ok(Arc::new(Gate {
+        db,
+        clock,
+        ids: routing.ids.clone(),
+        cursors: Arc::new(page::Key::new(config.secret()?.expose().as_bytes())),
+        auth,
+        limiter: Limiter::new(rates),
+        trusted: config.http_proxies.clone(),
+        running: Running::default(),
+        routing,
+        data_dir: config.data_dir.as_path().into(),
+    }))
+}

@@ -1,0 +1,36 @@
+//! What the helpdesk does in the background: files of contacts are read in, files without a row are removed.
+
+use tokio::task::JoinHandle;
+
+use super::App;
+use crate::base::shutdown::Stopping;
+use crate::config::limits::tickets as limits;
+use crate::contacts::import::Importer;
+use crate::tickets::files;
+
+/// Starts both.
+pub(super) fn background(app: &App, keep: &Stopping) -> Vec<JoinHandle<()>> {
+    let importer = Importer {
+        db: app.db.clone(),
+        clock: app.clock.clone(),
+        ids: app.router.ids.clone(),
+        names: app.router.names.clone(),
+        data_dir: app.config.data_dir.clone(),
+    };
+    let (db, clock, data_dir, mut stopping) =
+        (app.db.clone(), app.clock.clone(), app.config.data_dir.clone(), keep.clone());
+    let sweep = tokio::spawn(async move {
+        loop {
+            match files::sweep(&db, &data_dir, &clock).await {
+                Ok(0) => {}
+                Ok(removed) => tracing::info!(files = removed, "files of no ticket were removed"),
+                Err(error) => tracing::warn!(%error, "files of no ticket can't be looked for"),
+            }
+            tokio::select! {
+                () = tokio::time::sleep(limits::SWEEP_TIME) => {}
+                () = stopping.stopped() => return,
+            }
+        }
+    });
+    vec![tokio::spawn(importer.run(keep.clone())), sweep]
+}

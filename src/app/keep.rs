@@ -1,0 +1,139 @@
+//! What runs beside the requests: sessions that ended elsewhere, last uses of keys, trials that are over, old rows.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, json};
+use tokio::task::JoinHandle;
+
+use crate::api::Doing;
+use crate::audit::{self, ActorKind};
+use crate::auth::{Auth, Why, keys_of, reset, revoke_tenant, session};
+use crate::base::ids::TenantId;
+use crate::base::shutdown::Stopping;
+use crate::config::limits::{api, auth as limits, tenants as tenant_limits};
+use crate::db::Db;
+use crate::http::dispatch::Gate;
+use crate::http::idempotency;
+use crate::tenants;
+
+/// One round of something.
+type Round = for<'a> fn(&'a Gate) -> Doing<'a, ()>;
+
+/// Does something each `time` until `stopping`, and once more then if it should not be lost.
+async fn every(gate: Arc<Gate>, time: Duration, mut stopping: Stopping, round: Round, last: bool) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(time) => {}
+            () = stopping.stopped() => break,
+        }
+        round(&gate).await;
+    }
+    if last {
+        round(&gate).await;
+    }
+}
+
+/// Starts all of it.
+pub(super) fn start(gate: &Arc<Gate>, keep: &Stopping) -> Vec<JoinHandle<()>> {
+    let rounds: [(Duration, Round, bool); 4] = [
+        (limits::REVOKED_TIME, |gate| Box::pin(revoked(gate)), false),
+        (limits::KEY_FLUSH_TIME, |gate| Box::pin(flush(gate)), true),
+        (api::SWEEP_TIME, |gate| Box::pin(async { gate.limiter.sweep() }), false),
+        (tenant_limits::HOUSEKEEPING_TIME, |gate| Box::pin(housekeeping(gate)), false),
+    ];
+    let spawn = |(time, round, last)| tokio::spawn(every(Arc::clone(gate), time, keep.clone(), round, last));
+    rounds.into_iter().map(spawn).collect()
+}
+
+async fn revoked(gate: &Gate) {
+    if let Err(error) = gate.auth.revoked.refresh(&gate.db, gate.clock.now_us()).await {
+        tracing::debug!(%error, "ended sessions can't be looked for");
+    }
+}
+
+async fn flush(gate: &Gate) {
+    if let Err(error) = gate.auth.api_keys.flush(&gate.db).await {
+        tracing::debug!(%error, "last uses of API keys can't be written yet");
+    }
+}
+
+async fn housekeeping(gate: &Gate) {
+    let (db, now_us) = (&gate.db, gate.clock.now_us());
+    let told = |what: &str, done: sqlx::Result<u64>| match done {
+        Ok(0) => {}
+        Ok(rows) => tracing::info!(what, rows, "old rows were removed"),
+        Err(error) => tracing::warn!(what, %error, "old rows can't be removed"),
+    };
+    told("sessions", session::clean(db, now_us).await);
+    told("password resets", reset::clean(db, now_us).await);
+    told("kept answers", idempotency::purge(db, now_us).await);
+    match end_trials(db, &gate.auth, now_us).await {
+        Ok(ended) => {
+            for tenant in ended {
+                tracing::info!(tenant.id = %tenant, "a trial is over and the tenant suspended");
+                if let Err(error) = gate.routing.memory.reload(&tenant).await {
+                    tracing::warn!(%error, "routing reads a changed tenant with its next refresh");
+                }
+            }
+        }
+        Err(error) => tracing::warn!(%error, "trials that are over can't be looked for"),
+    }
+}
+
+/// Suspends tenants whose trial is over, each on record. Returns them.
+///
+/// # Errors
+/// When the database is away.
+pub async fn end_trials(db: &Db, auth: &Auth, now_us: i64) -> sqlx::Result<Vec<TenantId>> {
+    const REASON: &str = "The trial is over.";
+    let due = tenants::store::trials_over(db, now_us).await?;
+    let mut done = Vec::new();
+    for tenant in due {
+        let mut tx = db.begin().await?;
+        if !tenants::store::end_trial(&mut tx, &tenant, REASON, now_us).await? {
+            // Another node was faster.
+            continue;
+        }
+        let ended = revoke_tenant(&mut tx, &tenant, Why::Suspended, now_us).await?;
+        let keys = keys_of(&mut tx, &tenant).await?;
+        let status = |status: &str| Map::from_iter([("status".to_owned(), json!(status))]);
+        let (before, mut after) = (status("trial"), status("suspended"));
+        after.insert("suspended_reason".to_owned(), json!(REASON));
+        let entry = system(tenant.as_str(), now_us, "tenants.suspend", (tenant.as_str(), &before, &after));
+        audit::store::append(&mut tx, &auth.ids, &entry).await?;
+        tx.commit().await?;
+        auth.revoked.add(&ended, now_us);
+        keys.iter().for_each(|key| auth.api_keys.forget(key));
+        done.push(tenant);
+    }
+    Ok(done)
+}
+
+/// A line about what the service, or whoever sits at its machine, did to a tenant or user.
+pub fn system<'a>(
+    tenant: &'a str,
+    at_us: i64,
+    action: &'a str,
+    (object_id, before, after): (
+        &'a str,
+        &'a Map<String, serde_json::Value>,
+        &'a Map<String, serde_json::Value>,
+    ),
+) -> audit::store::Entry<'a> {
+    audit::store::Entry {
+        tenant,
+        at_us,
+        actor_kind: ActorKind::System,
+        actor_id: "",
+        role: "",
+        address: "",
+        user_agent: "",
+        request_id: "",
+        action,
+        object_type: action.split('.').next().unwrap_or_default(),
+        object_id,
+        before,
+        after,
+    }
+}
