@@ -1,0 +1,3 @@
+export { Client, HookswitchError } from "./client.js";
+export type { Answer, ClientOptions, Options, PathsWith, Problem } from "./client.js";
+export type { components, operations, paths } from "./schema.js";
