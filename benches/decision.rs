@@ -17,18 +17,24 @@
 
 mod support;
 
+/// As in the service.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 use std::collections::{HashMap, HashSet};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use hookswitch::base::clock::Clock;
 use hookswitch::base::ids::{IdSource, Name, Number, TenantId};
 use hookswitch::base::metrics::Metrics;
 use hookswitch::calls::live::Live;
+use hookswitch::contacts::Names;
 use hookswitch::db::Db;
 use hookswitch::outgoing::{Client, Guard};
-use hookswitch::routing::data::{DidRules, NumberList, QueueRules, TenantRules};
+use hookswitch::routing::data::{DidRules, Digits, NumberList, QueueRules, TenantRules};
 use hookswitch::routing::memory::Memory;
 use hookswitch::routing::schedule::Schedule;
 use hookswitch::routing::types::{Action, Destination, Inputs, Place};
@@ -48,7 +54,8 @@ async fn run() -> ExitCode {
     let (rounds, calls) = (argument("--rounds", 7.0) as usize, argument("--calls", 100_000.0) as usize);
     let folder = tempfile::tempdir().expect("a temporary folder");
     let url = format!("sqlite://{}", folder.path().join("empty.db").display());
-    let db = Db::connect(&url, 1).await.expect("an empty database");
+    let db = Db::connect(&url, 1).await.expect("a database");
+    db.migrate().await.expect("tables, for callers' names");
     let (small, large) = (filled(&db, 1, 100), filled(&db, 1_000, 100));
     let (mut p50s, mut p99s, mut ratios, mut hots, mut small_p99s) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -102,7 +109,16 @@ fn filled(db: &Db, tenants: usize, dids: usize) -> Router {
     }
     assert_eq!(memory.known(), (tenants as u64, (tenants * dids) as u64), "nothing is evicted");
     let client = Client::new(Guard::parse("").expect("no exceptions")).expect("TLS");
-    Router { memory, live: Arc::new(Live::default()), metrics, ids, clock, client, unknown: None }
+    Router {
+        memory,
+        names: Names::new(db.clone()),
+        live: Arc::new(Live::default()),
+        metrics,
+        ids,
+        clock,
+        client,
+        unknown: None,
+    }
 }
 
 fn tenant(t: usize, dids: usize, ids: &IdSource) -> TenantRules {
@@ -127,7 +143,7 @@ fn tenant(t: usize, dids: usize, ids: &IdSource) -> TenantRules {
         let number = Number::parse(&number(t, d)).expect("a number");
         let rules = DidRules {
             id: ids.next(),
-            number: number.clone(),
+            number: Digits::from(&number),
             active: true,
             max_calls: 10,
             record: false,
@@ -144,11 +160,12 @@ fn tenant(t: usize, dids: usize, ids: &IdSource) -> TenantRules {
             limit: None,
             inactive: None,
         };
-        (number, rules)
+        (rules.number, Arc::new(rules))
     };
     TenantRules {
         tenant: TenantId::parse(&format!("tenant{t}")).expect("a tenant id"),
         version: 1,
+        used: AtomicU64::default(),
         status: TenantStatus::Active,
         max_calls: 1_000,
         language: "en".to_owned(),

@@ -70,9 +70,10 @@ fn main() -> ExitCode {
     say("a webhook receiver answers \"queue support\" to signed questions");
     let options =
         ServiceOptions { webhook_url: receiver.url.clone(), ..ServiceOptions::new(Database::Sqlite) };
-    let rows = if simulated { simulate(&options) } else { call(&options) };
+    let (rows, logins) = if simulated { simulate(&options) } else { call(&options) };
     drop(receiver);
     table(&rows, simulated);
+    by_hand(&logins);
     println!("\nDone in {:.0} s; everything started has been stopped.", start.elapsed().as_secs_f64());
     ExitCode::SUCCESS
 }
@@ -115,7 +116,7 @@ impl Drop for Receiver {
     }
 }
 
-fn simulate(options: &ServiceOptions) -> Vec<Row> {
+fn simulate(options: &ServiceOptions) -> (Vec<Row>, Logins) {
     say("loading the demo tenants into SQLite ...");
     let service = Service::start(options);
     let decide = |(number, what, keys, _): (&'static str, &'static str, &str, u64)| {
@@ -124,10 +125,10 @@ fn simulate(options: &ServiceOptions) -> Vec<Row> {
         let decisions = serde_json::from_str(&json).expect("the simulator prints traces");
         Row { number, what, call: String::new(), decisions }
     };
-    CALLS.into_iter().map(decide).collect()
+    (CALLS.into_iter().map(decide).collect(), Logins::of(&service))
 }
 
-fn call(options: &ServiceOptions) -> Vec<Row> {
+fn call(options: &ServiceOptions) -> (Vec<Row>, Logins) {
     say("starting the service on SQLite, and Asterisk ...");
     let world = World::start(options);
     let answers = Behaviour::Answers { after_ms: 300, hangs_up_after_ms: None };
@@ -150,7 +151,49 @@ fn call(options: &ServiceOptions) -> Vec<Row> {
         let decisions = world.service.trace(&call.id);
         Row { number, what, call: told(&result, call), decisions }
     };
-    results.into_iter().map(row).collect()
+    (results.into_iter().map(row).collect(), Logins::of(&world.service))
+}
+
+/// What `seed demo` tells of the demo's people.
+#[derive(serde::Deserialize)]
+struct Logins {
+    logins: Vec<Login>,
+}
+
+#[derive(serde::Deserialize)]
+struct Login {
+    email: String,
+    password: String,
+    role: String,
+    tenant: Option<String>,
+}
+
+impl Logins {
+    /// As told by the service, each tried.
+    fn of(service: &Service) -> Self {
+        let told: Self = serde_json::from_str(&service.run(&["seed", "demo", "--json"])).unwrap();
+        for Login { email, password, .. } in &told.logins {
+            let body = serde_json::json!({"email": email, "password": password}).to_string();
+            let (status, answer) = service.post("/api/v1/auth/login", "", &body);
+            assert_eq!(status, 200, "{email} can't sign in: {answer}");
+        }
+        let (status, _) = service.get("/api/docs").expect("the service does not listen");
+        assert_eq!(status, 200, "the API's page is missing");
+        say("every login works, and the API's page is there");
+        told
+    }
+}
+
+/// How to look at all this without a demonstration.
+fn by_hand(told: &Logins) {
+    let program = std::env::current_exe().unwrap().parent().unwrap().with_file_name("hookswitch");
+    let program = program.display();
+    println!("\nBy hand: {program} seed demo, then {program} serve");
+    println!("The API to browse and try: http://127.0.0.1:8080/api/docs; its logins:\n");
+    println!("{:<22} {:<18} {:<8} role", "login", "password", "tenant");
+    for Login { email, password, role, tenant } in &told.logins {
+        println!("{email:<22} {password:<18} {:<8} {role}", tenant.as_deref().unwrap_or("-"));
+    }
 }
 
 /// What the caller saw, and who it was.

@@ -5,9 +5,11 @@
 
 #![expect(dead_code, reason = "no bench uses all of it")]
 
+pub(crate) mod bare;
 pub(crate) mod caller;
 pub(crate) mod service;
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -48,6 +50,18 @@ pub(crate) fn cpu_seconds(pid: u32) -> f64 {
     let ticks = |n: usize| rest.split_whitespace().nth(n).and_then(|t| t.parse::<f64>().ok()).unwrap_or(0.0);
     // USER_HZ is 100 on every Linux that matters.
     (ticks(11) + ticks(12)) / 100.0
+}
+
+/// Processor seconds that a process's threads have used, by name. Threads that have ended are missing.
+pub(crate) fn thread_seconds(pid: u32) -> BTreeMap<String, f64> {
+    let mut all = BTreeMap::new();
+    for task in std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
+        let read = |name: &str| std::fs::read_to_string(task.path().join(name)).unwrap_or_default();
+        // Nanoseconds on a processor come first.
+        let ns = read("schedstat").split(' ').next().and_then(|n| n.parse::<f64>().ok()).unwrap_or(0.0);
+        *all.entry(read("comm").trim().to_owned()).or_default() += ns / 1e9;
+    }
+    all
 }
 
 /// Resident bytes of a process.

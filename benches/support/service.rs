@@ -11,9 +11,11 @@ use super::now;
 pub(crate) struct Service {
     child: Child,
     folder: tempfile::TempDir,
+    url: String,
     /// Where FastAGI listens.
     pub(crate) agi: SocketAddr,
-    http: SocketAddr,
+    /// Where HTTP listens.
+    pub(crate) http: SocketAddr,
 }
 
 /// A command that may open as many files as the system lets it.
@@ -23,39 +25,71 @@ pub(crate) fn with_files(program: &str) -> Command {
     command
 }
 
+fn settings(command: &mut Command, folder: &std::path::Path, url: &str) {
+    command
+        .env("HOOKSWITCH_DATA_DIR", folder)
+        .env("HOOKSWITCH_DATABASE_URL", url)
+        .env("HOOKSWITCH_AGI_LISTEN", "127.0.0.1:0")
+        .env("HOOKSWITCH_HTTP_LISTEN", "127.0.0.1:0")
+        // Counted as always, and never reached.
+        .env("HOOKSWITCH_HTTP__REQUESTS_PER_SECOND_ADDRESS", "1000000")
+        .env("HOOKSWITCH_HTTP__REQUESTS_PER_SECOND_ACTOR", "1000000")
+        .env("HOOKSWITCH_HTTP__REQUESTS_PER_SECOND_TENANT", "1000000")
+        .env("HOOKSWITCH_LOG_FORMAT", "json")
+        .env("HOOKSWITCH_LOG", "info")
+        .stdin(Stdio::null());
+}
+
+/// Starts the service and waits until it is ready: the process, where FastAGI and where HTTP listens.
+fn serve(folder: &std::path::Path, url: &str) -> (Child, SocketAddr, SocketAddr) {
+    let mut serve = with_files(env!("CARGO_BIN_EXE_hookswitch"));
+    settings(&mut serve, folder, url);
+    let mut child = serve.arg("serve").stderr(Stdio::piped()).spawn().expect("the service's binary");
+    let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines().map_while(Result::ok);
+    let ready = lines.by_ref().find(|line| line.contains("ready for calls")).expect("the service to start");
+    let ready: serde_json::Value = serde_json::from_str(&ready).expect("a log line in JSON");
+    let address = |key: &str| ready[key].as_str().and_then(|t| t.parse().ok()).expect("an address");
+    // The pipe must be read on, or the service would wait at its next log line.
+    std::thread::spawn(move || {
+        lines.filter(|l| !l.contains("INFO")).for_each(|line| eprintln!("service: {line}"))
+    });
+    (child, address("agi"), address("http"))
+}
+
 impl Service {
-    /// Seeds a fresh database and starts the service on free ports.
+    /// Seeds a fresh SQLite database and starts the service on free ports.
     pub(crate) fn start() -> Self {
+        Self::start_on("")
+    }
+
+    /// Seeds a database and starts the service on free ports; an empty URL stands for SQLite in its data directory.
+    pub(crate) fn start_on(url: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("hs-bench").tempdir().expect("a temporary folder");
-        let program = env!("CARGO_BIN_EXE_hookswitch");
-        let settings = |command: &mut Command| {
-            command
-                .env("HOOKSWITCH_DATA_DIR", folder.path())
-                .env("HOOKSWITCH_AGI_LISTEN", "127.0.0.1:0")
-                .env("HOOKSWITCH_HTTP_LISTEN", "127.0.0.1:0")
-                .env("HOOKSWITCH_LOG_FORMAT", "json")
-                .env("HOOKSWITCH_LOG", "info")
-                .stdin(Stdio::null());
+        let url = match url {
+            "" => format!("sqlite://{}", folder.path().join("hookswitch.db").display()),
+            given => given.to_owned(),
         };
-        let mut seed = Command::new(program);
-        settings(&mut seed);
+        let mut seed = Command::new(env!("CARGO_BIN_EXE_hookswitch"));
+        settings(&mut seed, folder.path(), &url);
         let seeded =
             seed.args(["seed", "demo"]).stdout(Stdio::null()).status().expect("the service's binary");
         assert!(seeded.success(), "seed demo failed");
-        let mut serve = with_files(program);
-        settings(&mut serve);
-        let mut child = serve.arg("serve").stderr(Stdio::piped()).spawn().expect("the service's binary");
-        let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines().map_while(Result::ok);
-        let ready =
-            lines.by_ref().find(|line| line.contains("ready for calls")).expect("the service to start");
-        let ready: serde_json::Value = serde_json::from_str(&ready).expect("a log line in JSON");
-        let address = |key: &str| ready[key].as_str().and_then(|t| t.parse().ok()).expect("an address");
-        let (agi, http) = (address("agi"), address("http"));
-        // The pipe must be read on, or the service would wait at its next log line.
-        std::thread::spawn(move || {
-            lines.filter(|l| !l.contains("INFO")).for_each(|line| eprintln!("service: {line}"))
-        });
-        Self { child, folder, agi, http }
+        let (child, agi, http) = serve(folder.path(), &url);
+        Self { child, folder, url, agi, http }
+    }
+
+    /// Stops it, starts it again on the same data, and returns the seconds from there until it was ready.
+    pub(crate) fn restart_seconds(&mut self) -> f64 {
+        self.child.kill().expect("to end the service");
+        self.child.wait().expect("its end");
+        let start = now();
+        (self.child, self.agi, self.http) = serve(self.folder.path(), &self.url);
+        start.elapsed().as_secs_f64()
+    }
+
+    /// The database it stands on.
+    pub(crate) fn database_url(&self) -> String {
+        self.url.clone()
     }
 
     /// Its process id.
