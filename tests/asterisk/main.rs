@@ -25,6 +25,8 @@ mod service_inside;
 mod service_lost;
 mod service_menu;
 mod service_numbers;
+mod service_rest;
 
 #[path = "../support/mod.rs"]
+#[expect(dead_code, reason = "other tests use more of it")]
 mod support;

@@ -15,6 +15,7 @@ const ANSWERS: Behaviour = Behaviour::Answers { after_ms: 100, hangs_up_after_ms
 
 on_both! {
     people_are_reached,
+    a_caller_who_is_known_has_a_name,
     numbers_that_are_refused,
     voicemail_is_left,
     the_webhook_decides,
@@ -78,6 +79,28 @@ fn people_are_reached(database: Database) {
         assert_eq!((booked.row.ended_by.as_str(), booked.row.fallback.as_str()), ("hook", ""));
     }
     assert!(world.pbx.kept_reports().is_empty());
+}
+
+fn a_caller_who_is_known_has_a_name(database: Database) {
+    let world = world(database);
+    let phone = Phone::start(&world.pbx, "acme-101", ANSWERS);
+    let from = |known: usize| {
+        Call::to("+15550001001").from("+15557770005").name("Carrier").expect_answered(&world.pbx);
+        world.newest(known);
+        phone.invites().pop().unwrap()
+    };
+    assert!(from(0).contains("Carrier"), "{:?}", phone.invites());
+    // The first call has been told that nobody has this number: only an API of the same process would say more.
+    world.service.sql(
+        "INSERT INTO contacts (id, tenant_id, first_name, last_name, phone, notes, metadata, created_at, updated_at) VALUES \
+         ('01arz3ndektsv4rrffq69g5fav', 'acme', 'Ada', 'Lovelace, ${EXTEN}', '+15557770002', '', '{}', 1, 1)",
+    );
+    Call::to("+15550001001").from("+15557770002").name("Carrier").expect_answered(&world.pbx);
+    let booked = world.newest(1);
+    let invite = phone.invites().pop().unwrap();
+    assert!(invite.contains("\"Ada Lovelace EXTEN\"") && invite.contains("+15557770002"), "{invite}");
+    assert_eq!(booked.traces[0].inputs.contact, "Ada Lovelace EXTEN");
+    assert_eq!(world.pbx.complaints(), [""; 0]);
 }
 
 fn numbers_that_are_refused(database: Database) {

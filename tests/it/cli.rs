@@ -56,6 +56,19 @@ impl Place {
     }
 }
 
+/// Changes a place's database behind the program's back.
+fn statement(place: &Place, sql: &'static str) {
+    let url = format!("sqlite://{}", place.path().join("hookswitch.db").display());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let db = hookswitch::db::Db::connect(&url, 1).await.unwrap();
+        let done =
+            hookswitch::db::db_write!(&db, |p| sqlx::query(sql).execute(p).await.map(|d| d.rows_affected()));
+        assert!(done.unwrap() >= 1, "{sql}");
+        db.close().await;
+    });
+}
+
 /// Standard output of a run that went well.
 fn ok(output: &Output) -> String {
     assert!(output.status.success(), "{output:?}");
@@ -138,6 +151,17 @@ impl Service {
     fn get(&self, path: &str) -> (u16, String) {
         let mut socket = TcpStream::connect(self.http).unwrap();
         write!(socket, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, answer.split_once("\r\n\r\n").unwrap().1.to_owned())
+    }
+
+    /// Sends JSON; status and body.
+    fn post(&self, path: &str, body: &str) -> (u16, String) {
+        let mut socket = TcpStream::connect(self.http).unwrap();
+        let length = body.len();
+        write!(socket, "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}").unwrap();
         let mut answer = String::new();
         socket.read_to_string(&mut answer).unwrap();
         let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
@@ -235,13 +259,101 @@ fn migrate_can_be_run_again() {
 #[test]
 fn the_demo_is_loaded_once() {
     let place = Place::new();
-    snapshot("seed_demo", place.json(&["seed", "demo", "--json"], &[]));
+    let mut first = place.json(&["seed", "demo", "--json"], &[]);
+    let mut passwords = std::collections::BTreeSet::new();
+    for phone in first["phones"].as_array_mut().unwrap() {
+        let password = std::mem::replace(&mut phone["password"], "[secret]".into());
+        assert_eq!(password.as_str().unwrap().len(), 32);
+        passwords.insert(password.to_string());
+    }
+    assert_eq!(passwords.len(), 4, "every phone has its own");
+    snapshot("seed_demo", first);
     let again = place.json(&["seed", "demo", "--json"], &[]);
     assert!(again["tenants"].as_array().unwrap().iter().all(|t| t["created"] == false));
-    assert!(ok(&place.run(&["seed", "demo"], &[])).contains("tenant acme: was there already"));
+    assert_eq!(again["phones"].as_array().unwrap().len(), 4);
+    assert!(again["phones"].as_array().unwrap().iter().all(|p| p["password"].is_null()), "{again}");
+    let said = ok(&place.run(&["seed", "demo"], &[]));
+    assert!(
+        said.contains("tenant acme: was there already") && said.contains("(told when it was made)"),
+        "{said}"
+    );
+    // A database of before: Asterisk knew nothing of one phone, and no more than a password of another.
+    statement(&place, "DELETE FROM ps_auths WHERE id = 'acme-101'");
+    statement(&place, "DELETE FROM ps_endpoints WHERE id IN ('acme-101', 'globex-102')");
+    statement(&place, "DELETE FROM ps_aors WHERE id IN ('acme-101', 'globex-102')");
+    statement(&place, "DELETE FROM endpoints WHERE tenant_id = 'globex' AND name = '101'");
+    let phones = place.json(&["seed", "demo", "--json"], &[])["phones"].take();
+    let told = |name: &str| {
+        phones.as_array().unwrap().iter().find(|p| p["username"] == name).map(|p| !p["password"].is_null())
+    };
+    assert_eq!(["acme-101", "acme-102", "globex-102"].map(told), [Some(true), Some(false), Some(true)]);
+    assert_eq!(told("globex-101"), None, "a deleted endpoint stays deleted");
     let open = [("HOOKSWITCH_HTTP_LISTEN", "0.0.0.0:8080")];
     let said = failed(&Place::new().run(&["seed", "demo"], &open), 1);
     assert!(said.contains("0.0.0.0:8080") && said.contains("loopback"), "{said}");
+}
+
+/// A superadmin is made with a password that was sent or one that is made up, and told once.
+#[test]
+fn a_superadmin_is_made() {
+    let place = Place::new();
+    ok(&place.run(&["migrate"], &[]));
+    let make = ["user", "create-admin", "--email", "Root@x.test"];
+    let said = ok(&place.run(&make, &[]));
+    let password = said.lines().last().unwrap().strip_prefix("password: ").unwrap();
+    assert!(said.contains("root@x.test") && password.len() >= 12, "{said}");
+    assert!(failed(&place.run(&make, &[]), 1).contains("already"));
+    assert!(failed(&place.run(&["user", "create-admin", "--email", "nobody"], &[]), 1).contains('@'));
+    let send = |email: &str, text: &str| {
+        let arguments = ["user", "create-admin", "--email", email];
+        let mut child = place
+            .command(&arguments, &[])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    };
+    assert!(failed(&send("two@x.test", "short\n"), 1).contains("12 characters"));
+    let said = ok(&send("two@x.test", "a good password\n"));
+    assert!(!said.contains("a good password"), "{said}");
+    assert_eq!(ok(&place.run(&["audit", "verify"], &[])), "(platform): whole, 2 line(s)\n");
+    // Both can sign in.
+    let service = Service::start(&place, &[]);
+    for (email, password) in [("root@x.test", password), ("two@x.test", "a good password")] {
+        let body = serde_json::json!({"email": email, "password": password}).to_string();
+        let (status, answer) = service.post("/api/v1/auth/login", &body);
+        assert_eq!(status, 200, "{answer}");
+        assert_eq!(serde_json::from_str::<Value>(&answer).unwrap()["role"], "superadmin");
+    }
+    assert_eq!(service.stop().0, Some(0));
+    assert_eq!(ok(&place.run(&["audit", "verify"], &[])), "(platform): whole, 4 line(s)\n");
+    // Somebody puts a hand into the audit.
+    statement(&place, "UPDATE audit_logs SET actor_name = 'nobody' WHERE sequence = 3");
+    let output = place.run(&["audit", "verify"], &[]);
+    assert!(failed(&output, 1).contains("1 of 1"));
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "(platform): BROKEN at line 3\n");
+}
+
+/// A tenant is destroyed only after it was deleted, only when named twice, and leaves proof.
+#[test]
+fn a_tenant_is_purged_with_proof() {
+    let place = Place::seeded();
+    let purge = |confirm: &str| place.run(&["tenant", "purge", "acme", "--confirm", confirm], &[]);
+    assert!(failed(&purge("globex"), 1).contains("nothing was changed"));
+    assert!(failed(&purge("acme"), 1).contains("lives"));
+    statement(&place, "UPDATE tenants SET deleted_at = 1 WHERE id = 'acme'");
+    let said = ok(&purge("acme"));
+    assert!(said.contains("contacts") && said.contains("row(s) destroyed"), "{said}");
+    assert!(failed(&purge("acme"), 1).contains("no such tenant"));
+    assert_eq!(ok(&place.run(&["audit", "verify", "--tenant", "acme"], &[])), "acme: whole, 0 line(s)\n");
+    assert_eq!(ok(&place.run(&["audit", "verify"], &[])), "(platform): whole, 1 line(s)\n");
+    // What others have is there; the demo comes back.
+    let again = place.json(&["seed", "demo", "--json"], &[]);
+    let created: Vec<&Value> = again["tenants"].as_array().unwrap().iter().map(|t| &t["created"]).collect();
+    assert_eq!(created, [true, false]);
 }
 
 #[test]
@@ -308,6 +420,51 @@ fn settings_that_would_fail_later_fail_at_once() {
     ok(&place.command(&["check-config"], &[]).env("ELSE", bytes).output().unwrap());
 }
 
+/// A contact's name reaches Asterisk in the same single command, whatever it holds; `simulate` shows the look.
+#[test]
+fn a_contact_lends_the_call_its_name() {
+    let place = Place::seeded();
+    let contact = |name: &str| {
+        let url = format!("sqlite://{}", place.path().join("hookswitch.db").display());
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let db = hookswitch::db::Db::connect(&url, 1).await.unwrap();
+            let sql = "INSERT INTO contacts (id, tenant_id, first_name, phone, notes, metadata, created_at, updated_at) \
+                 VALUES ('01arz3ndektsv4rrffq69g5fav', 'acme', ?, '+15557770009', '', '{}', 1, 1) \
+                 ON CONFLICT (id) DO UPDATE SET first_name = excluded.first_name";
+            hookswitch::db::db_write!(&db, |p| sqlx::query(sql).bind(name).execute(p).await.map(drop)).unwrap();
+            db.close().await;
+        });
+    };
+    let named = |uniqueid: &str| {
+        let service = Service::start(&place, &[]);
+        let answer = service.route("+15550001000", uniqueid);
+        service.stop();
+        assert!(
+            answer.starts_with("EXEC MSet \"") && answer.trim_end().ends_with("HS_ACTION=queue\""),
+            "{answer}"
+        );
+        let id = answer.split("HS_CALL_ID=").nth(1).unwrap()[..26].to_owned();
+        let rest = answer.split("CALLERID(name)=").nth(1);
+        (rest.map(|rest| rest.split(",HS_CALL_ID=").next().unwrap().to_owned()), id)
+    };
+    assert_eq!(named("1.1").0, None);
+    contact("Ada Lovelace");
+    assert_eq!(named("1.2").0.as_deref(), Some("Ada Lovelace"));
+    contact("x,HS_ACTION=hangup)\",${SHELL(id)}\\;");
+    let (name, id) = named("1.3");
+    assert_eq!(name.as_deref(), Some("x HS_ACTION hangup SHELL id"));
+    let traces =
+        place.json(&["simulate", "--did", "+15550001000", "--caller", "+15557770009", "--json"], &[]);
+    let steps = traces[0]["steps"].as_array().unwrap();
+    assert!(steps.iter().any(|s| s["check"] == "contact" && s["outcome"] == "known"), "{steps:#?}");
+    assert_eq!(traces[0]["inputs"]["contact"], "x HS_ACTION hangup SHELL id");
+    // Of a call that was recorded the name is known: a replay is the same without the contact.
+    contact("");
+    let replayed = ok(&place.run(&["replay", &id], &[]));
+    assert!(replayed.contains("0 would differ"), "{replayed}");
+}
+
 #[test]
 fn a_call_is_served_recorded_and_replayed() {
     let place = Place::seeded();
@@ -331,15 +488,10 @@ fn a_call_is_served_recorded_and_replayed() {
     let same = ok(&place.run(&["replay", &id], &[]));
     assert!(same.contains("1 decision(s), 0 would differ today."), "{same}");
     // The same call against other data.
-    let database = place.path().join("hookswitch.db");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let db = hookswitch::db::Db::connect(&format!("sqlite://{}", database.display()), 1).await.unwrap();
-        let sql =
-            "UPDATE dids SET route_type = 'endpoint', route_target = '101' WHERE number = '+15550001000'";
-        hookswitch::db::db_write!(&db, |p| sqlx::query(sql).execute(p).await.map(drop)).unwrap();
-        db.close().await;
-    });
+    statement(
+        &place,
+        "UPDATE dids SET route_type = 'endpoint', route_target = '101' WHERE number = '+15550001000'",
+    );
     let other = ok(&place.run(&["replay", &id], &[]));
     assert!(other.contains("DIFFERS") && other.contains("1 decision(s), 1 would differ today."), "{other}");
     let said = failed(&place.run(&["replay", "01k00000000000000000000000"], &[]), 1);

@@ -277,34 +277,108 @@ fn migrations_come_in_pairs() {
     assert_eq!(numbers, (1..=i64::try_from(numbers.len()).unwrap()).collect::<Vec<_>>());
 }
 
+/// What a statement finds in the schema of a database of that kind.
+fn schema_texts(kind: Kind, sql: &'static str) -> Vec<String> {
+    let found = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let into = Arc::clone(&found);
+    crate::support::run(kind, move |t| async move {
+        let rows = t.texts(sql).await;
+        *into.lock().unwrap() = rows;
+    });
+    let rows: Vec<String> = found.lock().unwrap().clone();
+    rows
+}
+
 /// Both dialects have the same tables with the same columns, in the same order, equally allowed to be empty.
 #[test]
 fn both_schemas_have_the_same_columns() {
     let columns = |kind: Kind, sql: &'static str| {
-        let found = Arc::new(std::sync::Mutex::new(Vec::new()));
-        let into = Arc::clone(&found);
-        crate::support::run(kind, move |t| async move {
-            let rows = t.texts(sql).await;
-            *into.lock().unwrap() = rows;
-        });
-        let mut rows: Vec<String> = found.lock().unwrap().clone();
+        let mut rows = schema_texts(kind, sql);
         // The databases sort names differently; within a table the order stays.
         rows.sort_by_key(|row| row.split('.').next().unwrap().to_owned());
         rows
     };
     let sqlite = columns(
         Kind::Sqlite,
-        "SELECT s.name || '.' || c.name || CASE c.\"notnull\" WHEN 1 THEN '' ELSE ' null' END FROM sqlite_schema s, \
-         pragma_table_info(s.name) c WHERE s.type = 'table' AND s.name NOT IN ('_sqlx_migrations', 'sqlite_sequence') \
-         ORDER BY s.name, c.cid",
+        "SELECT s.name || '.' || c.name || CASE c.\"notnull\" WHEN 1 THEN '' ELSE ' null' END || \
+         CASE WHEN c.dflt_value IS NULL THEN '' ELSE ' default' END FROM sqlite_schema s, pragma_table_info(s.name) c \
+         WHERE s.type = 'table' AND s.name NOT IN ('_sqlx_migrations', 'sqlite_sequence') ORDER BY s.name, c.cid",
     );
     let mysql = columns(
         Kind::MySql,
-        "SELECT CONCAT(table_name, '.', column_name, IF(is_nullable = 'YES', ' null', '')) FROM information_schema.columns \
+        // MariaDB tells NULL as the default of a column that may be NULL.
+        "SELECT CONCAT(table_name, '.', column_name, IF(is_nullable = 'YES', ' null', ''), \
+         IF(column_default IS NULL OR column_default = 'NULL', '', ' default')) FROM information_schema.columns \
          WHERE table_schema = DATABASE() AND table_name <> '_sqlx_migrations' ORDER BY table_name, ordinal_position",
+    );
+    assert!(sqlite.len() > 600, "{}", sqlite.len());
+    assert_eq!(sqlite, mysql);
+}
+
+const SQLITE_INDEXES: &str = "SELECT s.name || CASE i.\"unique\" WHEN 1 THEN ' unique ' ELSE ' ' END || \
+     (SELECT group_concat(c.name, ',') FROM (SELECT name FROM pragma_index_info(i.name) ORDER BY seqno) c) \
+     FROM sqlite_schema s, pragma_index_list(s.name) i WHERE s.type = 'table' AND s.name <> '_sqlx_migrations'";
+const SQLITE_FOREIGN: &str = "SELECT s.name || ' ' || f.\"from\" || ' -> ' || f.\"table\" || '.' || f.\"to\" || ' ' || f.on_delete \
+     FROM sqlite_schema s, pragma_foreign_key_list(s.name) f WHERE s.type = 'table'";
+
+/// Both dialects have the same indexes and foreign keys. An index that only one has is a list that is slow on the other.
+#[test]
+fn both_schemas_have_the_same_indexes() {
+    let sorted = |kind: Kind, sql: &'static str| {
+        let mut rows = schema_texts(kind, sql);
+        rows.sort();
+        rows
+    };
+    let sqlite = sorted(Kind::Sqlite, SQLITE_INDEXES);
+    let mysql = sorted(
+        Kind::MySql,
+        "SELECT CONCAT(table_name, IF(MIN(non_unique) = 0, ' unique ', ' '), \
+         GROUP_CONCAT(column_name ORDER BY seq_in_index SEPARATOR ',')) FROM information_schema.statistics \
+         WHERE table_schema = DATABASE() AND table_name <> '_sqlx_migrations' GROUP BY table_name, index_name",
     );
     assert!(sqlite.len() > 100, "{}", sqlite.len());
     assert_eq!(sqlite, mysql);
+    let sqlite = sorted(Kind::Sqlite, SQLITE_FOREIGN);
+    let mysql = sorted(
+        Kind::MySql,
+        "SELECT CONCAT(k.table_name, ' ', k.column_name, ' -> ', k.referenced_table_name, '.', k.referenced_column_name, ' ', \
+         r.delete_rule) FROM information_schema.key_column_usage k JOIN information_schema.referential_constraints r \
+         ON r.constraint_schema = k.table_schema AND r.constraint_name = k.constraint_name AND r.table_name = k.table_name \
+         WHERE k.table_schema = DATABASE() AND k.referenced_table_name IS NOT NULL",
+    );
+    assert!(sqlite.len() > 60, "{}", sqlite.len());
+    assert_eq!(sqlite, mysql);
+}
+
+/// Without an index a parent's deletion reads the whole child table; MariaDB makes one in silence, SQLite does not. And
+/// whatever a tenant can list, it lists in order of creation.
+#[test]
+fn foreign_keys_and_lists_are_indexed() {
+    let indexes: std::collections::BTreeSet<String> = schema_texts(Kind::Sqlite, SQLITE_INDEXES)
+        .iter()
+        .map(|row| row.replace(" unique ", " ") + ",")
+        .collect();
+    let bare: Vec<String> = schema_texts(Kind::Sqlite, SQLITE_FOREIGN)
+        .iter()
+        .map(|row| row.split(" -> ").next().unwrap().to_owned() + ",")
+        .filter(|key| !indexes.iter().any(|index| index.starts_with(key)))
+        .collect();
+    assert_eq!(bare, [""; 0]);
+    let lists = schema_texts(
+        Kind::Sqlite,
+        "SELECT s.name FROM sqlite_schema s WHERE s.type = 'table' AND 3 = (SELECT COUNT(*) FROM pragma_table_info(s.name) c \
+         WHERE c.name IN ('tenant_id', 'id', 'created_at'))",
+    );
+    assert!(lists.len() > 20, "{lists:?}");
+    let slow: Vec<&String> = lists
+        .iter()
+        .filter(|table| {
+            // Detail records are listed by when the call began.
+            let order = if *table == "cdrs" { "started_at" } else { "created_at" };
+            !indexes.contains(&format!("{table} tenant_id,{order},id,"))
+        })
+        .collect();
+    assert!(slow.is_empty(), "{slow:?}");
 }
 
 #[test]

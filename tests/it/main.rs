@@ -4,11 +4,14 @@
 
 mod support;
 
+mod api;
+mod auth;
 mod cli;
 mod dialects;
 mod ivr;
 mod journal;
 
 mod memory;
+mod models;
 mod routing;
 mod world;

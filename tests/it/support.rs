@@ -96,6 +96,47 @@ impl TestDb {
         hookswitch::db::db_read!(&self.db, |p| sqlx::query_scalar(sql).fetch_all(p).await).unwrap()
     }
 
+    /// The same database over another URL.
+    pub(crate) async fn through(&self, url: &str) -> Self {
+        let db = Db::connect(url, 4).await.unwrap();
+        Self { db, url: url.to_owned(), kind: self.kind, folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// A column's name as this database wants it quoted.
+    pub(crate) fn quoted(&self, column: &str) -> String {
+        match self.kind {
+            Kind::Sqlite => format!("\"{column}\""),
+            Kind::MySql => format!("`{column}`"),
+        }
+    }
+
+    /// The columns of a table.
+    pub(crate) async fn columns(&self, table: &str) -> Vec<String> {
+        let sql = match self.kind {
+            Kind::Sqlite => format!("SELECT name FROM pragma_table_info('{table}') ORDER BY name"),
+            Kind::MySql => format!(
+                "SELECT CAST(column_name AS CHAR) FROM information_schema.columns \
+                 WHERE table_schema = DATABASE() AND table_name = '{table}' ORDER BY column_name"
+            ),
+        };
+        self.texts(&sql).await
+    }
+
+    /// The tables that have a column.
+    pub(crate) async fn tables_with(&self, column: &str) -> Vec<String> {
+        let sql = match self.kind {
+            Kind::Sqlite => format!(
+                "SELECT m.name FROM sqlite_master m JOIN pragma_table_info(m.name) c ON c.name = '{column}' \
+                 WHERE m.type = 'table' ORDER BY m.name"
+            ),
+            Kind::MySql => format!(
+                "SELECT CAST(table_name AS CHAR) FROM information_schema.columns \
+                 WHERE table_schema = DATABASE() AND column_name = '{column}' ORDER BY table_name"
+            ),
+        };
+        self.texts(&sql).await
+    }
+
     /// Closes and removes it.
     pub(crate) async fn remove(&self) {
         self.db.close().await;

@@ -7,6 +7,7 @@ use hookswitch::base::clock::Clock;
 use hookswitch::base::ids::{Id, IdSource};
 use hookswitch::base::metrics::{Metrics, Outcome};
 use hookswitch::calls::live::Live;
+use hookswitch::contacts::Names;
 use hookswitch::db::{Db, Tx};
 use hookswitch::endpoints::store::NewEndpoint;
 use hookswitch::outgoing::{Client, Guard};
@@ -92,6 +93,7 @@ pub(crate) struct World {
 pub(crate) fn router(db: Db, clock: &Clock, deadline: Duration) -> Router {
     let metrics = Arc::new(Metrics::default());
     Router {
+        names: Names::new(db.clone()),
         memory: Memory::new(db, Arc::clone(&metrics), 10_000, deadline),
         live: Arc::new(Live::default()),
         metrics,

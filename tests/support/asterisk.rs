@@ -12,18 +12,52 @@ pub(crate) struct PbxOptions {
     pub(crate) agi: SocketAddr,
     /// Dialplan of the test itself, included after the shipped files.
     pub(crate) extra_dialplan: String,
+    /// Phones of the test itself, besides the demo's.
+    pub(crate) extra_phones: Vec<ExtraPhone>,
+}
+
+/// A phone besides the demo's, and the queue whose only member it is.
+pub(crate) struct ExtraPhone {
+    /// Its name in Asterisk, such as `newco-101`.
+    pub(crate) name: String,
+    /// The password it must know when it calls.
+    pub(crate) password: String,
+    /// The queue's name in Asterisk.
+    pub(crate) queue: String,
 }
 
 impl PbxOptions {
     /// The shipped dialplan, asking the service at `agi`.
     pub(crate) fn new(agi: SocketAddr) -> Self {
-        Self { agi, extra_dialplan: String::new() }
+        Self { agi, extra_dialplan: String::new(), extra_phones: Vec::new() }
     }
 
     /// Adds dialplan contexts of the test.
     pub(crate) fn dialplan(mut self, text: &str) -> Self {
         text.clone_into(&mut self.extra_dialplan);
         self
+    }
+
+    /// Adds a phone and its queue.
+    pub(crate) fn phone(mut self, phone: ExtraPhone) -> Self {
+        self.extra_phones.push(phone);
+        self
+    }
+}
+
+impl ExtraPhone {
+    /// As the demo's phones in `asterisk/demo/pjsip.conf`.
+    fn pjsip(&self, port: u16) -> String {
+        let Self { name, password, .. } = self;
+        format!(
+            "[{name}](phone)\nauth={name}\naors={name}\n[{name}](login)\nusername={name}\npassword={password}\n\
+             [{name}]\ntype=aor\ncontact=sip:{name}@127.0.0.1:{port}\n"
+        )
+    }
+
+    /// As the demo's queues in `asterisk/demo/queues.conf`.
+    fn queue(&self) -> String {
+        format!("[{}](support)\nmember => PJSIP/{}\n", self.queue, self.name)
     }
 }
 
@@ -43,6 +77,7 @@ pub(crate) struct Pbx {
     run: TempDir,
     child: Child,
     ports: Ports,
+    extra_ports: Vec<(String, u16)>,
 }
 
 /// One line of the call records.
@@ -70,7 +105,14 @@ impl Pbx {
         let ports = Ports { sip, carrier, acme_101, acme_102, globex_101, globex_102 };
         let (rtp_start, rtp_end) = ports::rtp();
         std::fs::create_dir(run.path().join("etc")).unwrap();
-        std::fs::write(run.path().join("etc/extensions-extra.conf"), &options.extra_dialplan).unwrap();
+        let write =
+            |name: &str, text: String| std::fs::write(run.path().join("etc").join(name), text).unwrap();
+        write("extensions-extra.conf", options.extra_dialplan.clone());
+        let extra: Vec<(&ExtraPhone, u16)> =
+            options.extra_phones.iter().map(|phone| (phone, ports::free::<1>()[0])).collect();
+        write("pjsip-extra.conf", extra.iter().map(|(phone, port)| phone.pjsip(*port)).collect());
+        write("queues-extra.conf", extra.iter().map(|(phone, _)| phone.queue()).collect());
+        let extra_ports = extra.into_iter().map(|(phone, port)| (phone.name.clone(), port)).collect();
         let console = std::fs::File::create(run.path().join("console")).unwrap();
         let child = Command::new(root.join("asterisk/demo/run"))
             .arg(run.path())
@@ -91,7 +133,7 @@ impl Pbx {
             .stderr(console)
             .spawn()
             .unwrap();
-        let mut pbx = Self { run, child, ports };
+        let mut pbx = Self { run, child, ports, extra_ports };
         wait::until("Asterisk to boot (is it installed? run scripts/lab-install)", || {
             let ended = pbx.child.try_wait().unwrap();
             assert!(
@@ -136,8 +178,8 @@ impl Pbx {
         self.ports.sip
     }
 
-    /// The port where a phone (`acme-101`, `acme-102`, `globex-101`, `globex-102`) or the `carrier`
-    /// is expected to listen.
+    /// The port where a phone (`acme-101`, `acme-102`, `globex-101`, `globex-102`, one of the test's own) or the
+    /// `carrier` is expected to listen.
     pub(crate) fn phone_port(&self, name: &str) -> u16 {
         match name {
             "carrier" => self.ports.carrier,
@@ -145,7 +187,10 @@ impl Pbx {
             "acme-102" => self.ports.acme_102,
             "globex-101" => self.ports.globex_101,
             "globex-102" => self.ports.globex_102,
-            other => panic!("no phone is called {other}"),
+            other => {
+                let own = self.extra_ports.iter().find(|(name, _)| name == other);
+                own.unwrap_or_else(|| panic!("no phone is called {other}")).1
+            }
         }
     }
 

@@ -41,12 +41,25 @@ pub(crate) struct ServiceOptions {
     pub(crate) webhook_url: String,
     /// Statements that change the demo data before the service starts.
     pub(crate) changes: Vec<&'static str>,
+    /// Settings by environment variable, beside those of every test.
+    pub(crate) settings: Vec<(&'static str, &'static str)>,
 }
 
 impl ServiceOptions {
     /// The demo data as it is; nobody answers its webhook.
     pub(crate) fn new(database: Database) -> Self {
-        Self { database, webhook_url: "http://127.0.0.1:1/nobody".to_owned(), changes: Vec::new() }
+        Self {
+            database,
+            webhook_url: "http://127.0.0.1:1/nobody".to_owned(),
+            changes: Vec::new(),
+            settings: Vec::new(),
+        }
+    }
+
+    /// Sets an environment variable for the service.
+    pub(crate) fn set(mut self, name: &'static str, value: &'static str) -> Self {
+        self.settings.push((name, value));
+        self
     }
 
     /// Changes the demo data with a statement before the service starts.
@@ -63,6 +76,7 @@ pub(crate) struct Service {
     url: String,
     /// Server and name of the database that is dropped at the end.
     drop_database: Option<(String, String)>,
+    settings: Vec<(&'static str, &'static str)>,
     child: Option<Child>,
     db: Db,
     runtime: tokio::runtime::Runtime,
@@ -89,7 +103,8 @@ impl Service {
         };
         let db = runtime.block_on(Db::connect(&url, 2)).expect("the database does not answer");
         let [agi, http] = ports::free().map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
-        let mut service = Self { agi, http, url, drop_database, child: None, db, runtime, data };
+        let settings = options.settings.clone();
+        let mut service = Self { agi, http, url, drop_database, settings, child: None, db, runtime, data };
         service.run(&["seed", "demo", "--webhook-url", &options.webhook_url]);
         for sql in &options.changes {
             assert!(service.sql(sql) > 0, "changes nothing: {sql}");
@@ -135,6 +150,7 @@ impl Service {
             .env("HOOKSWITCH_HTTP_LISTEN", self.http.to_string())
             .env("HOOKSWITCH_OUTGOING_ALLOW", "127.0.0.0/8")
             .env("HOOKSWITCH_ROUTING__REFRESH_MS", "100")
+            .envs(self.settings.iter().copied())
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log);
@@ -205,6 +221,37 @@ impl Service {
         stream.read_to_string(&mut answer).ok()?;
         let (head, body) = answer.split_once("\r\n\r\n")?;
         Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
+    }
+
+    /// Where it listens for HTTP.
+    pub(crate) fn http(&self) -> SocketAddr {
+        self.http
+    }
+
+    /// Status and body of a POST of JSON; an empty token sends none.
+    pub(crate) fn post(&self, path: &str, token: &str, body: &str) -> (u16, String) {
+        self.ask("POST", path, token, body)
+    }
+
+    /// Status and body of a request; an empty token or body is not sent.
+    pub(crate) fn ask(&self, method: &str, path: &str, token: &str, body: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(self.http).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        let bearer =
+            if token.is_empty() { String::new() } else { format!("Authorization: Bearer {token}\r\n") };
+        let content = match body.len() {
+            0 => String::new(),
+            length => format!("Content-Type: application/json\r\nContent-Length: {length}\r\n"),
+        };
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{bearer}{content}\r\n{body}"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
     }
 
     /// Adds up the series whose name, labels included, contains all of `parts`.

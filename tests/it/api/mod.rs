@@ -1,0 +1,21 @@
+//! The REST API over its real router, without sockets.
+
+pub(crate) mod app;
+mod audit;
+mod auth;
+mod calls;
+mod chat;
+mod contacts;
+mod dids;
+mod document;
+mod endpoints;
+mod hostile;
+mod imports;
+mod isolation;
+mod menus;
+mod proxy;
+mod queues;
+mod telephony;
+mod tenants;
+mod tickets;
+mod users;
