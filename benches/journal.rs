@@ -28,6 +28,7 @@ use hookswitch::base::shutdown;
 use hookswitch::calls::store::Calls;
 use hookswitch::calls::{CallAndDecision, Decided, Direction, Ended, Record, Started};
 use hookswitch::db::Db;
+use hookswitch::events::News;
 use hookswitch::journal::{Folder, Journal, Options, drain};
 use support::{Report, argument, cpu_seconds, median, now, percentile};
 
@@ -180,7 +181,11 @@ async fn drained(name: &str, url: &str, report: &mut Report) {
     let (stopper, stopping) = shutdown::channel();
     let me = std::process::id();
     let (start, cpu) = (now(), cpu_seconds(me));
-    let draining = tokio::spawn(drain::run(journal.clone(), Calls { db: db.clone(), clock, ids }, stopping));
+    let draining = tokio::spawn(drain::run(
+        journal.clone(),
+        Calls { db: db.clone(), clock, ids, news: News::default() },
+        stopping,
+    ));
     while journal.drained() < journal.last_written() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

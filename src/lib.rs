@@ -10,7 +10,8 @@
 //! 3. Domains: [`routing`], [`calls`], [`tenants`], [`queues`], [`endpoints`], [`voicemail`], [`webhooks`], [`outgoing`],
 //!    [`contacts`], [`agents`], [`sms`], [`tickets`], [`chat`], [`audit`],
 //!    [`users`], [`auth`] (passwords, tokens, sessions, keys).
-//! 4. Engines, which know no domain: [`api`] (collections and operations as data), [`journal`], [`db`], [`config`].
+//! 4. Engines, which know no domain: [`api`] (collections and operations as data), [`events`] (what happens, as one stream
+//!    for each tenant), [`journal`], [`db`], [`config`].
 //! 5. [`base`]: ids, clock, secrets, shutdown, telemetry, counters.
 //!
 //! # Follow one call
@@ -55,6 +56,7 @@ pub mod config;
 pub mod contacts;
 pub mod db;
 pub mod endpoints;
+pub mod events;
 pub mod http;
 pub mod journal;
 pub mod outgoing;

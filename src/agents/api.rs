@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::AgentStatus;
 use crate::api::{
     Action, Audited, Call, Change, Doing, Field, Handler, Hooks, Input, May, Null, Operation, Output,
-    Problem, Record, Reply, Resource, Verb, Who, check, crud, rules, store,
+    Problem, Record, Reply, Resource, Tells, Verb, Who, check, crud, rules, store,
 };
 use crate::base::ids::{Id, TenantId};
 use crate::base::role::{Role, Roles};
@@ -39,6 +39,11 @@ pub static AGENTS: Resource = Resource {
         Field::metadata(),
     ],
     hooks: Hooks::before(before),
+    tells: Tells {
+        kinds: &[("agent.state_changed", "An agent is in another state.")],
+        which: Some(tells),
+        ..Tells::USUAL
+    },
     ..Resource::PLAIN
 };
 
@@ -207,4 +212,10 @@ fn new_state(call: &Call, user: &Id) -> Record {
         given.insert(field.name.to_owned(), call.body.get(field.name).cloned().unwrap_or(default));
     }
     given
+}
+
+/// What a change of an agent tells beside that it was changed.
+fn tells(line: &Audited) -> Option<&'static str> {
+    let is_other = line.before.get("state") != line.after.get("state");
+    (is_other && !line.after.is_empty()).then_some("agent.state_changed")
 }

@@ -286,6 +286,8 @@ pub enum Output {
     Object(&'static str, &'static [Field], u16),
     /// A list of such objects under `data`.
     Objects(&'static str, &'static [Field]),
+    /// A page of a stream that is read by cursor: objects of these fields, under a name.
+    Stream(&'static str, &'static [Field]),
     /// Bytes of a media type.
     Bytes(&'static str),
 }

@@ -22,5 +22,5 @@ pub use call::{
 };
 pub use field::{Field, Kind, Null, Rule, Shape, Target, Write};
 pub use problem::{Fault, Problem};
-pub use resource::{Change, Doing, Hook, Hooks, May, Own, Parent, Part, Record, Resource, Verb};
+pub use resource::{Change, Doing, Hook, Hooks, May, Own, Parent, Part, Record, Resource, Tells, Verb};
 pub use scope::{Access, Scope, Scopes, ScopesError};

@@ -6,7 +6,7 @@ use std::pin::Pin;
 
 use serde_json::{Map, Value};
 
-use super::call::Call;
+use super::call::{Audited, Call};
 use super::field::Field;
 use super::problem::{Fault, Problem};
 use crate::base::role::Roles;
@@ -59,8 +59,48 @@ pub struct Resource {
     pub routing: bool,
     /// Whether reading one record is put on record too: it is somebody's voice.
     pub reads_audited: bool,
+    /// What its changes tell whoever listens.
+    pub tells: Tells,
     /// The domain's own checks and consequences.
     pub hooks: Hooks,
+}
+
+/// The events that changes of a collection tell. Unless told otherwise these are `<noun>.created`, `.updated` and
+/// `.deleted`, with the record.
+#[derive(Clone, Copy, Debug)]
+pub struct Tells {
+    /// The noun of its types; empty: what one of it is called.
+    pub noun: &'static str,
+    /// Whether its changes tell nothing.
+    pub silent: bool,
+    /// Whether there is only one of it in a tenant: it has no id.
+    pub single: bool,
+    /// Of which of the usual three there are some although there is no such operation: actions of its own make them.
+    pub also: &'static [&'static str],
+    /// The noun of the key, and the field that holds its id; an empty noun: the record's own.
+    pub key: (&'static str, &'static str),
+    /// Types of its own, with what they mean.
+    pub kinds: &'static [(&'static str, &'static str)],
+    /// Which of these a change tells; `None`: one of the usual three.
+    pub which: Option<fn(&Audited) -> Option<&'static str>>,
+}
+
+impl Tells {
+    /// The usual three.
+    pub const USUAL: Self =
+        Self { noun: "", silent: false, single: false, also: &[], key: ("", "id"), kinds: &[], which: None };
+    /// Nothing.
+    pub const NOTHING: Self = Self { silent: true, ..Self::USUAL };
+
+    /// The usual three, under a noun, all made by actions of the collection's own.
+    pub const fn by_actions(noun: &'static str) -> Self {
+        Self { noun, also: &["created", "updated", "deleted"], ..Self::USUAL }
+    }
+
+    /// The usual three, under a noun.
+    pub const fn as_noun(noun: &'static str) -> Self {
+        Self { noun, ..Self::USUAL }
+    }
 }
 
 /// Who may do which of the five operations. Nobody: there is no such operation.
@@ -226,6 +266,7 @@ impl Resource {
         once: &[],
         routing: false,
         reads_audited: false,
+        tells: Tells::USUAL,
         hooks: Hooks::NONE,
     };
 

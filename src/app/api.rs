@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use super::{Error, models};
-use crate::api::{Action, Operation, Resource, crud, openapi, page};
+use crate::api::openapi::Told;
+use crate::api::{Action, Field, Operation, Resource, crud, openapi, page};
 use crate::auth::{self, Auth};
 use crate::base::clock::Clock;
 use crate::base::ids::IdSource;
 use crate::base::secret::Secret;
 use crate::config::Config;
 use crate::db::Db;
+use crate::events::{self, Events, Kind, News};
 use crate::http::dispatch::Gate;
 use crate::http::idempotency::Running;
 use crate::http::rate::{Limiter, Rates};
@@ -17,6 +19,9 @@ use crate::routing::Router;
 use crate::{
     agents, audit, calls, chat, contacts, endpoints, queues, routing, sms, tenants, tickets, users, voicemail,
 };
+
+/// What the document says of events, beside their list.
+const EVENTS: &str = include_str!("events.md");
 
 /// Every collection, in the order of the document.
 pub fn resources() -> Vec<&'static Resource> {
@@ -43,6 +48,8 @@ pub struct Parts {
     pub auth: Arc<Auth>,
     /// Whether strangers may make a trial tenant.
     pub registration: bool,
+    /// What changes tell.
+    pub events: Arc<Events>,
 }
 
 /// Every operation that is the same for every process.
@@ -56,6 +63,7 @@ pub fn actions(parts: &Parts) -> Vec<Action> {
     all.extend(chat::api::actions());
     all.extend(audit::api::actions());
     all.extend(tenants::api::actions(&parts.auth));
+    all.extend(events::api::actions(&parts.events));
     let chapters: Vec<String> = all.iter().map(|action| action.operation.tag.clone()).collect();
     all.extend(users::api::actions(&parts.auth, chapters));
     all.extend(agents::api::actions());
@@ -63,13 +71,21 @@ pub fn actions(parts: &Parts) -> Vec<Action> {
     all
 }
 
+/// What changes over the API tell, and every type of events.
+pub fn events() -> Arc<Events> {
+    let told = resources().into_iter().chain([&tenants::api::TENANTS, routing::api::defaults()]);
+    Events::new(told, calls::events::kinds(), News::default())
+}
+
 /// The OpenAPI document, without a service.
 ///
 /// # Errors
 /// When the system has no randomness.
 pub fn document() -> Result<serde_json::Value, Error> {
-    let actions = described()?;
-    Ok(openapi::document(&actions, &models::table(&actions)))
+    let (actions, events) = (described()?, events());
+    let told: Vec<Told<'_>> = events.catalogue.kinds().iter().map(Kind::told).collect();
+    let envelope: &'static [Field] = &events::api::ENVELOPE;
+    Ok(openapi::document(&actions, &models::table(&actions), EVENTS, (&told, envelope)))
 }
 
 /// Every operation, as data.
@@ -86,7 +102,7 @@ fn described() -> Result<Vec<Action>, Error> {
     let secret = Secret::random().map_err(|e| Error::Said(e.to_string()))?;
     let auth =
         Auth::new(&secret, clock.clone(), IdSource::new(clock)).map_err(|e| Error::Said(e.to_string()))?;
-    Ok(actions(&Parts { auth: Arc::new(auth), registration: false }))
+    Ok(actions(&Parts { auth: Arc::new(auth), registration: false, events: events() }))
 }
 
 /// What stands before the operations.
@@ -99,6 +115,7 @@ pub fn gate(
     clock: Clock,
     routing: Arc<Router>,
     auth: Arc<Auth>,
+    events: Arc<Events>,
 ) -> std::io::Result<Arc<Gate>> {
     let rates = Rates {
         address: config.rate_address,
@@ -115,6 +132,7 @@ pub fn gate(
         limiter: Limiter::new(rates),
         trusted: config.http_proxies.clone(),
         running: Running::default(),
+        events,
         routing,
         data_dir: config.data_dir.as_path().into(),
     }))

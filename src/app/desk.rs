@@ -1,5 +1,7 @@
 //! What the helpdesk does in the background: files of contacts are read in, files without a row are removed.
 
+use std::sync::Arc;
+
 use tokio::task::JoinHandle;
 
 use super::App;
@@ -15,6 +17,7 @@ pub(super) fn background(app: &App, keep: &Stopping) -> Vec<JoinHandle<()>> {
         clock: app.clock.clone(),
         ids: app.router.ids.clone(),
         names: app.router.names.clone(),
+        events: Arc::clone(&app.events),
         data_dir: app.config.data_dir.clone(),
     };
     let (db, clock, data_dir, mut stopping) =

@@ -6,16 +6,18 @@ use std::time::Duration;
 use serde_json::{Map, json};
 use tokio::task::JoinHandle;
 
-use crate::api::Doing;
+use crate::api::store::{self, Scope};
+use crate::api::{Audited, Doing};
 use crate::audit::{self, ActorKind};
 use crate::auth::{Auth, Why, keys_of, reset, revoke_tenant, session};
 use crate::base::ids::TenantId;
 use crate::base::shutdown::Stopping;
 use crate::config::limits::{api, auth as limits, tenants as tenant_limits};
-use crate::db::Db;
+use crate::db::{Db, Tx};
+use crate::events::{Events, outbox};
 use crate::http::dispatch::Gate;
 use crate::http::idempotency;
-use crate::tenants;
+use crate::tenants::{self, api::TENANTS};
 
 /// One round of something.
 type Round = for<'a> fn(&'a Gate) -> Doing<'a, ()>;
@@ -35,7 +37,7 @@ async fn every(gate: Arc<Gate>, time: Duration, mut stopping: Stopping, round: R
 }
 
 /// Starts all of it.
-pub(super) fn start(gate: &Arc<Gate>, keep: &Stopping) -> Vec<JoinHandle<()>> {
+pub(super) fn start(gate: &Arc<Gate>, events_kept: Duration, keep: &Stopping) -> Vec<JoinHandle<()>> {
     let rounds: [(Duration, Round, bool); 4] = [
         (limits::REVOKED_TIME, |gate| Box::pin(revoked(gate)), false),
         (limits::KEY_FLUSH_TIME, |gate| Box::pin(flush(gate)), true),
@@ -43,7 +45,25 @@ pub(super) fn start(gate: &Arc<Gate>, keep: &Stopping) -> Vec<JoinHandle<()>> {
         (tenant_limits::HOUSEKEEPING_TIME, |gate| Box::pin(housekeeping(gate)), false),
     ];
     let spawn = |(time, round, last)| tokio::spawn(every(Arc::clone(gate), time, keep.clone(), round, last));
-    rounds.into_iter().map(spawn).collect()
+    let mut tasks: Vec<JoinHandle<()>> = rounds.into_iter().map(spawn).collect();
+    tasks.push(tokio::spawn(forget_events(Arc::clone(gate), events_kept, keep.clone())));
+    tasks
+}
+
+/// Removes events that are older than they are kept.
+async fn forget_events(gate: Arc<Gate>, kept: Duration, mut stopping: Stopping) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(tenant_limits::HOUSEKEEPING_TIME) => {}
+            () = stopping.stopped() => return,
+        }
+        let before = gate.clock.now_us() - i64::try_from(kept.as_micros()).unwrap_or(i64::MAX);
+        match outbox::purge(&gate.db, before).await {
+            Ok(0) => {}
+            Ok(rows) => tracing::info!(rows, "old events were removed"),
+            Err(error) => tracing::warn!(%error, "old events can't be removed"),
+        }
+    }
 }
 
 async fn revoked(gate: &Gate) {
@@ -68,7 +88,7 @@ async fn housekeeping(gate: &Gate) {
     told("sessions", session::clean(db, now_us).await);
     told("password resets", reset::clean(db, now_us).await);
     told("kept answers", idempotency::purge(db, now_us).await);
-    match end_trials(db, &gate.auth, now_us).await {
+    match end_trials(db, &gate.auth, &gate.events, now_us).await {
         Ok(ended) => {
             for tenant in ended {
                 tracing::info!(tenant.id = %tenant, "a trial is over and the tenant suspended");
@@ -85,7 +105,7 @@ async fn housekeeping(gate: &Gate) {
 ///
 /// # Errors
 /// When the database is away.
-pub async fn end_trials(db: &Db, auth: &Auth, now_us: i64) -> sqlx::Result<Vec<TenantId>> {
+pub async fn end_trials(db: &Db, auth: &Auth, events: &Events, now_us: i64) -> sqlx::Result<Vec<TenantId>> {
     const REASON: &str = "The trial is over.";
     let due = tenants::store::trials_over(db, now_us).await?;
     let mut done = Vec::new();
@@ -102,12 +122,34 @@ pub async fn end_trials(db: &Db, auth: &Auth, now_us: i64) -> sqlx::Result<Vec<T
         after.insert("suspended_reason".to_owned(), json!(REASON));
         let entry = system(tenant.as_str(), now_us, "tenants.suspend", (tenant.as_str(), &before, &after));
         audit::store::append(&mut tx, &auth.ids, &entry).await?;
+        let position = tell_suspended(&mut tx, auth, events, &tenant, now_us).await?;
         tx.commit().await?;
+        events.news.tell(&tenant, position);
         auth.revoked.add(&ended, now_us);
         keys.iter().for_each(|key| auth.api_keys.forget(key));
         done.push(tenant);
     }
     Ok(done)
+}
+
+/// Tells that a tenant was changed, and returns the event's position.
+async fn tell_suspended(
+    tx: &mut Tx,
+    auth: &Auth,
+    events: &Events,
+    tenant: &TenantId,
+    now_us: i64,
+) -> sqlx::Result<i64> {
+    let record =
+        store::get_locked(tx, &TENANTS, &Scope::platform(), tenant.as_str()).await?.unwrap_or_default();
+    let line = Audited {
+        action: "tenants.suspend".into(),
+        object_type: TENANTS.name.into(),
+        object_id: tenant.to_string(),
+        before: record.clone(),
+        after: record,
+    };
+    Ok(events.write(tx, &auth.ids, (tenant, now_us), &[line]).await?.unwrap_or(0))
 }
 
 /// A line about what the service, or whoever sits at its machine, did to a tenant or user.

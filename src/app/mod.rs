@@ -25,9 +25,11 @@ use crate::base::metrics::{Metrics, Outcome};
 use crate::base::shutdown::{self, Stopper, Stopping};
 use crate::calls;
 use crate::calls::live::Live;
+use crate::calls::store::Calls;
 use crate::config::{Config, limits};
 use crate::contacts::Names;
 use crate::db::{Db, Schema};
+use crate::events::Events;
 use crate::http;
 use crate::http::health::{self, Health};
 use crate::journal::{self, Journal};
@@ -110,6 +112,7 @@ pub struct App {
     journal: Journal,
     router: Arc<Router>,
     auth: Arc<Auth>,
+    events: Arc<Events>,
 }
 
 /// Addresses the service listens on, once it does.
@@ -160,7 +163,7 @@ impl App {
         let journal = folder.open(position)?;
         let auth = Auth::new(&config.secret()?, clock.clone(), router.ids.clone())
             .map_err(|e| Error::Said(format!("keys can't be made of the secret: {e}")))?;
-        Ok(Self { config, clock, db, journal, router, auth: Arc::new(auth) })
+        Ok(Self { config, clock, db, journal, router, auth: Arc::new(auth), events: api::events() })
     }
 
     /// Serves until SIGTERM or SIGINT, then drains.
@@ -197,12 +200,7 @@ impl App {
         self.auth.revoked.refresh(&self.db, self.clock.now_us()).await?;
         let (keepers, keep) = shutdown::channel();
         let (drainer, drain) = shutdown::channel();
-        let sink = calls::store::Calls {
-            db: self.db.clone(),
-            clock: self.clock.clone(),
-            ids: self.router.ids.clone(),
-        };
-        let draining = tokio::spawn(journal::drain::run(self.journal.clone(), sink, drain));
+        let draining = tokio::spawn(journal::drain::run(self.journal.clone(), self.calls(), drain));
         self.count_live_calls().await?;
 
         let http = TcpListener::bind(self.config.http_listen)
@@ -252,6 +250,16 @@ impl App {
         Ok(())
     }
 
+    /// Where calls are kept.
+    fn calls(&self) -> Calls {
+        Calls {
+            db: self.db.clone(),
+            clock: self.clock.clone(),
+            ids: self.router.ids.clone(),
+            news: self.events.news.clone(),
+        }
+    }
+
     /// Lets the journal of the run before reach the database, as far as that is quick, and counts calls without end.
     async fn count_live_calls(&self) -> Result<(), Error> {
         let last = self.journal.last_written();
@@ -274,11 +282,13 @@ impl App {
     fn background(&self, keep: &Stopping) -> Vec<tokio::task::JoinHandle<()>> {
         let (router, every, stopping) = (Arc::clone(&self.router), self.config.refresh, keep.clone());
         let fresh = tokio::spawn(async move { router.memory.keep_fresh(every, stopping).await });
-        let (router, db, age, stopping) =
-            (Arc::clone(&self.router), self.db.clone(), self.config.lost_call, keep.clone());
-        let reap = tokio::spawn(async move { reap(&router, &db, age, stopping).await });
+        let (router, calls, age, stopping) =
+            (Arc::clone(&self.router), self.calls(), self.config.lost_call, keep.clone());
+        let reap = tokio::spawn(async move { reap(&router, &calls, age, stopping).await });
+        let news = self.events.news.clone();
+        let watch = tokio::spawn(news.watch(self.db.clone(), self.clock.clone(), keep.clone()));
         let mut tasks = desk::background(self, keep);
-        tasks.extend([fresh, reap]);
+        tasks.extend([fresh, reap, watch]);
         tasks
     }
 
@@ -291,12 +301,17 @@ impl App {
         let health = Health { db: self.db.clone(), router: Arc::clone(&self.router) };
         let counters = health::metrics_routes(Arc::clone(&self.router.metrics));
         let (routing, auth) = (Arc::clone(&self.router), Arc::clone(&self.auth));
-        let parts = api::Parts { auth: Arc::clone(&auth), registration: self.config.registration };
-        let gate = api::gate(&self.config, self.db.clone(), self.clock.clone(), routing, auth)?;
+        let parts = api::Parts {
+            auth: Arc::clone(&auth),
+            registration: self.config.registration,
+            events: Arc::clone(&self.events),
+        };
+        let events = Arc::clone(&self.events);
+        let gate = api::gate(&self.config, self.db.clone(), self.clock.clone(), routing, auth, events)?;
         let api =
             http::router::routes(&gate, api::actions(&parts), &api::document()?, &self.config.http_origins);
         let mut routes = health::routes(health).merge(api);
-        let mut tasks = keep::start(&gate, keep);
+        let mut tasks = keep::start(&gate, self.config.events_kept, keep);
         match metrics {
             Some(metrics) => tasks.push(tokio::spawn(http::serve::serve(metrics, counters, keep.clone()))),
             None => routes = routes.merge(counters),
@@ -311,7 +326,7 @@ fn at(setting: &str, address: SocketAddr, error: &io::Error) -> Error {
 }
 
 /// Closes calls whose end nobody told us.
-async fn reap(router: &Router, db: &Db, age: Duration, mut stopping: Stopping) {
+async fn reap(router: &Router, calls: &Calls, age: Duration, mut stopping: Stopping) {
     let mut checked = None;
     loop {
         tokio::select! {
@@ -320,7 +335,7 @@ async fn reap(router: &Router, db: &Db, age: Duration, mut stopping: Stopping) {
         }
         let now = router.clock.now_us();
         let before = now - i64::try_from(age.as_micros()).unwrap_or(i64::MAX);
-        match calls::store::close_lost(db, before, now, limits::routing::REAP_BATCH).await {
+        match calls::store::close_lost(calls, before, now, limits::routing::REAP_BATCH).await {
             Ok(closed) => {
                 for id in closed {
                     router.live.remove(&id);
@@ -331,7 +346,7 @@ async fn reap(router: &Router, db: &Db, age: Duration, mut stopping: Stopping) {
             Err(error) => tracing::warn!(%error, "calls without an end can't be looked for"),
         }
         router.live.expire(before);
-        checked = forget_ended(router, db, checked).await;
+        checked = forget_ended(router, &calls.db, checked).await;
     }
 }
 

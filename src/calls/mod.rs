@@ -4,6 +4,7 @@
 
 pub mod api;
 pub mod cdr;
+pub mod events;
 pub mod live;
 mod records;
 pub mod store;

@@ -59,6 +59,11 @@ impl Ends {
         }
     }
 
+    /// The calls whose end changed.
+    pub(super) fn ids(&self) -> &[String] {
+        &self.ids
+    }
+
     /// Makes the records.
     pub(super) async fn insert(self, tx: &mut Tx, now_us: i64) -> sqlx::Result<()> {
         // Only what is there is deleted: on MariaDB a search in vain would lock the gap where others insert.

@@ -11,9 +11,11 @@ use crate::base::ids::{Id, IdSource, Number, TenantId};
 use crate::config::limits::journal::INSERT_ROWS;
 use crate::config::limits::routing::LIVE_CALLS;
 use crate::db::{self, Db, Tx, db_read, db_tx};
+use crate::events::News;
 use crate::journal;
 use crate::journal::drain::{Sink, SinkError};
 
+use super::events::Tells;
 use super::records::{Closed, Ends};
 use super::{CallAndDecision, Decided, Ended, Record, fit};
 
@@ -24,8 +26,10 @@ pub struct Calls {
     pub db: Db,
     /// Time.
     pub clock: Clock,
-    /// Ids of calls that ended without ever having been decided here.
+    /// Ids of calls that ended without ever having been decided here, and of events.
     pub ids: IdSource,
+    /// Who waits for events.
+    pub news: News,
 }
 
 /// Only a fault of the values is a fault of the record. Everything else (no right, no table, no disk, no server) is a
@@ -68,8 +72,10 @@ impl Sink for Calls {
         }
         let mut tx = self.db.begin().await.map_err(sink_error)?;
         advance(&mut tx, node, from, last.sequence, self.clock.now_us()).await?;
-        self.write(&mut tx, node, &parsed).await.map_err(sink_error)?;
-        tx.commit().await.map_err(sink_error)
+        let told = self.write(&mut tx, node, &parsed).await.map_err(sink_error)?;
+        tx.commit().await.map_err(sink_error)?;
+        told.iter().for_each(|(tenant, position)| self.news.tell(tenant, *position));
+        Ok(())
     }
 }
 
@@ -112,17 +118,26 @@ fn elsewhere(node: &str) -> SinkError {
 impl Calls {
     /// Writes records as if one by one in their order, with few statements: calls that begin and traces are gathered
     /// and inserted many at a time. A gathered call is inserted before anything that may look for it.
-    async fn write(&self, tx: &mut Tx, node: &str, records: &[(u64, Record)]) -> sqlx::Result<()> {
+    /// Returns how far the tenants' events go then.
+    async fn write(
+        &self,
+        tx: &mut Tx,
+        node: &str,
+        records: &[(u64, Record)],
+    ) -> sqlx::Result<Vec<(TenantId, i64)>> {
         let (mut begun, mut traces, mut ends) = (Begun::default(), Vec::new(), Ends::default());
+        let mut tells = Tells::default();
         for (sequence, record) in records {
             match record {
                 Record::Began(call) => {
                     begun.add(call);
+                    tells.began(call);
                     traces.push((*sequence, &call.decided));
                 }
                 Record::Moved(decided) => {
                     begun.insert_before(tx, Some(&decided.id)).await?;
                     move_call(tx, decided).await?;
+                    tells.routed(decided);
                     traces.push((*sequence, decided));
                 }
                 Record::Ended(ended) => {
@@ -133,7 +148,10 @@ impl Calls {
         }
         begun.insert(tx).await?;
         insert_traces(tx, node, &traces).await?;
-        ends.insert(tx, self.clock.now_us()).await
+        let now_us = self.clock.now_us();
+        tells.ended(tx, ends.ids()).await?;
+        ends.insert(tx, now_us).await?;
+        tells.write(tx, &self.ids, now_us).await
     }
 
     async fn end(&self, tx: &mut Tx, ended: &Ended, ends: &mut Ends) -> sqlx::Result<()> {
@@ -386,16 +404,19 @@ pub async fn ended_among(db: &Db, ids: &[Id]) -> sqlx::Result<Vec<Id>> {
 ///
 /// # Errors
 /// When the database is away.
-pub async fn close_lost(db: &Db, before_us: i64, now_us: i64, most: u32) -> sqlx::Result<Vec<Id>> {
+pub async fn close_lost(calls: &Calls, before_us: i64, now_us: i64, most: u32) -> sqlx::Result<Vec<Id>> {
     const FIND: &str = "SELECT id FROM calls WHERE ended_at IS NULL AND started_at < ? ORDER BY id LIMIT ?";
     const CLOSE: &str = "UPDATE calls SET ended_at = ?, ended_by = 'lost' WHERE id = ? AND ended_at IS NULL";
-    let ids: Vec<String> =
-        db_read!(db, |p| sqlx::query_scalar(FIND).bind(before_us).bind(i64::from(most)).fetch_all(p).await)?;
+    let ids: Vec<String> = db_read!(&calls.db, |p| sqlx::query_scalar(FIND)
+        .bind(before_us)
+        .bind(i64::from(most))
+        .fetch_all(p)
+        .await)?;
     let mut closed = Vec::with_capacity(ids.len());
     if ids.is_empty() {
         return Ok(closed);
     }
-    let mut tx = db.begin().await?;
+    let mut tx = calls.db.begin().await?;
     let mut ends = Ends::default();
     for id in ids {
         let done = db_tx!(&mut tx, |c| sqlx::query(CLOSE)
@@ -407,8 +428,12 @@ pub async fn close_lost(db: &Db, before_us: i64, now_us: i64, most: u32) -> sqlx
         ends.add(&id, if done > 0 { Closed::Now } else { Closed::Before });
         closed.extend(Id::parse(&id).ok());
     }
+    let mut tells = Tells::default();
+    tells.ended(&mut tx, ends.ids()).await?;
     ends.insert(&mut tx, now_us).await?;
+    let told = tells.write(&mut tx, &calls.ids, now_us).await?;
     tx.commit().await?;
+    told.iter().for_each(|(tenant, position)| calls.news.tell(tenant, *position));
     Ok(closed)
 }
 

@@ -6,7 +6,7 @@ use super::api::{SESSIONS, text};
 use super::{ChatError, ChatSession, ChatStatus, EndedBy};
 use crate::api::check::show_time;
 use crate::api::{
-    Action, Call, Change, Doing, Handler, Operation, Output, Problem, Record, Reply, Verb, crud,
+    Action, Audited, Call, Change, Doing, Handler, Operation, Output, Problem, Record, Reply, Verb, crud,
 };
 use crate::base::ids::Id;
 use crate::base::role::{Role, Roles};
@@ -138,4 +138,23 @@ async fn end(call: &Call, tx: &mut Tx) -> Result<Reply, Problem> {
 /// The time of a request as a value.
 pub(super) fn now(call: &Call) -> Value {
     json!(show_time(call.now_us()))
+}
+
+/// What a change of a conversation tells beside that it was changed.
+pub(super) fn tells(line: &Audited) -> Option<&'static str> {
+    if line.before.is_empty() {
+        return Some("chat.session.started");
+    }
+    let (was, is) = (text(&line.before, "status"), text(&line.after, "status"));
+    if was != is && is == ChatStatus::Ended.as_str() {
+        return Some("chat.session.ended");
+    }
+    if was != is && is == ChatStatus::Abandoned.as_str() {
+        return Some("chat.session.abandoned");
+    }
+    match text(&line.after, "agent_id") {
+        agent if agent == text(&line.before, "agent_id") => None,
+        "" => Some("chat.session.queued"),
+        _ => Some("chat.session.assigned"),
+    }
 }

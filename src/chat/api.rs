@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{ChatMessageKind, ChatStatus, EndedBy, SenderKind, TransferStatus, act, hand_on, talk, widget};
-use crate::api::{Action, Field, Hooks, May, Null, Own, Parent, Resource, Rule, rules};
+use crate::api::{Action, Field, Hooks, May, Null, Own, Parent, Resource, Rule, Tells, rules};
 use crate::base::role::Roles;
 use crate::config::limits::chat as limits;
 use crate::contacts::CONTACT;
@@ -103,6 +103,18 @@ pub static SESSIONS: Resource = Resource {
         Field::metadata(),
     ],
     hooks: Hooks::before(act::before),
+    tells: Tells {
+        noun: "chat.session",
+        kinds: &[
+            ("chat.session.started", "A visitor began a chat."),
+            ("chat.session.queued", "A chat waits for an agent."),
+            ("chat.session.assigned", "An agent got a chat."),
+            ("chat.session.ended", "A chat ended."),
+            ("chat.session.abandoned", "A visitor left before an agent had the chat."),
+        ],
+        which: Some(act::tells),
+        ..Tells::USUAL
+    },
     ..Resource::PLAIN
 };
 
@@ -140,6 +152,12 @@ pub static MESSAGES: Resource = Resource {
         moment("read_at", "When the other side read it."),
         Field::metadata(),
     ],
+    tells: Tells {
+        noun: "chat.message",
+        key: ("chat.session", "session_id"),
+        also: &["created"],
+        ..Tells::USUAL
+    },
     ..Resource::PLAIN
 };
 
@@ -168,6 +186,7 @@ pub static TRANSFERS: Resource = Resource {
     may: May { read: Roles::ALL, create: Roles::AGENTS, update: Roles::NOBODY, remove: Roles::NOBODY },
     fields: TRANSFER,
     hooks: Hooks::before(hand_on::before),
+    tells: Tells { noun: "chat.transfer", key: ("chat.session", "session_id"), ..Tells::USUAL },
     ..Resource::PLAIN
 };
 
@@ -182,6 +201,14 @@ pub static OFFERS: Resource = Resource {
     may: May::only_read(Roles::ALL),
     own: Some(Own { roles: Roles::ONLY_AGENTS, columns: &["to_agent_id", "from_agent_id"], or_nobody: true }),
     fields: TRANSFER,
+    tells: Tells {
+        noun: "chat.transfer",
+        key: ("chat.session", "session_id"),
+        also: &["updated"],
+        kinds: &[("chat.session.transferred", "A chat was handed on: the other side accepted.")],
+        which: Some(hand_on::tells),
+        ..Tells::USUAL
+    },
     ..Resource::PLAIN
 };
 

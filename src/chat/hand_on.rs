@@ -7,7 +7,7 @@ use super::api::{OFFERS, SESSIONS, text};
 use super::{ChatStatus, ChatTransfer, TransferStatus};
 use crate::api::store::{self, Scope};
 use crate::api::{
-    Action, Actor, Call, Change, Doing, Handler, Operation, Output, Problem, Record, Reply, crud,
+    Action, Actor, Audited, Call, Change, Doing, Handler, Operation, Output, Problem, Record, Reply, crud,
 };
 use crate::base::role::{Role, Roles};
 use crate::db::{Tx, db_tx};
@@ -131,4 +131,9 @@ async fn answer(call: &Call, tx: &mut Tx, status: TransferStatus) -> Result<Repl
         ]))
     })
     .await
+}
+
+/// What the answer to a transfer tells.
+pub(super) fn tells(line: &Audited) -> Option<&'static str> {
+    (text(&line.after, "status") == TransferStatus::Accepted.as_str()).then_some("chat.session.transferred")
 }

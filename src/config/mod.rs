@@ -79,6 +79,8 @@ pub struct Config {
     pub refresh: Duration,
     /// A call without an end is closed after this time.
     pub lost_call: Duration,
+    /// How long events are kept.
+    pub events_kept: Duration,
     /// One for each Asterisk that is watched over ARI.
     pub ari: BTreeMap<String, Ari>,
 }
@@ -147,6 +149,7 @@ impl Config {
                 LogFormat::Text
             }
         };
+        let (shortest, _, longest) = limits::events::KEPT_DAYS;
         Self {
             auto_migrate: r.flag("auto_migrate"),
             database_url: Secret::new(url),
@@ -181,6 +184,7 @@ impl Config {
             cached_dids: r.number("routing.cached_dids", 1, 100_000_000),
             refresh: Duration::from_millis(r.number("routing.refresh_ms", 50, 3_600_000)),
             lost_call: Duration::from_secs(3_600 * r.number("routing.lost_call_hours", 1, 720)),
+            events_kept: limits::events::DAY * r.number("events.kept_days", shortest, longest) as u32,
             ari: r.ari(),
         }
     }

@@ -27,6 +27,7 @@ use crate::base::role::Role;
 use crate::config::limits::api as limits;
 use crate::contacts;
 use crate::db::{Db, Tx};
+use crate::events::Events;
 use crate::routing::Router as Routing;
 
 /// What requests are served with.
@@ -47,6 +48,8 @@ pub struct Gate {
     pub trusted: Vec<IpNet>,
     /// Idempotency keys at work.
     pub running: Running,
+    /// What changes tell.
+    pub events: Arc<Events>,
     /// Routing, which reads a tenant anew after a change it can see.
     pub routing: Arc<Routing>,
     /// The folder that holds files of the service's own.
@@ -286,8 +289,9 @@ async fn run(
             gate.auth.revoked.add(&reply.ended, call.now_us());
             if !reply.audit.is_empty() {
                 let mut tx = gate.db.begin().await?;
-                record(gate, call, &mut tx, &reply).await?;
+                let told = record(gate, call, &mut tx, &reply).await?;
                 tx.commit().await?;
+                tell(gate, told);
             }
             return outcome(reply);
         }
@@ -317,7 +321,7 @@ async fn run(
             action.operation.id
         )));
     }
-    record(gate, call, &mut tx, &reply).await?;
+    let told = record(gate, call, &mut tx, &reply).await?;
     if let Some(held) = &held {
         idempotency::keep(
             &mut tx,
@@ -334,6 +338,7 @@ async fn run(
         crate::tenants::store::touch(&mut tx, tenant).await?;
     }
     tx.commit().await?;
+    tell(gate, told);
     lasted(gate, call, &reply, tenant.as_ref()).await;
     outcome(reply)
 }
@@ -361,12 +366,24 @@ fn outcome(mut reply: Reply) -> Result<Reply, Problem> {
     }
 }
 
-/// Puts a reply's lines into the audit.
-async fn record(gate: &Gate, call: &Call, tx: &mut Tx, reply: &Reply) -> Result<(), Problem> {
+/// Wakes who waits for a tenant's events, once they last.
+fn tell(gate: &Gate, told: Option<(TenantId, i64)>) {
+    if let Some((tenant, position)) = told {
+        gate.events.news.tell(&tenant, position);
+    }
+}
+
+/// Puts a reply's lines into the audit, and what they tell into the tenant's events; returns how far these go.
+async fn record(
+    gate: &Gate,
+    call: &Call,
+    tx: &mut Tx,
+    reply: &Reply,
+) -> Result<Option<(TenantId, i64)>, Problem> {
     let caller = reply.actor.as_ref().or(call.caller.as_ref());
     let address = call.address.to_string();
-    let tenant = reply.whose.as_ref().or_else(|| caller.and_then(|c| c.tenant.as_ref()));
-    let tenant = tenant.map_or("", TenantId::as_str);
+    let whose = reply.whose.as_ref().or_else(|| caller.and_then(|c| c.tenant.as_ref()));
+    let tenant = whose.map_or("", TenantId::as_str);
     for line in &reply.audit {
         let entry = audit::store::Entry {
             tenant,
@@ -388,7 +405,9 @@ async fn record(gate: &Gate, call: &Call, tx: &mut Tx, reply: &Reply) -> Result<
         };
         audit::store::append(tx, &gate.ids, &entry).await?;
     }
-    Ok(())
+    let Some(tenant) = whose else { return Ok(None) };
+    let position = gate.events.write(tx, &gate.ids, (tenant, call.now_us()), &reply.audit).await?;
+    Ok(position.map(|position| (tenant.clone(), position)))
 }
 
 fn respond(reply: Reply) -> Response {

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{Autopause, QueueStatus, QueueStrategy};
 use crate::api::{
-    Call, Change, Doing, Field, Hooks, May, Null, Parent, Problem, Resource, Rule, Verb, rules,
+    Call, Change, Doing, Field, Hooks, May, Null, Parent, Problem, Resource, Rule, Tells, Verb, rules,
 };
 use crate::base::ids::Sound;
 use crate::base::role::Roles;
@@ -165,6 +165,7 @@ pub static MEMBERS: Resource = Resource {
         Field::maybe("pause_reason", 80, "Why; forgotten with the pause."),
     ],
     hooks: Hooks::before(member),
+    tells: Tells::as_noun("queue_member"),
     ..Resource::PLAIN
 };
 

@@ -23,6 +23,11 @@ pub fn resources() -> [&'static Resource; 6] {
     [&DIDS, &MENUS, &SCHEDULES, &BLOCK_LIST, &ALLOW_LIST, &OUTBOUND_RULES]
 }
 
+/// What is there once in each tenant, for whoever tells of its changes.
+pub fn defaults() -> &'static Resource {
+    &defaults::DEFAULTS
+}
+
 /// What is no collection.
 pub fn actions() -> Vec<Action> {
     defaults::actions()

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use super::api::TICKETS;
 use super::{Ticket, TicketStatus, TransitionError};
 use crate::api::{
-    Action, Call, Change, Doing, Field, Handler, Input, Null, Operation, Output, Problem, Record, Reply,
-    Verb, crud,
+    Action, Audited, Call, Change, Doing, Field, Handler, Input, Null, Operation, Output, Problem, Record,
+    Reply, Verb, crud,
 };
 use crate::base::ids::TenantId;
 use crate::base::role::Roles;
@@ -149,4 +149,16 @@ async fn assign(call: &Call, tx: &mut Tx) -> Result<Reply, Problem> {
         Ok(Record::from_iter([("assigned_to".to_owned(), json!(to))]))
     };
     crud::act(call, tx, &TICKETS, "assign", make).await
+}
+
+/// What a change of a ticket tells beside that it was changed.
+pub(super) fn tells(line: &Audited) -> Option<&'static str> {
+    let status = |of: &Record| of.get("status").and_then(Value::as_str).and_then(TicketStatus::parse);
+    match (status(&line.before)?, status(&line.after)?) {
+        (before, after) if before == after => None,
+        (_, TicketStatus::Resolved) => Some("ticket.resolved"),
+        (_, TicketStatus::Closed) => Some("ticket.closed"),
+        (TicketStatus::Resolved, _) => Some("ticket.reopened"),
+        _ => None,
+    }
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{BodyFormat, MessageKind, TicketChannel, TicketPriority, TicketStatus, act, files, talk};
 use crate::api::{
     Action, Call, Change, Doing, Field, Hooks, May, Null, Own, Parent, Part, Problem, Resource, Shape,
-    Target, Verb, rules, store,
+    Target, Tells, Verb, rules, store,
 };
 use crate::base::role::Roles;
 use crate::config::limits::tickets as limits;
@@ -44,6 +44,15 @@ pub static TICKETS: Resource = Resource {
         unique: &[],
     }],
     hooks: Hooks::before(act::before),
+    tells: Tells {
+        kinds: &[
+            ("ticket.resolved", "A ticket was resolved."),
+            ("ticket.closed", "A ticket was closed."),
+            ("ticket.reopened", "A ticket that was resolved was opened again."),
+        ],
+        which: Some(act::tells),
+        ..Tells::USUAL
+    },
     ..Resource::PLAIN
 };
 
@@ -123,6 +132,16 @@ pub static MESSAGES: Resource = Resource {
         Field::text("client_id", 1, 64, "The sender's own id of it.").nullable(Null::Null).server(),
         Field::metadata(),
     ],
+    tells: Tells {
+        noun: "ticket.message",
+        key: ("ticket", "ticket_id"),
+        kinds: &[
+            ("ticket.replied", "Somebody wrote in a ticket what its contact sees."),
+            ("ticket.noted", "Somebody wrote a note in a ticket."),
+        ],
+        which: Some(talk::tells),
+        ..Tells::USUAL
+    },
     ..Resource::PLAIN
 };
 
@@ -146,6 +165,12 @@ pub static ATTACHMENTS: Resource = Resource {
         Field::text("storage_key", 1, 255, "Where it lies.").server().secret(),
         Field::id("created_by", "The user who added it.").nullable(Null::Null).server(),
     ],
+    tells: Tells {
+        noun: "ticket.attachment",
+        key: ("ticket", "ticket_id"),
+        also: &["created"],
+        ..Tells::USUAL
+    },
     ..Resource::PLAIN
 };
 
@@ -211,6 +236,7 @@ pub static POLICIES: Resource = Resource {
         Field::metadata(),
     ],
     hooks: Hooks::before(known_schedule),
+    tells: Tells::as_noun("sla_policy"),
     ..Resource::PLAIN
 };
 

@@ -8,7 +8,7 @@ use super::{AuthorKind, MessageKind, TicketStatus};
 use crate::api::check::show_time;
 use crate::api::store::{self, Scope};
 use crate::api::{
-    Action, Call, Field, Handler, Input, Null, Operation, Output, Problem, Record, Reply, crud,
+    Action, Audited, Call, Field, Handler, Input, Null, Operation, Output, Problem, Record, Reply, crud,
 };
 use crate::base::role::Roles;
 use crate::config::limits::tickets as limits;
@@ -104,4 +104,10 @@ async fn said_before(tx: &mut Tx, call: &Call, ticket_id: &str) -> Result<Option
         .bind(client_id)
         .fetch_optional(c)
         .await)?)
+}
+
+/// What a message tells: a reply or a note.
+pub(super) fn tells(line: &Audited) -> Option<&'static str> {
+    let kind = line.after.get("kind").and_then(Value::as_str)?;
+    Some(if kind == MessageKind::Note.as_str() { "ticket.noted" } else { "ticket.replied" })
 }

@@ -658,7 +658,12 @@ fn ended(id: Option<&Id>, uniqueid: &str, fallback: &str) -> Vec<u8> {
 
 fn calls(db: &Db) -> Calls {
     let clock = Clock::system();
-    Calls { db: db.clone(), ids: IdSource::new(clock.clone()), clock }
+    Calls {
+        db: db.clone(),
+        ids: IdSource::new(clock.clone()),
+        clock,
+        news: hookswitch::events::News::default(),
+    }
 }
 
 fn record(sequence: u64, payload: Vec<u8>) -> journal::Record {
@@ -747,10 +752,10 @@ both_databases! {
         let all: Vec<_> = (1..).zip([&a, &b, &c]).map(|(n, id)| record(n, began(id))).collect();
         sink.apply("n1", 0, &all).await.unwrap();
         assert_eq!(store::open_calls(&t.db).await.unwrap().len(), 3);
-        assert!(store::close_lost(&t.db, 1_000_000, 9, 10).await.unwrap().is_empty(), "none began before");
-        assert_eq!(store::close_lost(&t.db, 1_000_001, 9, 1).await.unwrap(), std::slice::from_ref(&a));
-        assert_eq!(store::close_lost(&t.db, 1_000_001, 9, 10).await.unwrap(), [b.clone(), c.clone()]);
-        assert!(store::close_lost(&t.db, 1_000_001, 9, 10).await.unwrap().is_empty());
+        assert!(store::close_lost(&calls(&t.db), 1_000_000, 9, 10).await.unwrap().is_empty(), "none began before");
+        assert_eq!(store::close_lost(&calls(&t.db), 1_000_001, 9, 1).await.unwrap(), std::slice::from_ref(&a));
+        assert_eq!(store::close_lost(&calls(&t.db), 1_000_001, 9, 10).await.unwrap(), [b.clone(), c.clone()]);
+        assert!(store::close_lost(&calls(&t.db), 1_000_001, 9, 10).await.unwrap().is_empty());
         let ends = [record(4, ended(Some(&a), "", "")), record(5, ended(Some(&a), "", "again")), record(6, ended(None, b.as_str(), "")),
             record(7, ended(None, "never seen", "down")), record(8, ended(None, "never seen", "down")), record(9, ended(None, "nor this", ""))];
         sink.apply("n1", 3, &ends).await.unwrap();

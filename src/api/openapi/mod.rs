@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::call::{Action, Who};
+use super::field::Field;
+use super::resource::Resource;
 use crate::base::role::Role;
 
 pub use schema::{example, field as field_schema};
@@ -15,10 +17,40 @@ pub use schema::{example, field as field_schema};
 /// Where the API lies.
 pub const BASE: &str = "/api/v1";
 
+/// What an event's data is.
+#[derive(Clone, Copy, Debug)]
+pub enum Data {
+    /// A record of a collection, as the API shows it.
+    Record(&'static Resource),
+    /// An object of these fields, under a name.
+    Fields(&'static str, &'static [Field]),
+}
+
+/// One type of events as the document shows it.
+#[derive(Clone, Debug)]
+pub struct Told<'t> {
+    /// Its name: `call.ended`.
+    pub name: &'t str,
+    /// What happened.
+    pub doc: &'t str,
+    /// The form of its key.
+    pub key: &'t str,
+    /// What comes with it.
+    pub data: Data,
+    /// Who sees it.
+    pub readers: Vec<&'static str>,
+}
+
 /// The whole document.
 ///
-/// `models`: a table in Markdown of what is kept where.
-pub fn document(actions: &[Action], models: &str) -> Value {
+/// `models`: a table in Markdown of what is kept where; `chapters`: further text for the introduction; `envelope`: the
+/// fields that all events have.
+pub fn document(
+    actions: &[Action],
+    models: &str,
+    chapters: &str,
+    (events, envelope): (&[Told<'_>], &'static [Field]),
+) -> Value {
     let mut schemas = schema::Schemas::default();
     let mut paths: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
     for action in actions {
@@ -26,18 +58,22 @@ pub fn document(actions: &[Action], models: &str) -> Value {
         let entry = operation::entry(action, &mut schemas);
         paths.entry(path).or_default().insert(action.operation.method.to_ascii_lowercase(), entry);
     }
+    let told =
+        events.iter().map(|event| (event.name.to_owned(), operation::told(event, envelope, &mut schemas)));
+    let told: BTreeMap<String, Value> = told.collect();
     json!({
         "openapi": "3.1.0",
         "info": {
             "title": "Hookswitch",
             "version": env!("CARGO_PKG_VERSION"),
             "summary": "Decides what happens to every call, and gives the people around it what they need.",
-            "description": introduction(actions, models),
+            "description": introduction(actions, models, chapters),
         },
         "servers": [{"url": "/", "description": "This service."}],
         "security": [{"bearer": []}],
         "tags": tags(actions),
         "paths": paths,
+        "webhooks": told,
         "components": {
             "securitySchemes": {"bearer": {
                 "type": "http",
@@ -64,8 +100,8 @@ fn tags(actions: &[Action]) -> Vec<Value> {
 const INTRODUCTION: &str = include_str!("introduction.md");
 
 /// What a newcomer reads first, with the table of roles at its end.
-fn introduction(actions: &[Action], models: &str) -> String {
-    format!("{INTRODUCTION}\n{}\n## Models\n\n{models}", role_table(actions))
+fn introduction(actions: &[Action], models: &str, chapters: &str) -> String {
+    format!("{INTRODUCTION}\n{}\n## Models\n\n{models}\n{chapters}", role_table(actions))
 }
 
 /// The table role x operation, as Markdown.

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::schema::{self, Schemas, body, object, pascal, type_name};
+use super::{Data, Told};
 use crate::api::call::{Action, Handler, Input, Operation, Output, Who};
 use crate::api::field::{Field, Kind, Null};
 use crate::api::list;
@@ -10,13 +11,14 @@ use crate::api::resource::Resource;
 use crate::config::limits::api as limits;
 
 /// Problems that have an answer of their own in the document: status, name, when.
-const PROBLEMS: [(u16, &str, &str); 12] = [
+const PROBLEMS: [(u16, &str, &str); 13] = [
     (400, "BadRequest", "The query or the body can't be read."),
     (401, "Unauthenticated", "There is no token, or it is not valid any more."),
     (403, "Forbidden", "The role, or the key's scopes, do not allow it."),
     (404, "NotFound", "There is no such record; or it is another tenant's."),
     (405, "MethodNotAllowed", "The path does not take this method."),
     (409, "Conflict", "The state of things does not allow it: a value is taken, a limit reached."),
+    (410, "Gone", "It was there, and is not kept any more."),
     (412, "Stale", "It has changed since the `ETag` in `If-Match`."),
     (413, "TooLarge", "The body is too large."),
     (415, "WrongContentType", "The body is of a type that the operation does not take."),
@@ -291,6 +293,12 @@ fn responses(action: &Action, schemas: &mut Schemas) -> Value {
             let schema = json!({"type": "object", "required": ["data"], "properties": {"data": {"type": "array", "items": schema}}});
             all.insert("200".into(), json_answer(schema, &["X-Request-Id"], "All of them."));
         }
+        Output::Stream(name, fields) => {
+            let schema = schemas.add(name, || object(&fields.iter().collect::<Vec<_>>(), &[], true, false));
+            let page = schemas.add("Page", schema::page);
+            let schema = json!({"type": "object", "required": ["data", "page"], "properties": {"data": {"type": "array", "items": schema}, "page": page}});
+            all.insert("200".into(), json_answer(schema, &["X-Request-Id"], "A page."));
+        }
         Output::Bytes(kind) => {
             let content = json!({kind: {"schema": {"type": "string", "format": "binary"}}});
             all.insert("200".into(), json!({"description": "The file.", "headers": headers(&["X-Request-Id"]), "content": content}));
@@ -300,6 +308,43 @@ fn responses(action: &Action, schemas: &mut Schemas) -> Value {
         all.insert(status.to_string(), json!({"$ref": format!("#/components/responses/{name}")}));
     }
     Value::Object(all)
+}
+
+/// A type of events: what a consumer's endpoint gets.
+pub(super) fn told(event: &Told<'_>, envelope: &'static [Field], schemas: &mut Schemas) -> Value {
+    let fields: Vec<&Field> = envelope.iter().collect();
+    let base = schemas.add("Event", || object(&fields, &[], true, false));
+    let data = match event.data {
+        Data::Record(resource) => schemas.record(resource),
+        Data::Fields(name, fields) => {
+            schemas.add(name, || object(&fields.iter().collect::<Vec<_>>(), &[], true, false))
+        }
+    };
+    let schema = json!({"allOf": [base, {"properties": {"type": {"const": event.name}, "data": data}}]});
+    json!({"post": {
+        "operationId": format!("event.{}", event.name),
+        "tags": ["webhooks"],
+        "summary": event.doc,
+        "description": format!("Key: `{}`. Seen by: {}.", event.key, event.readers.join(", ")),
+        "requestBody": {"required": true, "content": {"application/json": {
+            "schema": schema, "example": example_event(event, envelope)}}},
+        "responses": {"2XX": {"description": "Taken. Anything else is tried again."}},
+    }})
+}
+
+/// An example of an event: true in its form, made up in its values.
+fn example_event(event: &Told<'_>, envelope: &[Field]) -> Value {
+    let shown = |fields: &mut dyn Iterator<Item = &Field>| -> Map<String, Value> {
+        fields.filter(|f| !f.secret).map(|f| (f.name.to_owned(), schema::example(f))).collect()
+    };
+    let mut whole = shown(&mut envelope.iter());
+    let data = match event.data {
+        Data::Record(resource) => shown(&mut resource.all_fields()),
+        Data::Fields(_, fields) => shown(&mut fields.iter()),
+    };
+    whole.insert("type".into(), event.name.into());
+    whole.insert("data".into(), Value::Object(data));
+    Value::Object(whole)
 }
 
 /// A record's schema with what is shown in this answer only.
@@ -327,6 +372,7 @@ fn possible(action: &Action) -> Vec<(u16, &'static str)> {
         403 => operation.who != Who::Public || operation.problems.iter().any(|p| p.0 == 403),
         404 => operation.path.contains('{') || operation.problems.iter().any(|p| p.0 == 404),
         405 => false,
+        410 => operation.problems.iter().any(|p| p.0 == 410),
         409 => writes,
         412 => matches!(operation.method, "PATCH" | "DELETE"),
         413 | 415 => has_body,

@@ -34,17 +34,7 @@ impl Schemas {
     /// A page of them.
     pub(super) fn page(&mut self, resource: &'static Resource) -> Value {
         let record = self.record(resource);
-        let page = self.add("Page", || {
-            json!({
-                "type": "object",
-                "required": ["next", "prev", "limit"],
-                "properties": {
-                    "next": {"type": ["string", "null"], "description": "For ?after=: the page behind this one; null at the end."},
-                    "prev": {"type": ["string", "null"], "description": "For ?after=: the page before this one; null at the start."},
-                    "limit": {"type": "integer", "description": "Records in a page at most."},
-                },
-            })
-        });
+        let page = self.add("Page", page);
         let name = format!("{}Page", type_name(resource));
         self.add(&name, || {
             json!({
@@ -109,6 +99,19 @@ pub(super) fn body(fields: &'static [Field], parts: &'static [Part], is_new: boo
     let writable = |f: &&Field| f.write == Write::Always || is_new && f.write == Write::Once;
     let fields: Vec<&Field> = fields.iter().filter(writable).collect();
     object(&fields, parts, false, !is_new)
+}
+
+/// Where a page stands among the others.
+pub(super) fn page() -> Value {
+    json!({
+        "type": "object",
+        "required": ["next", "prev", "limit"],
+        "properties": {
+            "next": {"type": ["string", "null"], "description": "For ?after=: the page behind this one; null at the end."},
+            "prev": {"type": ["string", "null"], "description": "For ?after=: the page before this one; null at the start."},
+            "limit": {"type": "integer", "description": "Records in a page at most."},
+        },
+    })
 }
 
 fn list(part: &'static Part, is_answer: bool) -> Value {

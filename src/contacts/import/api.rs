@@ -11,7 +11,7 @@ use super::{ImportStatus, Job, folder};
 use crate::api::store::{self, Scope};
 use crate::api::{
     Action, Audited, Call, Fault, Field, Handler, Input, May, Null, Operation, Output, Parameter, Problem,
-    Record, Reply, Resource, Shape,
+    Record, Reply, Resource, Shape, Tells,
 };
 use crate::base::ids::Id;
 use crate::base::role::Roles;
@@ -41,6 +41,16 @@ pub static IMPORTS: Resource = Resource {
         Field::id("created_by", "The user who sent it.").nullable(Null::Null).server().filter(),
         Field::time("finished_at", "When it ended.").nullable(Null::Null).server(),
     ],
+    tells: Tells {
+        noun: "contact_import",
+        also: &["created"],
+        kinds: &[(
+            "contact_import.finished",
+            "A file was read in, or given up; its contacts were told one by one.",
+        )],
+        which: Some(|line| (!line.before.is_empty()).then_some("contact_import.finished")),
+        ..Tells::USUAL
+    },
     ..Resource::PLAIN
 };
 

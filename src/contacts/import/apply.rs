@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::rows::{Row, Wrong};
 use crate::api::store::{self, Scope};
-use crate::api::{Fault, Problem, Record};
+use crate::api::{Audited, Fault, Problem, Record, crud};
 use crate::base::ids::{IdSource, TenantId};
 use crate::config::limits::contacts as limits;
 use crate::contacts::api::{CONTACTS, TAGS};
@@ -21,6 +21,8 @@ pub(super) struct Applied {
     pub(super) wrong: Vec<Wrong>,
     /// Contacts before and after.
     pub(super) changes: Vec<(Record, Record)>,
+    /// The same for whoever listens.
+    pub(super) told: Vec<Audited>,
 }
 
 /// Applies lines one after another.
@@ -84,8 +86,7 @@ impl Apply<'_> {
         }
         let id = found.unwrap_or_default();
         store::update(self.tx, &CONTACTS, &scope, &id, &values, self.now_us).await?;
-        let after: Record = before.clone().into_iter().chain(values).collect();
-        self.applied.changes.push((before, after));
+        self.changed(&id, before).await?;
         self.applied.updated += 1;
         Ok(Ok(()))
     }
@@ -102,8 +103,17 @@ impl Apply<'_> {
         let id = self.ids.next();
         store::insert(self.tx, &CONTACTS, &Scope::tenant(self.tenant), id.as_str(), &values, self.now_us)
             .await?;
-        self.applied.changes.push((Record::new(), values));
+        self.changed(id.as_str(), Record::new()).await?;
         self.applied.created += 1;
+        Ok(())
+    }
+
+    /// Notes what became of a contact.
+    async fn changed(&mut self, id: &str, before: Record) -> sqlx::Result<()> {
+        let after = store::get_locked(self.tx, &CONTACTS, &Scope::tenant(self.tenant), id).await?;
+        let after = after.unwrap_or_default();
+        self.applied.told.push(crud::line(&CONTACTS, "import", id.to_owned(), before.clone(), after.clone()));
+        self.applied.changes.push((before, after));
         Ok(())
     }
 

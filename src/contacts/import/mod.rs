@@ -8,6 +8,7 @@ mod apply;
 mod rows;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -17,10 +18,13 @@ use crate::base::ids::{Id, IdSource, TenantId};
 use crate::base::shutdown::Stopping;
 use crate::base::words::words;
 use crate::config::limits::contacts as limits;
-use crate::db::{Db, db_read, db_tx, db_write};
+use crate::db::{Db, Tx, db_read, db_tx};
+use crate::events::Events;
 
 use super::names::Names;
 use super::phone;
+use crate::api::store::{self, Scope};
+use crate::api::{Audited, crud};
 use apply::{Applied, Apply};
 use rows::{Rows, report};
 
@@ -86,6 +90,8 @@ pub struct Importer {
     pub ids: IdSource,
     /// Names of callers, which change with it.
     pub names: Names,
+    /// What its changes tell.
+    pub events: Arc<Events>,
     /// Where the files are.
     pub data_dir: PathBuf,
 }
@@ -263,7 +269,14 @@ impl Importer {
             tracing::warn!(import.id = %job.id, "an import was taken away");
             return Ok(true);
         }
+        let mut told = applied.told;
+        if is_end {
+            told.push(self.finished(&mut tx, job).await?);
+        }
+        let now_us = self.clock.now_us();
+        let position = self.events.write(&mut tx, &self.ids, (&job.tenant, now_us), &told).await?;
         tx.commit().await?;
+        position.inspect(|position| self.events.news.tell(&job.tenant, *position));
         for (before, after) in &applied.changes {
             self.names.forget_contact(&job.tenant, [before, after]);
         }
@@ -273,7 +286,7 @@ impl Importer {
     /// Writes the progress down, if it still is what it was.
     async fn note(
         &self,
-        tx: &mut crate::db::Tx,
+        tx: &mut Tx,
         job: &Job,
         (was, status): (i64, ImportStatus),
         progress: &Progress,
@@ -306,16 +319,29 @@ impl Importer {
         let mut faults: Vec<Wrong> = serde_json::from_str(&progress.report).unwrap_or_default();
         faults.insert(0, Wrong { line: 0, field: String::new(), detail: why.to_owned() });
         let now_us = self.clock.now_us();
-        db_write!(&self.db, |p| sqlx::query(SQL)
+        let mut tx = self.db.begin().await?;
+        db_tx!(&mut tx, |c| sqlx::query(SQL)
             .bind(ImportStatus::Failed.as_str())
             .bind(report(&faults).to_string())
             .bind(now_us)
             .bind(now_us)
             .bind(job.tenant.as_str())
             .bind(job.id.as_str())
-            .execute(p)
+            .execute(c)
             .await
-            .map(drop))
+            .map(drop))?;
+        let told = [self.finished(&mut tx, job).await?];
+        let position = self.events.write(&mut tx, &self.ids, (&job.tenant, now_us), &told).await?;
+        tx.commit().await?;
+        position.inspect(|position| self.events.news.tell(&job.tenant, *position));
+        Ok(())
+    }
+
+    /// What the end of an import tells.
+    async fn finished(&self, tx: &mut Tx, job: &Job) -> sqlx::Result<Audited> {
+        let scope = Scope::tenant(&job.tenant);
+        let record = store::get_locked(tx, &api::IMPORTS, &scope, job.id.as_str()).await?.unwrap_or_default();
+        Ok(crud::line(&api::IMPORTS, "finish", job.id.to_string(), record.clone(), record))
     }
 }
 

@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::destination::{self, LIST, MESSAGE, OPTIONS, TARGET, TIMEOUT, TYPES};
 use crate::api::{
-    Action, Audited, Call, Doing, Field, Handler, Input, Operation, Output, Part, Problem, Record, Reply, Who,
+    Action, Audited, Call, Doing, Field, Handler, Input, May, Operation, Output, Part, Problem, Record,
+    Reply, Resource, Tells, Who,
 };
 use crate::base::ids::TenantId;
 use crate::base::role::Roles;
@@ -33,6 +34,17 @@ static GIVEN: &[Part] = &[Part {
     items: 2,
     unique: &["role"],
 }];
+/// What a change of them tells.
+pub(super) static DEFAULTS: Resource = Resource {
+    name: "routing",
+    one: "tenant's default destinations",
+    path: "/routing/defaults",
+    fields: SHOWN,
+    tells: Tells { noun: "routing.defaults", single: true, also: &["updated"], ..Tells::USUAL },
+    may: May::only_read(Roles::ALL),
+    ..Resource::PLAIN
+};
+
 static SHOWN: &[Field] =
     &[Field::json("destinations", &LIST, "Where those calls go; what is not listed hangs up.")];
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::destination::{self, MESSAGE, OPTIONS, TARGET, TIMEOUT, TYPES};
 use super::named::Named;
 use super::rules::{HOOK_SECRET, HOOK_URL, PLUGIN, SOUND};
-use crate::api::{Call, Change, Doing, Field, Hooks, Null, Part, Problem, Resource, Verb, rules};
+use crate::api::{Call, Change, Doing, Field, Hooks, Null, Part, Problem, Resource, Tells, Verb, rules};
 use crate::config::limits::{routing as limits, webhook};
 use crate::db::{Tx, db_tx};
 use crate::routing::did::{DidStatus, RouteType};
@@ -107,6 +107,7 @@ pub static DIDS: Resource = Resource {
         unique: &[],
     }],
     hooks: Hooks::before(before),
+    tells: Tells::as_noun("did"),
     ..Resource::PLAIN
 };
 

@@ -6,7 +6,7 @@ use super::destination::{self, MESSAGE, OPTIONS, TIMEOUT};
 use super::named::Named;
 use super::rules::{KEYS, SOUND};
 use crate::api::{
-    Call, Change, Doing, Fault, Field, Hooks, Null, Part, Problem, Resource, Shape, Verb, rules,
+    Call, Change, Doing, Fault, Field, Hooks, Null, Part, Problem, Resource, Shape, Tells, Verb, rules,
 };
 use crate::config::limits::ivr as limits;
 use crate::db::Tx;
@@ -119,6 +119,7 @@ pub static MENUS: Resource = Resource {
         unique: &["digits"],
     }],
     hooks: Hooks::before(before),
+    tells: Tells::as_noun("ivr_menu"),
     ..Resource::PLAIN
 };
 

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::api::{Field, Kind, Null, Resource, Rule, Shape, rules};
+use crate::api::{Field, Kind, Null, Resource, Rule, Shape, Tells, rules};
 use crate::config::limits::{api, tenants as limits};
 
 /// The name of a feature.
@@ -94,6 +94,7 @@ pub static TENANTS: Resource = Resource {
     source: "(SELECT s.*, s.id AS tenant_id FROM tenants s)",
     soft: true,
     fields: FIELDS,
+    tells: Tells::by_actions("tenant"),
     ..Resource::PLAIN
 };
 

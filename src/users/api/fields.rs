@@ -1,6 +1,6 @@
 //! What users, roles and keys look like.
 
-use crate::api::{Field, May, Null, Resource, Rule, Scopes, Target, rules};
+use crate::api::{Field, May, Null, Resource, Rule, Scopes, Target, Tells, rules};
 use crate::base::role::Roles;
 use crate::config::limits::auth as limits;
 
@@ -33,6 +33,7 @@ pub static PROFILE: Resource = Resource {
         Field::flag("totp_enabled", "Whether they sign in with a second factor.").server(),
         Field::metadata(),
     ],
+    tells: Tells::by_actions("user"),
     ..Resource::PLAIN
 };
 
@@ -129,6 +130,7 @@ pub static ROLES: Resource = Resource {
         ROLE.filter(),
         Field::rule("email", &rules::EMAIL, "The user's login name.").server(),
     ],
+    tells: Tells::by_actions("user_role"),
     ..Resource::PLAIN
 };
 
@@ -185,6 +187,7 @@ pub static API_KEYS: Resource = Resource {
         Field::maybe("last_used_address", 45, "From where."),
         Field::time("revoked_at", "When it was revoked; null: it was not.").nullable(Null::Null),
     ],
+    tells: Tells::by_actions("api_key"),
     ..Resource::PLAIN
 };
 

@@ -98,8 +98,10 @@ impl TestApp {
         let routing = Arc::new(app::router(&config, test.db.clone(), clock.clone()).unwrap());
         let auth =
             Arc::new(Auth::new(&config.secret().unwrap(), clock.clone(), routing.ids.clone()).unwrap());
-        let parts = app::api::Parts { auth: Arc::clone(&auth), registration };
-        let gate = app::api::gate(&config, test.db.clone(), clock.clone(), routing, auth).unwrap();
+        let parts = app::api::Parts { auth: Arc::clone(&auth), registration, events: app::api::events() };
+        let gate =
+            app::api::gate(&config, test.db.clone(), clock.clone(), routing, auth, Arc::clone(&parts.events))
+                .unwrap();
         let routes = router::routes(
             &gate,
             app::api::actions(&parts),

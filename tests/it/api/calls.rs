@@ -17,7 +17,7 @@ const NODE: &str = "01arz3ndektsv4rrffq69g5fav";
 const START: i64 = 1_790_000_000_000_000;
 
 /// A call as the journal has it.
-fn began(id: &Id, owner: &str, action: &str, target: &str) -> Vec<u8> {
+pub(crate) fn began(id: &Id, owner: &str, action: &str, target: &str) -> Vec<u8> {
     let trace = serde_json::value::to_raw_value(&json!({"steps": [{"check": "did"}]})).unwrap();
     let started = Started {
         id: id.clone(),
@@ -44,7 +44,7 @@ fn began(id: &Id, owner: &str, action: &str, target: &str) -> Vec<u8> {
     serde_json::to_vec(&Record::Began(CallAndDecision { started, decided })).unwrap()
 }
 
-fn end(id: &Id) -> Ended {
+pub(crate) fn end(id: &Id) -> Ended {
     Ended {
         id: Some(id.clone()),
         uniqueid: id.to_string(),
@@ -60,23 +60,31 @@ fn end(id: &Id) -> Ended {
     }
 }
 
-fn ended(ended: Ended) -> Vec<u8> {
+pub(crate) fn ended(ended: Ended) -> Vec<u8> {
     serde_json::to_vec(&Record::<()>::Ended(ended)).unwrap()
 }
 
 /// The journal's way into the database.
-struct Drain {
-    sink: Calls,
+pub(crate) struct Drain {
+    pub(crate) sink: Calls,
     at: u64,
 }
 
 impl Drain {
-    fn new(desk: &Desk) -> Self {
+    pub(crate) fn new(desk: &Desk) -> Self {
         let gate = &desk.app.gate;
-        Self { sink: Calls { db: gate.db.clone(), clock: gate.clock.clone(), ids: gate.ids.clone() }, at: 0 }
+        Self {
+            sink: Calls {
+                db: gate.db.clone(),
+                clock: gate.clock.clone(),
+                ids: gate.ids.clone(),
+                news: gate.events.news.clone(),
+            },
+            at: 0,
+        }
     }
 
-    async fn apply(&mut self, payloads: Vec<Vec<u8>>) {
+    pub(crate) async fn apply(&mut self, payloads: Vec<Vec<u8>>) {
         let records: Vec<_> = (self.at + 1..)
             .zip(payloads)
             .map(|(sequence, payload)| journal::Record { sequence, payload })
@@ -129,7 +137,7 @@ both_databases! {
         let same = record(&ids[0]).await;
         assert_eq!((same.billed_s, same.metadata.len()), (78, 1));
         // A call given up as lost has a record, and the right one once its end is told after all.
-        assert_eq!(close_lost(&desk.app.gate.db, START + 1, START + 3_600_000_000, 10).await.unwrap(), [ids[5].clone()]);
+        assert_eq!(close_lost(&drain.sink, START + 1, START + 3_600_000_000, 10).await.unwrap(), [ids[5].clone()]);
         let lost = record(&ids[5]).await;
         assert_eq!((lost.disposition, lost.duration_s, lost.billed_s), (Disposition::Failed, 3_600, 0));
         drain.apply(vec![ended(end(&ids[5]))]).await;

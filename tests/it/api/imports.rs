@@ -21,6 +21,7 @@ fn importer(app: &TestApp) -> Importer {
         clock: app.clock.clone(),
         ids: app.gate.ids.clone(),
         names: app.gate.routing.names.clone(),
+        events: Arc::clone(&app.gate.events),
         data_dir: app.test.folder().to_owned(),
     }
 }

@@ -9,6 +9,7 @@ mod contacts;
 mod dids;
 mod document;
 mod endpoints;
+mod events;
 mod hostile;
 mod imports;
 mod isolation;

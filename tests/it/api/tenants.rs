@@ -125,7 +125,7 @@ both_databases! {
             app.post("/tenants", &root, body).await.expect(201);
         }
         let admin = app.user(Role::TenantAdmin, "acme").await;
-        let over = async || hookswitch::app::keep::end_trials(&app.test.db, &app.gate.auth, app.clock.now_us()).await.unwrap();
+        let over = async || hookswitch::app::keep::end_trials(&app.test.db, &app.gate.auth, &app.gate.events, app.clock.now_us()).await.unwrap();
         app.wait(std::time::Duration::from_secs(24 * 3_600 - 1));
         assert_eq!(over().await, []);
         app.wait(std::time::Duration::from_secs(1));
