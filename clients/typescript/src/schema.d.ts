@@ -1430,6 +1430,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List events
+         * @description Everything that happened in the tenant and that the caller may see, in order. `page.next` is the cursor behind the last one looked at, for ?after=; it is there even when nothing is new, so that polling it misses nothing. Sockets take and give the same cursors. One that is too old gets 410 `cursor-too-old`: read afresh what you keep, and go on without `after`, from the first event still kept, or with ?after=latest.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor, agent, viewer.
+         *     - 410 `cursor-too-old`: Events behind the cursor are not kept any more.
+         */
+        get: operations["events.list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/imports": {
         parameters: {
             query?: never;
@@ -2769,7 +2792,1868 @@ export interface paths {
         trace?: never;
     };
 }
-export type webhooks = Record<string, never>;
+export interface webhooks {
+    "agent.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A agent was made.
+         * @description Key: `agent:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.agent.created"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "agent.deleted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A agent was deleted.
+         * @description Key: `agent:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.agent.deleted"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "agent.state_changed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * An agent is in another state.
+         * @description Key: `agent:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.agent.state_changed"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "agent.updated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A agent was changed.
+         * @description Key: `agent:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.agent.updated"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "allowed_number.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A allowed number was made.
+         * @description Key: `allowed_number:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.allowed_number.created"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "allowed_number.deleted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A allowed number was deleted.
+         * @description Key: `allowed_number:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.allowed_number.deleted"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "allowed_number.updated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A allowed number was changed.
+         * @description Key: `allowed_number:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.allowed_number.updated"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "api_key.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A API key was made.
+         * @description Key: `api_key:<id>`. Seen by: superadmin, tenant_admin.
+         */
+        post: operations["event.api_key.created"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "api_key.deleted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A API key was deleted.
+         * @description Key: `api_key:<id>`. Seen by: superadmin, tenant_admin.
+         */
+        post: operations["event.api_key.deleted"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "api_key.updated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A API key was changed.
+         * @description Key: `api_key:<id>`. Seen by: superadmin, tenant_admin.
+         */
+        post: operations["event.api_key.updated"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "blocked_number.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A blocked number was made.
+         * @description Key: `blocked_number:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.blocked_number.created"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "blocked_number.deleted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A blocked number was deleted.
+         * @description Key: `blocked_number:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.blocked_number.deleted"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "blocked_number.updated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A blocked number was changed.
+         * @description Key: `blocked_number:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.blocked_number.updated"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "call.ended": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A call is over. Told again with what is true when a call that had been given up as lost ended otherwise.
+         * @description Key: `call:<call_id>`. Seen by: superadmin, tenant_admin, supervisor, viewer.
+         */
+        post: operations["event.call.ended"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "call.missed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A call from outside is over and nobody answered it; beside call.ended.
+         * @description Key: `call:<call_id>`. Seen by: superadmin, tenant_admin, supervisor, viewer.
+         */
+        post: operations["event.call.missed"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "call.routed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * It was decided where a call goes: first, and after each destination that reached nobody.
+         * @description Key: `call:<call_id>`. Seen by: superadmin, tenant_admin, supervisor, viewer.
+         */
+        post: operations["event.call.routed"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "call.started": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A call came in, or a phone dialled.
+         * @description Key: `call:<call_id>`. Seen by: superadmin, tenant_admin, supervisor, viewer.
+         */
+        post: operations["event.call.started"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "chat_agent.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A chat agent was made.
+         * @description Key: `chat_agent:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.chat_agent.created"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "chat_agent.deleted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A chat agent was deleted.
+         * @description Key: `chat_agent:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.chat_agent.deleted"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "chat_agent.updated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A chat agent was changed.
+         * @description Key: `chat_agent:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.chat_agent.updated"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "chat_widget.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A chat widget was made.
+         * @description Key: `chat_widget:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.chat_widget.created"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "chat_widget.deleted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A chat widget was deleted.
+         * @description Key: `chat_widget:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.chat_widget.deleted"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "chat_widget.updated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A chat widget was changed.
+         * @description Key: `chat_widget:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.chat_widget.updated"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "chat.message.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A chat message was made.
+         * @description Key: `chat.session:<session_id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.chat.message.created"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "chat.session.abandoned": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A visitor left before an agent had the chat.
+         * @description Key: `chat.session:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.chat.session.abandoned"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "chat.session.assigned": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * An agent got a chat.
+         * @description Key: `chat.session:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.chat.session.assigned"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "chat.session.ended": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A chat ended.
+         * @description Key: `chat.session:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.chat.session.ended"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "chat.session.queued": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A chat waits for an agent.
+         * @description Key: `chat.session:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.chat.session.queued"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "chat.session.started": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A visitor began a chat.
+         * @description Key: `chat.session:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.chat.session.started"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "chat.session.transferred": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A chat was handed on: the other side accepted.
+         * @description Key: `chat.session:<session_id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.chat.session.transferred"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "chat.session.updated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A chat session was changed.
+         * @description Key: `chat.session:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.chat.session.updated"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "chat.transfer.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A transfer was made.
+         * @description Key: `chat.session:<session_id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.chat.transfer.created"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "chat.transfer.updated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A transfer was changed.
+         * @description Key: `chat.session:<session_id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.chat.transfer.updated"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "contact_import.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A import was made.
+         * @description Key: `contact_import:<id>`. Seen by: superadmin, tenant_admin, supervisor.
+         */
+        post: operations["event.contact_import.created"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "contact_import.finished": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A file was read in, or given up; its contacts were told one by one.
+         * @description Key: `contact_import:<id>`. Seen by: superadmin, tenant_admin, supervisor.
+         */
+        post: operations["event.contact_import.finished"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "contact.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A contact was made.
+         * @description Key: `contact:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.contact.created"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "contact.deleted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A contact was deleted.
+         * @description Key: `contact:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.contact.deleted"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "contact.updated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A contact was changed.
+         * @description Key: `contact:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.contact.updated"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "did.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A number was made.
+         * @description Key: `did:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.did.created"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "did.deleted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A number was deleted.
+         * @description Key: `did:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.did.deleted"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "did.updated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A number was changed.
+         * @description Key: `did:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.did.updated"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "endpoint.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A endpoint was made.
+         * @description Key: `endpoint:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.endpoint.created"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "endpoint.deleted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A endpoint was deleted.
+         * @description Key: `endpoint:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.endpoint.deleted"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "endpoint.updated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A endpoint was changed.
+         * @description Key: `endpoint:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.endpoint.updated"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "ivr_menu.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A menu was made.
+         * @description Key: `ivr_menu:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.ivr_menu.created"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "ivr_menu.deleted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A menu was deleted.
+         * @description Key: `ivr_menu:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.ivr_menu.deleted"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "ivr_menu.updated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A menu was changed.
+         * @description Key: `ivr_menu:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.ivr_menu.updated"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "mailbox.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A mailbox was made.
+         * @description Key: `mailbox:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.mailbox.created"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "mailbox.deleted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A mailbox was deleted.
+         * @description Key: `mailbox:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.mailbox.deleted"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "mailbox.updated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A mailbox was changed.
+         * @description Key: `mailbox:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.mailbox.updated"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "outbound_rule.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A outbound rule was made.
+         * @description Key: `outbound_rule:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.outbound_rule.created"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "outbound_rule.deleted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A outbound rule was deleted.
+         * @description Key: `outbound_rule:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.outbound_rule.deleted"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "outbound_rule.updated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A outbound rule was changed.
+         * @description Key: `outbound_rule:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.outbound_rule.updated"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "queue_member.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A member was made.
+         * @description Key: `queue_member:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.queue_member.created"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "queue_member.deleted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A member was deleted.
+         * @description Key: `queue_member:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.queue_member.deleted"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "queue_member.updated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A member was changed.
+         * @description Key: `queue_member:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.queue_member.updated"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "queue.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A queue was made.
+         * @description Key: `queue:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.queue.created"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "queue.deleted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A queue was deleted.
+         * @description Key: `queue:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.queue.deleted"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "queue.updated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A queue was changed.
+         * @description Key: `queue:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.queue.updated"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "recording.deleted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A recording was deleted.
+         * @description Key: `recording:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.recording.deleted"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "recording.updated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A recording was changed.
+         * @description Key: `recording:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.recording.updated"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "routing.defaults.updated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * The tenant's default destinations were changed.
+         * @description Key: `routing.defaults`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.routing.defaults.updated"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "schedule.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A schedule was made.
+         * @description Key: `schedule:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.schedule.created"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "schedule.deleted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A schedule was deleted.
+         * @description Key: `schedule:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.schedule.deleted"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "schedule.updated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A schedule was changed.
+         * @description Key: `schedule:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.schedule.updated"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "sla_policy.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A service level was made.
+         * @description Key: `sla_policy:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.sla_policy.created"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "sla_policy.deleted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A service level was deleted.
+         * @description Key: `sla_policy:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.sla_policy.deleted"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "sla_policy.updated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A service level was changed.
+         * @description Key: `sla_policy:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.sla_policy.updated"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "tag.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A tag was made.
+         * @description Key: `tag:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.tag.created"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "tag.deleted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A tag was deleted.
+         * @description Key: `tag:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.tag.deleted"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "tag.updated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A tag was changed.
+         * @description Key: `tag:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.tag.updated"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "tenant.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A tenant was made.
+         * @description Key: `tenant:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.tenant.created"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "tenant.deleted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A tenant was deleted.
+         * @description Key: `tenant:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.tenant.deleted"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "tenant.updated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A tenant was changed.
+         * @description Key: `tenant:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.tenant.updated"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "text_message.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A text message was made.
+         * @description Key: `text_message:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.text_message.created"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "ticket_template.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A ticket template was made.
+         * @description Key: `ticket_template:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.ticket_template.created"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "ticket_template.deleted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A ticket template was deleted.
+         * @description Key: `ticket_template:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.ticket_template.deleted"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "ticket_template.updated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A ticket template was changed.
+         * @description Key: `ticket_template:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.ticket_template.updated"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "ticket.attachment.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A attachment was made.
+         * @description Key: `ticket:<ticket_id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.ticket.attachment.created"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "ticket.attachment.deleted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A attachment was deleted.
+         * @description Key: `ticket:<ticket_id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.ticket.attachment.deleted"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "ticket.closed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A ticket was closed.
+         * @description Key: `ticket:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.ticket.closed"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "ticket.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A ticket was made.
+         * @description Key: `ticket:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.ticket.created"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "ticket.deleted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A ticket was deleted.
+         * @description Key: `ticket:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.ticket.deleted"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "ticket.noted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Somebody wrote a note in a ticket.
+         * @description Key: `ticket:<ticket_id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.ticket.noted"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "ticket.reopened": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A ticket that was resolved was opened again.
+         * @description Key: `ticket:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.ticket.reopened"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "ticket.replied": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Somebody wrote in a ticket what its contact sees.
+         * @description Key: `ticket:<ticket_id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.ticket.replied"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "ticket.resolved": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A ticket was resolved.
+         * @description Key: `ticket:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.ticket.resolved"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "ticket.updated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A ticket was changed.
+         * @description Key: `ticket:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.ticket.updated"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "user_role.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A role was made.
+         * @description Key: `user_role:<id>`. Seen by: superadmin, tenant_admin.
+         */
+        post: operations["event.user_role.created"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "user_role.deleted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A role was deleted.
+         * @description Key: `user_role:<id>`. Seen by: superadmin, tenant_admin.
+         */
+        post: operations["event.user_role.deleted"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "user_role.updated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A role was changed.
+         * @description Key: `user_role:<id>`. Seen by: superadmin, tenant_admin.
+         */
+        post: operations["event.user_role.updated"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "voicemail.deleted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A voicemail was deleted.
+         * @description Key: `voicemail:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.voicemail.deleted"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "voicemail.updated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A voicemail was changed.
+         * @description Key: `voicemail:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.voicemail.updated"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+}
 export interface components {
     schemas: {
         Accepted: {
@@ -3948,9 +5832,205 @@ export interface components {
             data: components["schemas"]["CallDetailRecord"][];
             page: components["schemas"]["Page"];
         };
+        CallEnded: {
+            /**
+             * @description What it does: queue, endpoint, ivr, external, voicemail, hangup ...
+             * @example text
+             */
+            readonly action: string | null;
+            /**
+             * Format: date-time
+             * @description When it was answered.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly answered_at: string | null;
+            /**
+             * @description The channel that answered.
+             * @example text
+             */
+            readonly answered_by: string | null;
+            /**
+             * Format: int64
+             * @description Answered length in milliseconds.
+             * @example 1
+             */
+            readonly billed_ms: number | null;
+            /**
+             * @description The call.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly call_id: string;
+            /**
+             * @description The caller's name.
+             * @example text
+             */
+            readonly caller_name: string | null;
+            /**
+             * @description The caller's number; null: withheld.
+             * @example text
+             */
+            readonly caller_number: string | null;
+            /**
+             * Format: int64
+             * @description Q.850 cause.
+             * @example 1
+             */
+            readonly cause: number | null;
+            /**
+             * @description Asterisk's DIALSTATUS.
+             * @example text
+             */
+            readonly dial_status: string | null;
+            /**
+             * @description The number as dialled.
+             * @example text
+             */
+            readonly did: string | null;
+            /**
+             * @description How it came to us.
+             * @example inbound
+             * @enum {string}
+             */
+            readonly direction: "inbound" | "internal" | "outbound";
+            /**
+             * @description How it ended, in Asterisk's words.
+             * @example text
+             */
+            readonly disposition: string | null;
+            /**
+             * Format: int64
+             * @description Whole length in milliseconds.
+             * @example 1
+             */
+            readonly duration_ms: number | null;
+            /**
+             * Format: date-time
+             * @description When it ended.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly ended_at: string | null;
+            /**
+             * @description Who told of the end: hook; late (kept by Asterisk while the service was away); lost (nobody).
+             * @example text
+             */
+            readonly ended_by: string | null;
+            /**
+             * @description Asterisk's linkedid: the same for all channels of a call.
+             * @example text
+             */
+            readonly linkedid: string | null;
+            /**
+             * @description Asterisk's QUEUESTATUS.
+             * @example text
+             */
+            readonly queue_status: string | null;
+            /**
+             * @description Why: a short stable code, such as static, closed, blocked.
+             * @example text
+             */
+            readonly reason: string | null;
+            /**
+             * Format: date-time
+             * @description When it began.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly started_at: string;
+            /**
+             * @description To what, as Asterisk names it.
+             * @example text
+             */
+            readonly target: string | null;
+            /**
+             * @description Asterisk's uniqueid of the channel.
+             * @example text
+             */
+            readonly uniqueid: string | null;
+            /**
+             * @description Asterisk's VMSTATUS.
+             * @example text
+             */
+            readonly voicemail_status: string | null;
+        };
         CallPage: {
             data: components["schemas"]["Call"][];
             page: components["schemas"]["Page"];
+        };
+        CallRouted: {
+            /**
+             * @description What it does: queue, endpoint, ivr, external, voicemail, hangup ...
+             * @example text
+             */
+            readonly action: string | null;
+            /**
+             * @description The call.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly call_id: string;
+            /**
+             * Format: date-time
+             * @description When.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly decided_at: string;
+            /**
+             * @description Which question of the dialplan this answers: route, next, ivr, script, internal.
+             * @example text
+             */
+            readonly hook: string | null;
+            /**
+             * @description Why: a short stable code, such as static, closed, blocked.
+             * @example text
+             */
+            readonly reason: string | null;
+            /**
+             * @description To what, as Asterisk names it.
+             * @example text
+             */
+            readonly target: string | null;
+        };
+        CallStarted: {
+            /**
+             * @description The call.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly call_id: string;
+            /**
+             * @description The caller's name.
+             * @example text
+             */
+            readonly caller_name: string | null;
+            /**
+             * @description The caller's number; null: withheld.
+             * @example text
+             */
+            readonly caller_number: string | null;
+            /**
+             * @description The number as dialled.
+             * @example text
+             */
+            readonly did: string | null;
+            /**
+             * @description How it came to us.
+             * @example inbound
+             * @enum {string}
+             */
+            readonly direction: "inbound" | "internal" | "outbound";
+            /**
+             * @description Asterisk's linkedid: the same for all channels of a call.
+             * @example text
+             */
+            readonly linkedid: string | null;
+            /**
+             * Format: date-time
+             * @description When it began.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly started_at: string;
+            /**
+             * @description Asterisk's uniqueid of the channel.
+             * @example text
+             */
+            readonly uniqueid: string | null;
         };
         CallTrace: {
             /**
@@ -5441,6 +7521,50 @@ export interface components {
              * @enum {string}
              */
             status?: "active" | "inactive";
+        };
+        Event: {
+            /**
+             * @description What there is to say; by type, see the document's webhooks. `truncated` where it would be larger than 64 KiB.
+             * @example {}
+             */
+            readonly data: {
+                [key: string]: unknown;
+            };
+            /**
+             * Format: event-id
+             * @description Its id; the same in every delivery of it.
+             * @example evt_01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly id: string;
+            /**
+             * @description What it belongs to.
+             * @example call:01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly key: string;
+            /**
+             * Format: int64
+             * @description Its number within the key, without gaps.
+             * @example 1
+             */
+            readonly sequence: number;
+            /**
+             * Format: tenant-id
+             * @description Whose it is.
+             * @example acme
+             */
+            readonly tenant_id: string;
+            /**
+             * Format: date-time
+             * @description When it happened.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly timestamp: string;
+            /**
+             * Format: event-type
+             * @description What happened.
+             * @example call.ended
+             */
+            readonly type: string;
         };
         /** @description Files that were sent to be read in, and how far each is. */
         Import: {
@@ -9809,6 +11933,16 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
+        /** @description It was there, and is not kept any more. */
+        Gone: {
+            headers: {
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
         /** @description Values are wrong: every fault is told. */
         Invalid: {
             headers: {
@@ -13618,6 +15752,45 @@ export interface operations {
             404: components["responses"]["NotFound"];
             409: components["responses"]["Conflict"];
             422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "events.list": {
+        parameters: {
+            query?: {
+                /** @description The cursor of the page before; `latest`: what is new from now on. */
+                after?: string;
+                /** @description Only what belongs to this. */
+                key?: string;
+                /** @description Events at most; 50 unless told. */
+                limit?: number;
+                /** @description Types, such as `call.*,ticket.created`. */
+                types?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        data: components["schemas"]["Event"][];
+                        page: components["schemas"]["Page"];
+                    };
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            410: components["responses"]["Gone"];
             429: components["responses"]["TooManyRequests"];
             503: components["responses"]["Unavailable"];
         };
@@ -17815,6 +19988,5201 @@ export interface operations {
             404: components["responses"]["NotFound"];
             429: components["responses"]["TooManyRequests"];
             503: components["responses"]["Unavailable"];
+        };
+    };
+    "event.agent.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "endpoint_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "extension": "support",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "max_calls": 1,
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "reason": "lunch",
+                 *         "since": "2026-11-23T08:00:00Z",
+                 *         "state": "available",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z",
+                 *         "user_id": "01kb2x8v9q3d5s7f1g4h6j8k0m"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "agent.created"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Agent"];
+                    /** @constant */
+                    type?: "agent.created";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.agent.deleted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "endpoint_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "extension": "support",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "max_calls": 1,
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "reason": "lunch",
+                 *         "since": "2026-11-23T08:00:00Z",
+                 *         "state": "available",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z",
+                 *         "user_id": "01kb2x8v9q3d5s7f1g4h6j8k0m"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "agent.deleted"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Agent"];
+                    /** @constant */
+                    type?: "agent.deleted";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.agent.state_changed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "endpoint_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "extension": "support",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "max_calls": 1,
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "reason": "lunch",
+                 *         "since": "2026-11-23T08:00:00Z",
+                 *         "state": "available",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z",
+                 *         "user_id": "01kb2x8v9q3d5s7f1g4h6j8k0m"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "agent.state_changed"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Agent"];
+                    /** @constant */
+                    type?: "agent.state_changed";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.agent.updated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "endpoint_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "extension": "support",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "max_calls": 1,
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "reason": "lunch",
+                 *         "since": "2026-11-23T08:00:00Z",
+                 *         "state": "available",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z",
+                 *         "user_id": "01kb2x8v9q3d5s7f1g4h6j8k0m"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "agent.updated"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Agent"];
+                    /** @constant */
+                    type?: "agent.updated";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.allowed_number.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "expires_at": "2026-11-23T08:00:00Z",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "kind": "block",
+                 *         "note": "text",
+                 *         "pattern": "+15557770001",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "allowed_number.created"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["AllowedNumber"];
+                    /** @constant */
+                    type?: "allowed_number.created";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.allowed_number.deleted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "expires_at": "2026-11-23T08:00:00Z",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "kind": "block",
+                 *         "note": "text",
+                 *         "pattern": "+15557770001",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "allowed_number.deleted"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["AllowedNumber"];
+                    /** @constant */
+                    type?: "allowed_number.deleted";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.allowed_number.updated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "expires_at": "2026-11-23T08:00:00Z",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "kind": "block",
+                 *         "note": "text",
+                 *         "pattern": "+15557770001",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "allowed_number.updated"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["AllowedNumber"];
+                    /** @constant */
+                    type?: "allowed_number.updated";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.api_key.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "created_by": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "expires_at": "2026-11-23T08:00:00Z",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "last_used_address": "text",
+                 *         "last_used_at": "2026-11-23T08:00:00Z",
+                 *         "name": "CRM import",
+                 *         "prefix": "hsk_live_4Zc9Qd",
+                 *         "revoked_at": "2026-11-23T08:00:00Z",
+                 *         "role": "tenant_admin",
+                 *         "scopes": [
+                 *           "tickets:read"
+                 *         ],
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "api_key.created"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["APIKey"];
+                    /** @constant */
+                    type?: "api_key.created";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.api_key.deleted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "created_by": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "expires_at": "2026-11-23T08:00:00Z",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "last_used_address": "text",
+                 *         "last_used_at": "2026-11-23T08:00:00Z",
+                 *         "name": "CRM import",
+                 *         "prefix": "hsk_live_4Zc9Qd",
+                 *         "revoked_at": "2026-11-23T08:00:00Z",
+                 *         "role": "tenant_admin",
+                 *         "scopes": [
+                 *           "tickets:read"
+                 *         ],
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "api_key.deleted"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["APIKey"];
+                    /** @constant */
+                    type?: "api_key.deleted";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.api_key.updated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "created_by": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "expires_at": "2026-11-23T08:00:00Z",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "last_used_address": "text",
+                 *         "last_used_at": "2026-11-23T08:00:00Z",
+                 *         "name": "CRM import",
+                 *         "prefix": "hsk_live_4Zc9Qd",
+                 *         "revoked_at": "2026-11-23T08:00:00Z",
+                 *         "role": "tenant_admin",
+                 *         "scopes": [
+                 *           "tickets:read"
+                 *         ],
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "api_key.updated"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["APIKey"];
+                    /** @constant */
+                    type?: "api_key.updated";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.blocked_number.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "expires_at": "2026-11-23T08:00:00Z",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "kind": "block",
+                 *         "note": "text",
+                 *         "pattern": "+15557770001",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "blocked_number.created"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["BlockedNumber"];
+                    /** @constant */
+                    type?: "blocked_number.created";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.blocked_number.deleted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "expires_at": "2026-11-23T08:00:00Z",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "kind": "block",
+                 *         "note": "text",
+                 *         "pattern": "+15557770001",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "blocked_number.deleted"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["BlockedNumber"];
+                    /** @constant */
+                    type?: "blocked_number.deleted";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.blocked_number.updated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "expires_at": "2026-11-23T08:00:00Z",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "kind": "block",
+                 *         "note": "text",
+                 *         "pattern": "+15557770001",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "blocked_number.updated"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["BlockedNumber"];
+                    /** @constant */
+                    type?: "blocked_number.updated";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.call.ended": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "action": "text",
+                 *         "answered_at": "2026-11-23T08:00:00Z",
+                 *         "answered_by": "text",
+                 *         "billed_ms": 1,
+                 *         "call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "caller_name": "text",
+                 *         "caller_number": "text",
+                 *         "cause": 1,
+                 *         "dial_status": "text",
+                 *         "did": "text",
+                 *         "direction": "inbound",
+                 *         "disposition": "text",
+                 *         "duration_ms": 1,
+                 *         "ended_at": "2026-11-23T08:00:00Z",
+                 *         "ended_by": "text",
+                 *         "linkedid": "text",
+                 *         "queue_status": "text",
+                 *         "reason": "text",
+                 *         "started_at": "2026-11-23T08:00:00Z",
+                 *         "target": "text",
+                 *         "uniqueid": "text",
+                 *         "voicemail_status": "text"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "call.ended"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["CallEnded"];
+                    /** @constant */
+                    type?: "call.ended";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.call.missed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "action": "text",
+                 *         "answered_at": "2026-11-23T08:00:00Z",
+                 *         "answered_by": "text",
+                 *         "billed_ms": 1,
+                 *         "call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "caller_name": "text",
+                 *         "caller_number": "text",
+                 *         "cause": 1,
+                 *         "dial_status": "text",
+                 *         "did": "text",
+                 *         "direction": "inbound",
+                 *         "disposition": "text",
+                 *         "duration_ms": 1,
+                 *         "ended_at": "2026-11-23T08:00:00Z",
+                 *         "ended_by": "text",
+                 *         "linkedid": "text",
+                 *         "queue_status": "text",
+                 *         "reason": "text",
+                 *         "started_at": "2026-11-23T08:00:00Z",
+                 *         "target": "text",
+                 *         "uniqueid": "text",
+                 *         "voicemail_status": "text"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "call.missed"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["CallEnded"];
+                    /** @constant */
+                    type?: "call.missed";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.call.routed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "action": "text",
+                 *         "call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "decided_at": "2026-11-23T08:00:00Z",
+                 *         "hook": "text",
+                 *         "reason": "text",
+                 *         "target": "text"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "call.routed"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["CallRouted"];
+                    /** @constant */
+                    type?: "call.routed";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.call.started": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "caller_name": "text",
+                 *         "caller_number": "text",
+                 *         "did": "text",
+                 *         "direction": "inbound",
+                 *         "linkedid": "text",
+                 *         "started_at": "2026-11-23T08:00:00Z",
+                 *         "uniqueid": "text"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "call.started"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["CallStarted"];
+                    /** @constant */
+                    type?: "call.started";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.chat_agent.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "accepts_transfers": true,
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "display_name": "text",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "is_available": false,
+                 *         "last_assigned_at": "2026-11-23T08:00:00Z",
+                 *         "max_chats": 3,
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "skills": [
+                 *           "billing"
+                 *         ],
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z",
+                 *         "user_id": "01kb2x8v9q3d5s7f1g4h6j8k0m"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "chat_agent.created"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["ChatAgent"];
+                    /** @constant */
+                    type?: "chat_agent.created";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.chat_agent.deleted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "accepts_transfers": true,
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "display_name": "text",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "is_available": false,
+                 *         "last_assigned_at": "2026-11-23T08:00:00Z",
+                 *         "max_chats": 3,
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "skills": [
+                 *           "billing"
+                 *         ],
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z",
+                 *         "user_id": "01kb2x8v9q3d5s7f1g4h6j8k0m"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "chat_agent.deleted"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["ChatAgent"];
+                    /** @constant */
+                    type?: "chat_agent.deleted";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.chat_agent.updated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "accepts_transfers": true,
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "display_name": "text",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "is_available": false,
+                 *         "last_assigned_at": "2026-11-23T08:00:00Z",
+                 *         "max_chats": 3,
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "skills": [
+                 *           "billing"
+                 *         ],
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z",
+                 *         "user_id": "01kb2x8v9q3d5s7f1g4h6j8k0m"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "chat_agent.updated"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["ChatAgent"];
+                    /** @constant */
+                    type?: "chat_agent.updated";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.chat_widget.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "active": true,
+                 *         "allowed_origins": [
+                 *           "https://www.example.com"
+                 *         ],
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "name": "Home page",
+                 *         "public_key": "text",
+                 *         "queue": "text",
+                 *         "schedule": "office",
+                 *         "settings": {
+                 *           "color": "#0055aa",
+                 *           "greeting": "Hello! How can we help?",
+                 *           "position": "right",
+                 *           "title": "Ask us"
+                 *         },
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "chat_widget.created"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["ChatWidget"];
+                    /** @constant */
+                    type?: "chat_widget.created";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.chat_widget.deleted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "active": true,
+                 *         "allowed_origins": [
+                 *           "https://www.example.com"
+                 *         ],
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "name": "Home page",
+                 *         "public_key": "text",
+                 *         "queue": "text",
+                 *         "schedule": "office",
+                 *         "settings": {
+                 *           "color": "#0055aa",
+                 *           "greeting": "Hello! How can we help?",
+                 *           "position": "right",
+                 *           "title": "Ask us"
+                 *         },
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "chat_widget.deleted"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["ChatWidget"];
+                    /** @constant */
+                    type?: "chat_widget.deleted";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.chat_widget.updated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "active": true,
+                 *         "allowed_origins": [
+                 *           "https://www.example.com"
+                 *         ],
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "name": "Home page",
+                 *         "public_key": "text",
+                 *         "queue": "text",
+                 *         "schedule": "office",
+                 *         "settings": {
+                 *           "color": "#0055aa",
+                 *           "greeting": "Hello! How can we help?",
+                 *           "position": "right",
+                 *           "title": "Ask us"
+                 *         },
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "chat_widget.updated"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["ChatWidget"];
+                    /** @constant */
+                    type?: "chat_widget.updated";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.chat.message.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "body": "text",
+                 *         "client_id": "text",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "kind": "text",
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "read_at": "2026-11-23T08:00:00Z",
+                 *         "sender_id": "text",
+                 *         "sender_kind": "visitor",
+                 *         "sender_name": "text",
+                 *         "seq": 1,
+                 *         "session_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "tenant_id": "acme"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "chat.message.created"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["ChatMessage"];
+                    /** @constant */
+                    type?: "chat.message.created";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.chat.session.abandoned": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "address": "text",
+                 *         "agent_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "agent_read_seq": 1,
+                 *         "assigned_at": "2026-11-23T08:00:00Z",
+                 *         "contact_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "ended_at": "2026-11-23T08:00:00Z",
+                 *         "ended_by": "visitor",
+                 *         "first_reply_at": "2026-11-23T08:00:00Z",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "last_message_at": "2026-11-23T08:00:00Z",
+                 *         "last_seq": 1,
+                 *         "locale": "text",
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "page_url": "text",
+                 *         "queue": "text",
+                 *         "queued_at": "2026-11-23T08:00:00Z",
+                 *         "rating": 1,
+                 *         "rating_comment": "text",
+                 *         "status": "active",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z",
+                 *         "user_agent": "text",
+                 *         "visitor_email": "text",
+                 *         "visitor_id": "text",
+                 *         "visitor_name": "text",
+                 *         "visitor_read_seq": 1,
+                 *         "widget_id": "01kb2x8v9q3d5s7f1g4h6j8k0m"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "chat.session.abandoned"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["ChatSession"];
+                    /** @constant */
+                    type?: "chat.session.abandoned";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.chat.session.assigned": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "address": "text",
+                 *         "agent_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "agent_read_seq": 1,
+                 *         "assigned_at": "2026-11-23T08:00:00Z",
+                 *         "contact_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "ended_at": "2026-11-23T08:00:00Z",
+                 *         "ended_by": "visitor",
+                 *         "first_reply_at": "2026-11-23T08:00:00Z",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "last_message_at": "2026-11-23T08:00:00Z",
+                 *         "last_seq": 1,
+                 *         "locale": "text",
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "page_url": "text",
+                 *         "queue": "text",
+                 *         "queued_at": "2026-11-23T08:00:00Z",
+                 *         "rating": 1,
+                 *         "rating_comment": "text",
+                 *         "status": "active",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z",
+                 *         "user_agent": "text",
+                 *         "visitor_email": "text",
+                 *         "visitor_id": "text",
+                 *         "visitor_name": "text",
+                 *         "visitor_read_seq": 1,
+                 *         "widget_id": "01kb2x8v9q3d5s7f1g4h6j8k0m"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "chat.session.assigned"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["ChatSession"];
+                    /** @constant */
+                    type?: "chat.session.assigned";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.chat.session.ended": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "address": "text",
+                 *         "agent_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "agent_read_seq": 1,
+                 *         "assigned_at": "2026-11-23T08:00:00Z",
+                 *         "contact_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "ended_at": "2026-11-23T08:00:00Z",
+                 *         "ended_by": "visitor",
+                 *         "first_reply_at": "2026-11-23T08:00:00Z",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "last_message_at": "2026-11-23T08:00:00Z",
+                 *         "last_seq": 1,
+                 *         "locale": "text",
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "page_url": "text",
+                 *         "queue": "text",
+                 *         "queued_at": "2026-11-23T08:00:00Z",
+                 *         "rating": 1,
+                 *         "rating_comment": "text",
+                 *         "status": "active",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z",
+                 *         "user_agent": "text",
+                 *         "visitor_email": "text",
+                 *         "visitor_id": "text",
+                 *         "visitor_name": "text",
+                 *         "visitor_read_seq": 1,
+                 *         "widget_id": "01kb2x8v9q3d5s7f1g4h6j8k0m"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "chat.session.ended"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["ChatSession"];
+                    /** @constant */
+                    type?: "chat.session.ended";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.chat.session.queued": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "address": "text",
+                 *         "agent_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "agent_read_seq": 1,
+                 *         "assigned_at": "2026-11-23T08:00:00Z",
+                 *         "contact_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "ended_at": "2026-11-23T08:00:00Z",
+                 *         "ended_by": "visitor",
+                 *         "first_reply_at": "2026-11-23T08:00:00Z",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "last_message_at": "2026-11-23T08:00:00Z",
+                 *         "last_seq": 1,
+                 *         "locale": "text",
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "page_url": "text",
+                 *         "queue": "text",
+                 *         "queued_at": "2026-11-23T08:00:00Z",
+                 *         "rating": 1,
+                 *         "rating_comment": "text",
+                 *         "status": "active",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z",
+                 *         "user_agent": "text",
+                 *         "visitor_email": "text",
+                 *         "visitor_id": "text",
+                 *         "visitor_name": "text",
+                 *         "visitor_read_seq": 1,
+                 *         "widget_id": "01kb2x8v9q3d5s7f1g4h6j8k0m"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "chat.session.queued"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["ChatSession"];
+                    /** @constant */
+                    type?: "chat.session.queued";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.chat.session.started": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "address": "text",
+                 *         "agent_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "agent_read_seq": 1,
+                 *         "assigned_at": "2026-11-23T08:00:00Z",
+                 *         "contact_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "ended_at": "2026-11-23T08:00:00Z",
+                 *         "ended_by": "visitor",
+                 *         "first_reply_at": "2026-11-23T08:00:00Z",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "last_message_at": "2026-11-23T08:00:00Z",
+                 *         "last_seq": 1,
+                 *         "locale": "text",
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "page_url": "text",
+                 *         "queue": "text",
+                 *         "queued_at": "2026-11-23T08:00:00Z",
+                 *         "rating": 1,
+                 *         "rating_comment": "text",
+                 *         "status": "active",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z",
+                 *         "user_agent": "text",
+                 *         "visitor_email": "text",
+                 *         "visitor_id": "text",
+                 *         "visitor_name": "text",
+                 *         "visitor_read_seq": 1,
+                 *         "widget_id": "01kb2x8v9q3d5s7f1g4h6j8k0m"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "chat.session.started"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["ChatSession"];
+                    /** @constant */
+                    type?: "chat.session.started";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.chat.session.transferred": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "answered_at": "2026-11-23T08:00:00Z",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "from_agent_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "note": "text",
+                 *         "session_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "status": "requested",
+                 *         "tenant_id": "acme",
+                 *         "to_agent_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "to_queue": "text",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "chat.session.transferred"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Transfer"];
+                    /** @constant */
+                    type?: "chat.session.transferred";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.chat.session.updated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "address": "text",
+                 *         "agent_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "agent_read_seq": 1,
+                 *         "assigned_at": "2026-11-23T08:00:00Z",
+                 *         "contact_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "ended_at": "2026-11-23T08:00:00Z",
+                 *         "ended_by": "visitor",
+                 *         "first_reply_at": "2026-11-23T08:00:00Z",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "last_message_at": "2026-11-23T08:00:00Z",
+                 *         "last_seq": 1,
+                 *         "locale": "text",
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "page_url": "text",
+                 *         "queue": "text",
+                 *         "queued_at": "2026-11-23T08:00:00Z",
+                 *         "rating": 1,
+                 *         "rating_comment": "text",
+                 *         "status": "active",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z",
+                 *         "user_agent": "text",
+                 *         "visitor_email": "text",
+                 *         "visitor_id": "text",
+                 *         "visitor_name": "text",
+                 *         "visitor_read_seq": 1,
+                 *         "widget_id": "01kb2x8v9q3d5s7f1g4h6j8k0m"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "chat.session.updated"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["ChatSession"];
+                    /** @constant */
+                    type?: "chat.session.updated";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.chat.transfer.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "answered_at": "2026-11-23T08:00:00Z",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "from_agent_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "note": "text",
+                 *         "session_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "status": "requested",
+                 *         "tenant_id": "acme",
+                 *         "to_agent_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "to_queue": "text",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "chat.transfer.created"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Transfer"];
+                    /** @constant */
+                    type?: "chat.transfer.created";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.chat.transfer.updated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "answered_at": "2026-11-23T08:00:00Z",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "from_agent_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "note": "text",
+                 *         "session_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "status": "requested",
+                 *         "tenant_id": "acme",
+                 *         "to_agent_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "to_queue": "text",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "chat.transfer.updated"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Transfer"];
+                    /** @constant */
+                    type?: "chat.transfer.updated";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.contact_import.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "created_by": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "created_count": 1,
+                 *         "done": 1,
+                 *         "failed_count": 1,
+                 *         "file_name": "text",
+                 *         "finished_at": "2026-11-23T08:00:00Z",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "kind": "contacts",
+                 *         "report": [
+                 *           {
+                 *             "detail": "This must be an e-mail address such as ada@example.com.",
+                 *             "field": "email",
+                 *             "line": 3
+                 *           }
+                 *         ],
+                 *         "status": "queued",
+                 *         "tenant_id": "acme",
+                 *         "total": 1,
+                 *         "updated_at": "2026-11-23T08:00:00Z",
+                 *         "updated_count": 1
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "contact_import.created"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Import"];
+                    /** @constant */
+                    type?: "contact_import.created";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.contact_import.finished": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "created_by": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "created_count": 1,
+                 *         "done": 1,
+                 *         "failed_count": 1,
+                 *         "file_name": "text",
+                 *         "finished_at": "2026-11-23T08:00:00Z",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "kind": "contacts",
+                 *         "report": [
+                 *           {
+                 *             "detail": "This must be an e-mail address such as ada@example.com.",
+                 *             "field": "email",
+                 *             "line": 3
+                 *           }
+                 *         ],
+                 *         "status": "queued",
+                 *         "tenant_id": "acme",
+                 *         "total": 1,
+                 *         "updated_at": "2026-11-23T08:00:00Z",
+                 *         "updated_count": 1
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "contact_import.finished"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Import"];
+                    /** @constant */
+                    type?: "contact_import.finished";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.contact.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "assigned_to": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "company": "Analytical Engines",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "email": "ada@example.com",
+                 *         "external_id": "text",
+                 *         "first_name": "Ada",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "job_title": "text",
+                 *         "language": "en",
+                 *         "last_name": "Lovelace",
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "notes": "text",
+                 *         "phone": "+15550001000",
+                 *         "source": "text",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "contact.created"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Contact"];
+                    /** @constant */
+                    type?: "contact.created";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.contact.deleted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "assigned_to": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "company": "Analytical Engines",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "email": "ada@example.com",
+                 *         "external_id": "text",
+                 *         "first_name": "Ada",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "job_title": "text",
+                 *         "language": "en",
+                 *         "last_name": "Lovelace",
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "notes": "text",
+                 *         "phone": "+15550001000",
+                 *         "source": "text",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "contact.deleted"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Contact"];
+                    /** @constant */
+                    type?: "contact.deleted";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.contact.updated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "assigned_to": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "company": "Analytical Engines",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "email": "ada@example.com",
+                 *         "external_id": "text",
+                 *         "first_name": "Ada",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "job_title": "text",
+                 *         "language": "en",
+                 *         "last_name": "Lovelace",
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "notes": "text",
+                 *         "phone": "+15550001000",
+                 *         "source": "text",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "contact.updated"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Contact"];
+                    /** @constant */
+                    type?: "contact.updated";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.did.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "language": "en",
+                 *         "max_concurrent_calls": 0,
+                 *         "message": "custom/acme/welcome",
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "name": "Main line",
+                 *         "number": "+15550001000",
+                 *         "plugin": "vip-router",
+                 *         "record": false,
+                 *         "route_options": "tT",
+                 *         "route_target": "support",
+                 *         "route_timeout_s": 0,
+                 *         "route_type": "queue",
+                 *         "schedule": "support",
+                 *         "status": "active",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z",
+                 *         "webhook_second_url": "https://example.com/route",
+                 *         "webhook_timeout_ms": 2000,
+                 *         "webhook_url": "https://example.com/route"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "did.created"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Number"];
+                    /** @constant */
+                    type?: "did.created";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.did.deleted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "language": "en",
+                 *         "max_concurrent_calls": 0,
+                 *         "message": "custom/acme/welcome",
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "name": "Main line",
+                 *         "number": "+15550001000",
+                 *         "plugin": "vip-router",
+                 *         "record": false,
+                 *         "route_options": "tT",
+                 *         "route_target": "support",
+                 *         "route_timeout_s": 0,
+                 *         "route_type": "queue",
+                 *         "schedule": "support",
+                 *         "status": "active",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z",
+                 *         "webhook_second_url": "https://example.com/route",
+                 *         "webhook_timeout_ms": 2000,
+                 *         "webhook_url": "https://example.com/route"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "did.deleted"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Number"];
+                    /** @constant */
+                    type?: "did.deleted";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.did.updated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "language": "en",
+                 *         "max_concurrent_calls": 0,
+                 *         "message": "custom/acme/welcome",
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "name": "Main line",
+                 *         "number": "+15550001000",
+                 *         "plugin": "vip-router",
+                 *         "record": false,
+                 *         "route_options": "tT",
+                 *         "route_target": "support",
+                 *         "route_timeout_s": 0,
+                 *         "route_type": "queue",
+                 *         "schedule": "support",
+                 *         "status": "active",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z",
+                 *         "webhook_second_url": "https://example.com/route",
+                 *         "webhook_timeout_ms": 2000,
+                 *         "webhook_url": "https://example.com/route"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "did.updated"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Number"];
+                    /** @constant */
+                    type?: "did.updated";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.endpoint.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "caller_number": "+15550001000",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "display_name": "Front desk",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "mailbox": "support",
+                 *         "name": "101",
+                 *         "ring_timeout_s": 30,
+                 *         "status": "active",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z",
+                 *         "username": "acme-101"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "endpoint.created"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Endpoint"];
+                    /** @constant */
+                    type?: "endpoint.created";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.endpoint.deleted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "caller_number": "+15550001000",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "display_name": "Front desk",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "mailbox": "support",
+                 *         "name": "101",
+                 *         "ring_timeout_s": 30,
+                 *         "status": "active",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z",
+                 *         "username": "acme-101"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "endpoint.deleted"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Endpoint"];
+                    /** @constant */
+                    type?: "endpoint.deleted";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.endpoint.updated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "caller_number": "+15550001000",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "display_name": "Front desk",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "mailbox": "support",
+                 *         "name": "101",
+                 *         "ring_timeout_s": 30,
+                 *         "status": "active",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z",
+                 *         "username": "acme-101"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "endpoint.updated"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Endpoint"];
+                    /** @constant */
+                    type?: "endpoint.updated";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.ivr_menu.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "direct_dial": false,
+                 *         "first_digit_ms": 5000,
+                 *         "goodbye_prompt": "custom/acme/welcome",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "inter_digit_ms": 5000,
+                 *         "invalid_prompt": "custom/acme/welcome",
+                 *         "max_tries": 3,
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "name": "support",
+                 *         "prompts": {
+                 *           "": "custom/acme/menu",
+                 *           "de": "custom/acme/menu-de"
+                 *         },
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "ivr_menu.created"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Menu"];
+                    /** @constant */
+                    type?: "ivr_menu.created";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.ivr_menu.deleted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "direct_dial": false,
+                 *         "first_digit_ms": 5000,
+                 *         "goodbye_prompt": "custom/acme/welcome",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "inter_digit_ms": 5000,
+                 *         "invalid_prompt": "custom/acme/welcome",
+                 *         "max_tries": 3,
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "name": "support",
+                 *         "prompts": {
+                 *           "": "custom/acme/menu",
+                 *           "de": "custom/acme/menu-de"
+                 *         },
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "ivr_menu.deleted"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Menu"];
+                    /** @constant */
+                    type?: "ivr_menu.deleted";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.ivr_menu.updated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "direct_dial": false,
+                 *         "first_digit_ms": 5000,
+                 *         "goodbye_prompt": "custom/acme/welcome",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "inter_digit_ms": 5000,
+                 *         "invalid_prompt": "custom/acme/welcome",
+                 *         "max_tries": 3,
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "name": "support",
+                 *         "prompts": {
+                 *           "": "custom/acme/menu",
+                 *           "de": "custom/acme/menu-de"
+                 *         },
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "ivr_menu.updated"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Menu"];
+                    /** @constant */
+                    type?: "ivr_menu.updated";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.mailbox.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "display_name": "text",
+                 *         "email": "ada@example.com",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "name": "101",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "mailbox.created"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Mailbox"];
+                    /** @constant */
+                    type?: "mailbox.created";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.mailbox.deleted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "display_name": "text",
+                 *         "email": "ada@example.com",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "name": "101",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "mailbox.deleted"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Mailbox"];
+                    /** @constant */
+                    type?: "mailbox.deleted";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.mailbox.updated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "display_name": "text",
+                 *         "email": "ada@example.com",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "name": "101",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "mailbox.updated"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Mailbox"];
+                    /** @constant */
+                    type?: "mailbox.updated";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.outbound_rule.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "allowed": false,
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "prefix": "+49",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "outbound_rule.created"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["OutboundRule"];
+                    /** @constant */
+                    type?: "outbound_rule.created";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.outbound_rule.deleted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "allowed": false,
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "prefix": "+49",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "outbound_rule.deleted"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["OutboundRule"];
+                    /** @constant */
+                    type?: "outbound_rule.deleted";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.outbound_rule.updated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "allowed": false,
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "prefix": "+49",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "outbound_rule.updated"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["OutboundRule"];
+                    /** @constant */
+                    type?: "outbound_rule.updated";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.queue_member.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "endpoint_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "pause_reason": "text",
+                 *         "paused": false,
+                 *         "penalty": 0,
+                 *         "queue_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z",
+                 *         "user_id": "01kb2x8v9q3d5s7f1g4h6j8k0m"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "queue_member.created"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Member"];
+                    /** @constant */
+                    type?: "queue_member.created";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.queue_member.deleted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "endpoint_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "pause_reason": "text",
+                 *         "paused": false,
+                 *         "penalty": 0,
+                 *         "queue_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z",
+                 *         "user_id": "01kb2x8v9q3d5s7f1g4h6j8k0m"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "queue_member.deleted"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Member"];
+                    /** @constant */
+                    type?: "queue_member.deleted";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.queue_member.updated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "endpoint_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "pause_reason": "text",
+                 *         "paused": false,
+                 *         "penalty": 0,
+                 *         "queue_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z",
+                 *         "user_id": "01kb2x8v9q3d5s7f1g4h6j8k0m"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "queue_member.updated"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Member"];
+                    /** @constant */
+                    type?: "queue_member.updated";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.queue.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "announce_frequency_s": 0,
+                 *         "announce_holdtime": "yes",
+                 *         "announce_position": "yes",
+                 *         "autopause": "no",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "display_name": "Support",
+                 *         "extension": "700",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "join_empty": "yes",
+                 *         "leave_when_empty": "yes",
+                 *         "max_len": 0,
+                 *         "max_wait_s": 300,
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "music_class": "default",
+                 *         "name": "support",
+                 *         "periodic_announce": "custom/acme/please-hold",
+                 *         "periodic_announce_frequency_s": 0,
+                 *         "record": false,
+                 *         "retry_s": 5,
+                 *         "ring_in_use": false,
+                 *         "service_level_s": 20,
+                 *         "status": "active",
+                 *         "strategy": "ringall",
+                 *         "tenant_id": "acme",
+                 *         "timeout_s": 15,
+                 *         "updated_at": "2026-11-23T08:00:00Z",
+                 *         "weight": 0,
+                 *         "wrapup_s": 0
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "queue.created"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Queue"];
+                    /** @constant */
+                    type?: "queue.created";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.queue.deleted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "announce_frequency_s": 0,
+                 *         "announce_holdtime": "yes",
+                 *         "announce_position": "yes",
+                 *         "autopause": "no",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "display_name": "Support",
+                 *         "extension": "700",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "join_empty": "yes",
+                 *         "leave_when_empty": "yes",
+                 *         "max_len": 0,
+                 *         "max_wait_s": 300,
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "music_class": "default",
+                 *         "name": "support",
+                 *         "periodic_announce": "custom/acme/please-hold",
+                 *         "periodic_announce_frequency_s": 0,
+                 *         "record": false,
+                 *         "retry_s": 5,
+                 *         "ring_in_use": false,
+                 *         "service_level_s": 20,
+                 *         "status": "active",
+                 *         "strategy": "ringall",
+                 *         "tenant_id": "acme",
+                 *         "timeout_s": 15,
+                 *         "updated_at": "2026-11-23T08:00:00Z",
+                 *         "weight": 0,
+                 *         "wrapup_s": 0
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "queue.deleted"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Queue"];
+                    /** @constant */
+                    type?: "queue.deleted";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.queue.updated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "announce_frequency_s": 0,
+                 *         "announce_holdtime": "yes",
+                 *         "announce_position": "yes",
+                 *         "autopause": "no",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "display_name": "Support",
+                 *         "extension": "700",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "join_empty": "yes",
+                 *         "leave_when_empty": "yes",
+                 *         "max_len": 0,
+                 *         "max_wait_s": 300,
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "music_class": "default",
+                 *         "name": "support",
+                 *         "periodic_announce": "custom/acme/please-hold",
+                 *         "periodic_announce_frequency_s": 0,
+                 *         "record": false,
+                 *         "retry_s": 5,
+                 *         "ring_in_use": false,
+                 *         "service_level_s": 20,
+                 *         "status": "active",
+                 *         "strategy": "ringall",
+                 *         "tenant_id": "acme",
+                 *         "timeout_s": 15,
+                 *         "updated_at": "2026-11-23T08:00:00Z",
+                 *         "weight": 0,
+                 *         "wrapup_s": 0
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "queue.updated"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Queue"];
+                    /** @constant */
+                    type?: "queue.updated";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.recording.deleted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "agent_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "bytes": 1,
+                 *         "call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "duration_ms": 1,
+                 *         "ended_at": "2026-11-23T08:00:00Z",
+                 *         "error": "text",
+                 *         "expires_at": "2026-11-23T08:00:00Z",
+                 *         "format": "wav",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "legal_hold": false,
+                 *         "linkedid": "text",
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "queue": "support",
+                 *         "sha256": "text",
+                 *         "started_at": "2026-11-23T08:00:00Z",
+                 *         "status": "recording",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "recording.deleted"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Recording"];
+                    /** @constant */
+                    type?: "recording.deleted";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.recording.updated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "agent_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "bytes": 1,
+                 *         "call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "duration_ms": 1,
+                 *         "ended_at": "2026-11-23T08:00:00Z",
+                 *         "error": "text",
+                 *         "expires_at": "2026-11-23T08:00:00Z",
+                 *         "format": "wav",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "legal_hold": false,
+                 *         "linkedid": "text",
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "queue": "support",
+                 *         "sha256": "text",
+                 *         "started_at": "2026-11-23T08:00:00Z",
+                 *         "status": "recording",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "recording.updated"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Recording"];
+                    /** @constant */
+                    type?: "recording.updated";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.routing.defaults.updated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "destinations": [
+                 *           {
+                 *             "message": null,
+                 *             "options": null,
+                 *             "role": "fallback",
+                 *             "target": "101",
+                 *             "timeout_s": 0,
+                 *             "type": "voicemail"
+                 *           }
+                 *         ]
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "routing.defaults.updated"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["RoutingDefaults"];
+                    /** @constant */
+                    type?: "routing.defaults.updated";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.schedule.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "definition": {
+                 *           "holidays": [
+                 *             {
+                 *               "name": "Christmas",
+                 *               "yearly": "12-25"
+                 *             }
+                 *           ],
+                 *           "weekly": [
+                 *             {
+                 *               "day": "mon",
+                 *               "from": "09:00",
+                 *               "to": "17:00"
+                 *             }
+                 *           ],
+                 *           "zone": "Europe/Berlin"
+                 *         },
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "name": "support",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "schedule.created"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Schedule"];
+                    /** @constant */
+                    type?: "schedule.created";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.schedule.deleted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "definition": {
+                 *           "holidays": [
+                 *             {
+                 *               "name": "Christmas",
+                 *               "yearly": "12-25"
+                 *             }
+                 *           ],
+                 *           "weekly": [
+                 *             {
+                 *               "day": "mon",
+                 *               "from": "09:00",
+                 *               "to": "17:00"
+                 *             }
+                 *           ],
+                 *           "zone": "Europe/Berlin"
+                 *         },
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "name": "support",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "schedule.deleted"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Schedule"];
+                    /** @constant */
+                    type?: "schedule.deleted";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.schedule.updated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "definition": {
+                 *           "holidays": [
+                 *             {
+                 *               "name": "Christmas",
+                 *               "yearly": "12-25"
+                 *             }
+                 *           ],
+                 *           "weekly": [
+                 *             {
+                 *               "day": "mon",
+                 *               "from": "09:00",
+                 *               "to": "17:00"
+                 *             }
+                 *           ],
+                 *           "zone": "Europe/Berlin"
+                 *         },
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "name": "support",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "schedule.updated"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Schedule"];
+                    /** @constant */
+                    type?: "schedule.updated";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.sla_policy.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "active": true,
+                 *         "conditions": {
+                 *           "channels": [
+                 *             "phone"
+                 *           ],
+                 *           "priorities": [
+                 *             "high",
+                 *             "critical"
+                 *           ]
+                 *         },
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "description": "text",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "name": "text",
+                 *         "position": 0,
+                 *         "schedule": "office",
+                 *         "targets": {
+                 *           "high": {
+                 *             "first_response_s": 900,
+                 *             "resolution_s": 14400
+                 *           }
+                 *         },
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z",
+                 *         "warn_before_s": 0
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "sla_policy.created"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["ServiceLevel"];
+                    /** @constant */
+                    type?: "sla_policy.created";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.sla_policy.deleted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "active": true,
+                 *         "conditions": {
+                 *           "channels": [
+                 *             "phone"
+                 *           ],
+                 *           "priorities": [
+                 *             "high",
+                 *             "critical"
+                 *           ]
+                 *         },
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "description": "text",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "name": "text",
+                 *         "position": 0,
+                 *         "schedule": "office",
+                 *         "targets": {
+                 *           "high": {
+                 *             "first_response_s": 900,
+                 *             "resolution_s": 14400
+                 *           }
+                 *         },
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z",
+                 *         "warn_before_s": 0
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "sla_policy.deleted"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["ServiceLevel"];
+                    /** @constant */
+                    type?: "sla_policy.deleted";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.sla_policy.updated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "active": true,
+                 *         "conditions": {
+                 *           "channels": [
+                 *             "phone"
+                 *           ],
+                 *           "priorities": [
+                 *             "high",
+                 *             "critical"
+                 *           ]
+                 *         },
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "description": "text",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "name": "text",
+                 *         "position": 0,
+                 *         "schedule": "office",
+                 *         "targets": {
+                 *           "high": {
+                 *             "first_response_s": 900,
+                 *             "resolution_s": 14400
+                 *           }
+                 *         },
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z",
+                 *         "warn_before_s": 0
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "sla_policy.updated"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["ServiceLevel"];
+                    /** @constant */
+                    type?: "sla_policy.updated";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.tag.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "color": "#ff8800",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "description": "text",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "name": "vip",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "tag.created"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Tag"];
+                    /** @constant */
+                    type?: "tag.created";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.tag.deleted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "color": "#ff8800",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "description": "text",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "name": "vip",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "tag.deleted"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Tag"];
+                    /** @constant */
+                    type?: "tag.deleted";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.tag.updated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "color": "#ff8800",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "description": "text",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "name": "vip",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "tag.updated"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Tag"];
+                    /** @constant */
+                    type?: "tag.updated";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.tenant.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "contact_email": "ada@example.com",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "deletion_requested_at": "2026-11-23T08:00:00Z",
+                 *         "features": [
+                 *           "sms"
+                 *         ],
+                 *         "id": "acme",
+                 *         "language": "en",
+                 *         "max_agents": 0,
+                 *         "max_concurrent_calls": 0,
+                 *         "max_dids": 0,
+                 *         "max_endpoints": 0,
+                 *         "max_queues": 0,
+                 *         "max_storage_mib": 0,
+                 *         "metadata": {},
+                 *         "name": "Acme Corporation",
+                 *         "plan": "text",
+                 *         "settings": {},
+                 *         "status": "active",
+                 *         "suspended_reason": "text",
+                 *         "tenant_id": "acme",
+                 *         "trial_ends_at": "2026-11-23T08:00:00Z",
+                 *         "updated_at": "2026-11-23T08:00:00Z",
+                 *         "zone": "Europe/Berlin"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "tenant.created"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Tenant"];
+                    /** @constant */
+                    type?: "tenant.created";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.tenant.deleted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "contact_email": "ada@example.com",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "deletion_requested_at": "2026-11-23T08:00:00Z",
+                 *         "features": [
+                 *           "sms"
+                 *         ],
+                 *         "id": "acme",
+                 *         "language": "en",
+                 *         "max_agents": 0,
+                 *         "max_concurrent_calls": 0,
+                 *         "max_dids": 0,
+                 *         "max_endpoints": 0,
+                 *         "max_queues": 0,
+                 *         "max_storage_mib": 0,
+                 *         "metadata": {},
+                 *         "name": "Acme Corporation",
+                 *         "plan": "text",
+                 *         "settings": {},
+                 *         "status": "active",
+                 *         "suspended_reason": "text",
+                 *         "tenant_id": "acme",
+                 *         "trial_ends_at": "2026-11-23T08:00:00Z",
+                 *         "updated_at": "2026-11-23T08:00:00Z",
+                 *         "zone": "Europe/Berlin"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "tenant.deleted"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Tenant"];
+                    /** @constant */
+                    type?: "tenant.deleted";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.tenant.updated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "contact_email": "ada@example.com",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "deletion_requested_at": "2026-11-23T08:00:00Z",
+                 *         "features": [
+                 *           "sms"
+                 *         ],
+                 *         "id": "acme",
+                 *         "language": "en",
+                 *         "max_agents": 0,
+                 *         "max_concurrent_calls": 0,
+                 *         "max_dids": 0,
+                 *         "max_endpoints": 0,
+                 *         "max_queues": 0,
+                 *         "max_storage_mib": 0,
+                 *         "metadata": {},
+                 *         "name": "Acme Corporation",
+                 *         "plan": "text",
+                 *         "settings": {},
+                 *         "status": "active",
+                 *         "suspended_reason": "text",
+                 *         "tenant_id": "acme",
+                 *         "trial_ends_at": "2026-11-23T08:00:00Z",
+                 *         "updated_at": "2026-11-23T08:00:00Z",
+                 *         "zone": "Europe/Berlin"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "tenant.updated"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Tenant"];
+                    /** @constant */
+                    type?: "tenant.updated";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.text_message.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "attempts": 1,
+                 *         "body": "Your parcel is there.",
+                 *         "contact_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "delivered_at": "2026-11-23T08:00:00Z",
+                 *         "direction": "inbound",
+                 *         "encoding": "gsm7",
+                 *         "error": "text",
+                 *         "from_number": "+15550001000",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "next_attempt_at": "2026-11-23T08:00:00Z",
+                 *         "provider": "text",
+                 *         "provider_id": "text",
+                 *         "segments": 1,
+                 *         "sent_at": "2026-11-23T08:00:00Z",
+                 *         "status": "pending",
+                 *         "tenant_id": "acme",
+                 *         "to_number": "+15557770001",
+                 *         "updated_at": "2026-11-23T08:00:00Z",
+                 *         "user_id": "01kb2x8v9q3d5s7f1g4h6j8k0m"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "text_message.created"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["TextMessage"];
+                    /** @constant */
+                    type?: "text_message.created";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.ticket_template.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "active": true,
+                 *         "body": "Hello {{name}}, ...",
+                 *         "category": "text",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "name": "text",
+                 *         "priority": "low",
+                 *         "subject": "text",
+                 *         "tags": [
+                 *           "01arz3ndektsv4rrffq69g5fav"
+                 *         ],
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "ticket_template.created"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["TicketTemplate"];
+                    /** @constant */
+                    type?: "ticket_template.created";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.ticket_template.deleted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "active": true,
+                 *         "body": "Hello {{name}}, ...",
+                 *         "category": "text",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "name": "text",
+                 *         "priority": "low",
+                 *         "subject": "text",
+                 *         "tags": [
+                 *           "01arz3ndektsv4rrffq69g5fav"
+                 *         ],
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "ticket_template.deleted"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["TicketTemplate"];
+                    /** @constant */
+                    type?: "ticket_template.deleted";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.ticket_template.updated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "active": true,
+                 *         "body": "Hello {{name}}, ...",
+                 *         "category": "text",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "name": "text",
+                 *         "priority": "low",
+                 *         "subject": "text",
+                 *         "tags": [
+                 *           "01arz3ndektsv4rrffq69g5fav"
+                 *         ],
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "ticket_template.updated"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["TicketTemplate"];
+                    /** @constant */
+                    type?: "ticket_template.updated";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.ticket.attachment.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "bytes": 1,
+                 *         "content_type": "text",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "created_by": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "file_name": "text",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "message_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "sha256": "text text text text text text text text text text text text text",
+                 *         "tenant_id": "acme",
+                 *         "ticket_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "ticket.attachment.created"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Attachment"];
+                    /** @constant */
+                    type?: "ticket.attachment.created";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.ticket.attachment.deleted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "bytes": 1,
+                 *         "content_type": "text",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "created_by": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "file_name": "text",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "message_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "sha256": "text text text text text text text text text text text text text",
+                 *         "tenant_id": "acme",
+                 *         "ticket_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "ticket.attachment.deleted"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Attachment"];
+                    /** @constant */
+                    type?: "ticket.attachment.deleted";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.ticket.closed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "assigned_to": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "category": "text",
+                 *         "channel": "web",
+                 *         "chat_session_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "closed_at": "2026-11-23T08:00:00Z",
+                 *         "contact_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "created_by": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "description": "text",
+                 *         "due_at": "2026-11-23T08:00:00Z",
+                 *         "first_response_at": "2026-11-23T08:00:00Z",
+                 *         "first_response_breached_at": "2026-11-23T08:00:00Z",
+                 *         "first_response_due_at": "2026-11-23T08:00:00Z",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "last_message_at": "2026-11-23T08:00:00Z",
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "next_response_breached_at": "2026-11-23T08:00:00Z",
+                 *         "next_response_due_at": "2026-11-23T08:00:00Z",
+                 *         "number": 1,
+                 *         "origin_key": "text",
+                 *         "priority": "low",
+                 *         "queue": "text",
+                 *         "reopened_count": 0,
+                 *         "resolution_breached_at": "2026-11-23T08:00:00Z",
+                 *         "resolution_due_at": "2026-11-23T08:00:00Z",
+                 *         "resolved_at": "2026-11-23T08:00:00Z",
+                 *         "sla_paused_at": "2026-11-23T08:00:00Z",
+                 *         "sla_paused_total_s": 0,
+                 *         "sla_policy_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "status": "open",
+                 *         "subject": "No dial tone",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z",
+                 *         "waiting_since": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "ticket.closed"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Ticket"];
+                    /** @constant */
+                    type?: "ticket.closed";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.ticket.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "assigned_to": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "category": "text",
+                 *         "channel": "web",
+                 *         "chat_session_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "closed_at": "2026-11-23T08:00:00Z",
+                 *         "contact_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "created_by": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "description": "text",
+                 *         "due_at": "2026-11-23T08:00:00Z",
+                 *         "first_response_at": "2026-11-23T08:00:00Z",
+                 *         "first_response_breached_at": "2026-11-23T08:00:00Z",
+                 *         "first_response_due_at": "2026-11-23T08:00:00Z",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "last_message_at": "2026-11-23T08:00:00Z",
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "next_response_breached_at": "2026-11-23T08:00:00Z",
+                 *         "next_response_due_at": "2026-11-23T08:00:00Z",
+                 *         "number": 1,
+                 *         "origin_key": "text",
+                 *         "priority": "low",
+                 *         "queue": "text",
+                 *         "reopened_count": 0,
+                 *         "resolution_breached_at": "2026-11-23T08:00:00Z",
+                 *         "resolution_due_at": "2026-11-23T08:00:00Z",
+                 *         "resolved_at": "2026-11-23T08:00:00Z",
+                 *         "sla_paused_at": "2026-11-23T08:00:00Z",
+                 *         "sla_paused_total_s": 0,
+                 *         "sla_policy_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "status": "open",
+                 *         "subject": "No dial tone",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z",
+                 *         "waiting_since": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "ticket.created"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Ticket"];
+                    /** @constant */
+                    type?: "ticket.created";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.ticket.deleted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "assigned_to": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "category": "text",
+                 *         "channel": "web",
+                 *         "chat_session_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "closed_at": "2026-11-23T08:00:00Z",
+                 *         "contact_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "created_by": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "description": "text",
+                 *         "due_at": "2026-11-23T08:00:00Z",
+                 *         "first_response_at": "2026-11-23T08:00:00Z",
+                 *         "first_response_breached_at": "2026-11-23T08:00:00Z",
+                 *         "first_response_due_at": "2026-11-23T08:00:00Z",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "last_message_at": "2026-11-23T08:00:00Z",
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "next_response_breached_at": "2026-11-23T08:00:00Z",
+                 *         "next_response_due_at": "2026-11-23T08:00:00Z",
+                 *         "number": 1,
+                 *         "origin_key": "text",
+                 *         "priority": "low",
+                 *         "queue": "text",
+                 *         "reopened_count": 0,
+                 *         "resolution_breached_at": "2026-11-23T08:00:00Z",
+                 *         "resolution_due_at": "2026-11-23T08:00:00Z",
+                 *         "resolved_at": "2026-11-23T08:00:00Z",
+                 *         "sla_paused_at": "2026-11-23T08:00:00Z",
+                 *         "sla_paused_total_s": 0,
+                 *         "sla_policy_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "status": "open",
+                 *         "subject": "No dial tone",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z",
+                 *         "waiting_since": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "ticket.deleted"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Ticket"];
+                    /** @constant */
+                    type?: "ticket.deleted";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.ticket.noted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "author_id": "text",
+                 *         "author_kind": "user",
+                 *         "author_name": "text",
+                 *         "body": "text",
+                 *         "body_format": "text",
+                 *         "client_id": "text",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "kind": "reply",
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "tenant_id": "acme",
+                 *         "ticket_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "ticket.noted"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Message"];
+                    /** @constant */
+                    type?: "ticket.noted";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.ticket.reopened": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "assigned_to": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "category": "text",
+                 *         "channel": "web",
+                 *         "chat_session_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "closed_at": "2026-11-23T08:00:00Z",
+                 *         "contact_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "created_by": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "description": "text",
+                 *         "due_at": "2026-11-23T08:00:00Z",
+                 *         "first_response_at": "2026-11-23T08:00:00Z",
+                 *         "first_response_breached_at": "2026-11-23T08:00:00Z",
+                 *         "first_response_due_at": "2026-11-23T08:00:00Z",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "last_message_at": "2026-11-23T08:00:00Z",
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "next_response_breached_at": "2026-11-23T08:00:00Z",
+                 *         "next_response_due_at": "2026-11-23T08:00:00Z",
+                 *         "number": 1,
+                 *         "origin_key": "text",
+                 *         "priority": "low",
+                 *         "queue": "text",
+                 *         "reopened_count": 0,
+                 *         "resolution_breached_at": "2026-11-23T08:00:00Z",
+                 *         "resolution_due_at": "2026-11-23T08:00:00Z",
+                 *         "resolved_at": "2026-11-23T08:00:00Z",
+                 *         "sla_paused_at": "2026-11-23T08:00:00Z",
+                 *         "sla_paused_total_s": 0,
+                 *         "sla_policy_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "status": "open",
+                 *         "subject": "No dial tone",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z",
+                 *         "waiting_since": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "ticket.reopened"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Ticket"];
+                    /** @constant */
+                    type?: "ticket.reopened";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.ticket.replied": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "author_id": "text",
+                 *         "author_kind": "user",
+                 *         "author_name": "text",
+                 *         "body": "text",
+                 *         "body_format": "text",
+                 *         "client_id": "text",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "kind": "reply",
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "tenant_id": "acme",
+                 *         "ticket_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "ticket.replied"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Message"];
+                    /** @constant */
+                    type?: "ticket.replied";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.ticket.resolved": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "assigned_to": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "category": "text",
+                 *         "channel": "web",
+                 *         "chat_session_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "closed_at": "2026-11-23T08:00:00Z",
+                 *         "contact_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "created_by": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "description": "text",
+                 *         "due_at": "2026-11-23T08:00:00Z",
+                 *         "first_response_at": "2026-11-23T08:00:00Z",
+                 *         "first_response_breached_at": "2026-11-23T08:00:00Z",
+                 *         "first_response_due_at": "2026-11-23T08:00:00Z",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "last_message_at": "2026-11-23T08:00:00Z",
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "next_response_breached_at": "2026-11-23T08:00:00Z",
+                 *         "next_response_due_at": "2026-11-23T08:00:00Z",
+                 *         "number": 1,
+                 *         "origin_key": "text",
+                 *         "priority": "low",
+                 *         "queue": "text",
+                 *         "reopened_count": 0,
+                 *         "resolution_breached_at": "2026-11-23T08:00:00Z",
+                 *         "resolution_due_at": "2026-11-23T08:00:00Z",
+                 *         "resolved_at": "2026-11-23T08:00:00Z",
+                 *         "sla_paused_at": "2026-11-23T08:00:00Z",
+                 *         "sla_paused_total_s": 0,
+                 *         "sla_policy_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "status": "open",
+                 *         "subject": "No dial tone",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z",
+                 *         "waiting_since": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "ticket.resolved"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Ticket"];
+                    /** @constant */
+                    type?: "ticket.resolved";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.ticket.updated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "assigned_to": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "category": "text",
+                 *         "channel": "web",
+                 *         "chat_session_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "closed_at": "2026-11-23T08:00:00Z",
+                 *         "contact_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "created_by": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "description": "text",
+                 *         "due_at": "2026-11-23T08:00:00Z",
+                 *         "first_response_at": "2026-11-23T08:00:00Z",
+                 *         "first_response_breached_at": "2026-11-23T08:00:00Z",
+                 *         "first_response_due_at": "2026-11-23T08:00:00Z",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "last_message_at": "2026-11-23T08:00:00Z",
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "next_response_breached_at": "2026-11-23T08:00:00Z",
+                 *         "next_response_due_at": "2026-11-23T08:00:00Z",
+                 *         "number": 1,
+                 *         "origin_key": "text",
+                 *         "priority": "low",
+                 *         "queue": "text",
+                 *         "reopened_count": 0,
+                 *         "resolution_breached_at": "2026-11-23T08:00:00Z",
+                 *         "resolution_due_at": "2026-11-23T08:00:00Z",
+                 *         "resolved_at": "2026-11-23T08:00:00Z",
+                 *         "sla_paused_at": "2026-11-23T08:00:00Z",
+                 *         "sla_paused_total_s": 0,
+                 *         "sla_policy_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "status": "open",
+                 *         "subject": "No dial tone",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z",
+                 *         "waiting_since": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "ticket.updated"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Ticket"];
+                    /** @constant */
+                    type?: "ticket.updated";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.user_role.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "email": "ada@example.com",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "role": "tenant_admin",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z",
+                 *         "user_id": "01kb2x8v9q3d5s7f1g4h6j8k0m"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "user_role.created"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Role"];
+                    /** @constant */
+                    type?: "user_role.created";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.user_role.deleted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "email": "ada@example.com",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "role": "tenant_admin",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z",
+                 *         "user_id": "01kb2x8v9q3d5s7f1g4h6j8k0m"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "user_role.deleted"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Role"];
+                    /** @constant */
+                    type?: "user_role.deleted";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.user_role.updated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "email": "ada@example.com",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "role": "tenant_admin",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z",
+                 *         "user_id": "01kb2x8v9q3d5s7f1g4h6j8k0m"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "user_role.updated"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Role"];
+                    /** @constant */
+                    type?: "user_role.updated";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.voicemail.deleted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "bytes": 1,
+                 *         "call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "caller_name": "text",
+                 *         "caller_number": "text",
+                 *         "contact_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "duration_ms": 1,
+                 *         "folder": "INBOX",
+                 *         "format": "wav",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "is_read": false,
+                 *         "mailbox": "support",
+                 *         "mailbox_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "read_at": "2026-11-23T08:00:00Z",
+                 *         "received_at": "2026-11-23T08:00:00Z",
+                 *         "tenant_id": "acme",
+                 *         "transcript": "text",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "voicemail.deleted"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Voicemail"];
+                    /** @constant */
+                    type?: "voicemail.deleted";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.voicemail.updated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "bytes": 1,
+                 *         "call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "caller_name": "text",
+                 *         "caller_number": "text",
+                 *         "contact_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "duration_ms": 1,
+                 *         "folder": "INBOX",
+                 *         "format": "wav",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "is_read": false,
+                 *         "mailbox": "support",
+                 *         "mailbox_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "read_at": "2026-11-23T08:00:00Z",
+                 *         "received_at": "2026-11-23T08:00:00Z",
+                 *         "tenant_id": "acme",
+                 *         "transcript": "text",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "voicemail.updated"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Voicemail"];
+                    /** @constant */
+                    type?: "voicemail.updated";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
         };
     };
 }
