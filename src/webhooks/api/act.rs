@@ -110,8 +110,11 @@ async fn create(call: &Call, tx: &mut Tx, auth: &Auth, guard: &Guard) -> Result<
     const COUNT: &str = "SELECT COUNT(*) FROM webhooks WHERE tenant_id = ? AND deleted_at = 0";
     let tenant = call.tenant()?;
     reachable(call, guard)?;
-    let count: i64 =
-        db_tx!(&mut *tx, |c| sqlx::query_scalar(COUNT).bind(tenant.as_str()).fetch_one(c).await)?;
+    let position = head(tx, tenant).await?;
+    // One at a time: the row of the tenant's cursor is locked by it.
+    store::begin_handing_out(tx, tenant, position).await?;
+    let sql = sqlx::AssertSqlSafe(format!("{COUNT}{}", tx.pick("", " LOCK IN SHARE MODE")));
+    let count: i64 = db_tx!(&mut *tx, |c| sqlx::query_scalar(sql).bind(tenant.as_str()).fetch_one(c).await)?;
     if count >= limits::ENDPOINTS {
         let why = format!("A tenant has at most {} endpoints.", limits::ENDPOINTS);
         return Err(Problem::conflict("limit", why));
@@ -124,7 +127,6 @@ async fn create(call: &Call, tx: &mut Tx, auth: &Auth, guard: &Guard) -> Result<
     let mut seed = [0_u8; 32];
     getrandom::fill(&mut seed).map_err(Problem::internal)?;
     let pair = KeyPair::from_seed(&seed).map_err(Problem::internal)?;
-    let position = head(tx, tenant).await?;
     let mut given = call.body.clone();
     given.remove("secret");
     seal_headers(auth, &id, &mut given)?;
@@ -134,7 +136,6 @@ async fn create(call: &Call, tx: &mut Tx, auth: &Auth, guard: &Guard) -> Result<
     given.insert("public_key".into(), pair.public().into());
     given.insert("status".into(), WebhookStatus::Active.as_str().into());
     given.insert("from_position".into(), position.into());
-    store::begin_handing_out(tx, tenant, position).await?;
     let scope = Scope::tenant(tenant);
     let mut change = change(Verb::Create, &id, Record::new(), given);
     crud::apply(call, tx, &WEBHOOKS, &scope, &mut change).await?;
