@@ -1,6 +1,8 @@
 //! Webhooks from the change to the consumer: real requests to a consumer on loopback, on both databases.
 
+mod away;
 mod deliver;
+mod faults;
 mod many;
 mod order;
 mod retry;
