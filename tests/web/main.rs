@@ -8,6 +8,7 @@ mod page;
 mod schema;
 mod tools;
 mod typescript;
+mod webhooks;
 
 #[expect(dead_code, reason = "these tests use a part of what the tests with a real Asterisk share")]
 #[path = "../support"]
