@@ -180,7 +180,11 @@ async fn drained(name: &str, url: &str, report: &mut Report) {
     let (stopper, stopping) = shutdown::channel();
     let me = std::process::id();
     let (start, cpu) = (now(), cpu_seconds(me));
-    let draining = tokio::spawn(drain::run(journal.clone(), Calls { db: db.clone(), clock, ids }, stopping));
+    let draining = tokio::spawn(drain::run(
+        journal.clone(),
+        Calls { db: db.clone(), clock, ids, live: std::sync::Arc::default() },
+        stopping,
+    ));
     while journal.drained() < journal.last_written() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

@@ -201,6 +201,7 @@ impl App {
             db: self.db.clone(),
             clock: self.clock.clone(),
             ids: self.router.ids.clone(),
+            live: Arc::clone(&self.router.live),
         };
         let draining = tokio::spawn(journal::drain::run(self.journal.clone(), sink, drain));
         self.count_live_calls().await?;

@@ -8,6 +8,7 @@ use hookswitch::calls::{CallAndDecision, Decided, Direction, Ended, Record, Star
 use hookswitch::journal;
 use hookswitch::journal::drain::Sink;
 use serde_json::json;
+use std::sync::Arc;
 
 use super::telephony::Desk;
 use crate::support::{both_databases, tenant};
@@ -73,7 +74,15 @@ struct Drain {
 impl Drain {
     fn new(desk: &Desk) -> Self {
         let gate = &desk.app.gate;
-        Self { sink: Calls { db: gate.db.clone(), clock: gate.clock.clone(), ids: gate.ids.clone() }, at: 0 }
+        Self {
+            sink: Calls {
+                db: gate.db.clone(),
+                clock: gate.clock.clone(),
+                ids: gate.ids.clone(),
+                live: Arc::clone(&gate.routing.live),
+            },
+            at: 0,
+        }
     }
 
     async fn apply(&mut self, payloads: Vec<Vec<u8>>) {
