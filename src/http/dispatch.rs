@@ -64,8 +64,9 @@ impl std::fmt::Debug for Gate {
 pub async fn dispatch(gate: Arc<Gate>, action: Arc<Action>, request: Request) -> Response {
     let request_id = request::request_id(request.headers(), || format!("req_{}", gate.ids.next()));
     let path = request.uri().path().to_owned();
-    let served =
-        tokio::time::timeout(limits::REQUEST_TIME, serve(&gate, &action, request, &request_id)).await;
+    // Boxed: it is large, and would be moved with every layer around it.
+    let serving = Box::pin(serve(&gate, &action, request, &request_id));
+    let served = tokio::time::timeout(limits::REQUEST_TIME, serving).await;
     let (mut response, left) = match served {
         Ok((Ok(reply), left)) => (respond(reply), left),
         Ok((Err(problem), left)) => (problem::response(&problem, &path, &request_id), left),
