@@ -1,6 +1,8 @@
 //! `kill -9` at a hundred random moments under load: whatever was answered reaches its consumers, in order where that was
 //! promised, and a repeat has the same `webhook-id`.
 
+#![expect(clippy::print_stdout, reason = "the table of what came")]
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
