@@ -26,10 +26,10 @@ pub async fn authenticate(auth: &Auth, db: &Db, token: &str, address: IpAddr) ->
         return Err(Problem::new(401, "session-ended", "The session has ended; sign in again."));
     }
     Ok(Caller {
-        actor: Actor::User(claims.sub),
-        tenant: claims.tid,
+        actor: Actor::User(claims.sub.clone()),
+        tenant: claims.tid.clone(),
         role: claims.role,
-        session: Some(claims.sid),
+        session: Some(claims.sid.clone()),
         scopes: None,
     })
 }

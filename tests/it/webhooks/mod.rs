@@ -4,6 +4,7 @@ mod api;
 mod away;
 mod deliver;
 mod faults;
+mod kill;
 mod many;
 mod order;
 mod retry;
