@@ -1,5 +1,6 @@
 //! Webhooks from the change to the consumer: real requests to a consumer on loopback, on both databases.
 
+mod clock;
 mod deliver;
 mod kill;
 mod sink;
