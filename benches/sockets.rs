@@ -1,0 +1,3 @@
+//! Sockets of the event stream.
+
+fn main() {}
