@@ -14,4 +14,5 @@ mod journal;
 mod memory;
 mod models;
 mod routing;
+mod socket;
 mod world;
