@@ -14,7 +14,7 @@ use axum::http::StatusCode;
 use axum::response::Redirect;
 use axum::routing::{get, post};
 use bytes::Bytes;
-use hookswitch::outgoing::{Answer, Ask, Client, Error, Guard, OutgoingUrl};
+use hookswitch::outgoing::{Answer, Ask, Client, Error, Guard, Longer, OutgoingUrl};
 use hyper::{HeaderMap, Method};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -41,6 +41,7 @@ async fn fetch(client: &Client, url: &str, time: Duration) -> Result<Answer, Err
         body: Bytes::from_static(b"ping"),
         time,
         answer_bytes: LIMIT,
+        longer: Longer::Refuse,
     };
     client.send(ask).await
 }
@@ -272,6 +273,7 @@ async fn what_can_go_wrong_has_its_own_code() {
         body: vec![0; 256 * 1024 + 1].into(),
         time: LONG,
         answer_bytes: LIMIT,
+        longer: Longer::Refuse,
     };
     assert_eq!(client.send(ask).await.unwrap_err().code(), "request-too-large");
 }

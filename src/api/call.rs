@@ -188,6 +188,8 @@ pub struct Reply {
     pub ended: Vec<Id>,
     /// API keys that were made or revoked: what is known of them is read anew once the change lasts.
     pub keys: Vec<Id>,
+    /// Endpoints of webhooks that something is sent to once more.
+    pub nudged: Vec<Id>,
     /// What the client hears instead, after everything is on record: a login that failed.
     pub refusal: Option<Problem>,
 }
@@ -209,6 +211,7 @@ impl Reply {
             actor: None,
             ended: Vec::new(),
             keys: Vec::new(),
+            nudged: Vec::new(),
             refusal: None,
         }
     }

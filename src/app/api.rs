@@ -15,9 +15,11 @@ use crate::events::{self, Events, Kind, News};
 use crate::http::dispatch::Gate;
 use crate::http::idempotency::Running;
 use crate::http::rate::{Limiter, Rates};
+use crate::outgoing::Guard;
 use crate::routing::Router;
 use crate::{
-    agents, audit, calls, chat, contacts, endpoints, queues, routing, sms, tenants, tickets, users, voicemail,
+    agents, audit, calls, chat, contacts, endpoints, queues, routing, sms, tenants, tickets, users,
+    voicemail, webhooks,
 };
 
 /// What the document says of events, beside their list.
@@ -38,6 +40,7 @@ pub fn resources() -> Vec<&'static Resource> {
     all.extend([&audit::api::LOGS]);
     all.extend([&agents::api::AGENTS, &agents::api::SOCKETS, &sms::api::SMS]);
     all.extend([&calls::api::CALLS, &calls::api::CDRS, &calls::api::RECORDINGS]);
+    all.extend([&webhooks::api::WEBHOOKS, &webhooks::api::DELIVERIES, &webhooks::api::ATTEMPTS]);
     all
 }
 
@@ -50,6 +53,8 @@ pub struct Parts {
     pub registration: bool,
     /// What changes tell.
     pub events: Arc<Events>,
+    /// Which addresses tenants' URLs may reach.
+    pub guard: Arc<Guard>,
 }
 
 /// Every operation that is the same for every process.
@@ -63,6 +68,7 @@ pub fn actions(parts: &Parts) -> Vec<Action> {
     all.extend(chat::api::actions());
     all.extend(audit::api::actions());
     all.extend(tenants::api::actions(&parts.auth));
+    all.extend(webhooks::api::actions(&parts.auth, &parts.guard));
     all.extend(events::api::actions(&parts.events));
     let chapters: Vec<String> = all.iter().map(|action| action.operation.tag.clone()).collect();
     all.extend(users::api::actions(&parts.auth, chapters));
@@ -74,7 +80,8 @@ pub fn actions(parts: &Parts) -> Vec<Action> {
 /// What changes over the API tell, and every type of events.
 pub fn events() -> Arc<Events> {
     let told = resources().into_iter().chain([&tenants::api::TENANTS, routing::api::defaults()]);
-    Events::new(told, calls::events::kinds(), News::default())
+    let more = calls::events::kinds().into_iter().chain([webhooks::test_kind()]);
+    Events::new(told, more, News::default())
 }
 
 /// The OpenAPI document, without a service.
@@ -102,7 +109,7 @@ fn described() -> Result<Vec<Action>, Error> {
     let secret = Secret::random().map_err(|e| Error::Said(e.to_string()))?;
     let auth =
         Auth::new(&secret, clock.clone(), IdSource::new(clock)).map_err(|e| Error::Said(e.to_string()))?;
-    Ok(actions(&Parts { auth: Arc::new(auth), registration: false, events: events() }))
+    Ok(actions(&Parts { auth: Arc::new(auth), registration: false, events: events(), guard: Arc::default() }))
 }
 
 /// What stands before the operations.

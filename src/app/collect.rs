@@ -12,10 +12,11 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use crate::agi::AgiStats;
 use crate::journal::Journal;
 use crate::routing::Router;
+use crate::webhooks::desk::Stats;
 
 /// Adds the collector to the router's metrics.
-pub(super) fn register(router: &Arc<Router>, journal: &Journal, agi: Arc<AgiStats>) {
-    let collector = Collected { router: Arc::clone(router), journal: journal.clone(), agi };
+pub(super) fn register(router: &Arc<Router>, journal: &Journal, agi: Arc<AgiStats>, webhooks: Arc<Stats>) {
+    let collector = Collected { router: Arc::clone(router), journal: journal.clone(), agi, webhooks };
     router.metrics.collect_from(collector);
 }
 
@@ -24,6 +25,7 @@ struct Collected {
     router: Arc<Router>,
     journal: Journal,
     agi: Arc<AgiStats>,
+    webhooks: Arc<Stats>,
 }
 
 fn write(
@@ -43,18 +45,22 @@ impl Collector for Collected {
         let journal = self.journal.stats();
         let read = |n: &std::sync::atomic::AtomicU64| n.load(Ordering::Relaxed);
         let behind = self.journal.last_written().saturating_sub(self.journal.drained());
-        let gauges: [(&str, &str, u64); 6] = [
+        let hooks = &self.webhooks;
+        let gauges: [(&str, &str, u64); 9] = [
             ("agi_open", "AGI connections open now", agi.open.get()),
             ("live_calls", "Calls that are alive", self.router.live.len() as u64),
             ("tenants_in_memory", "Tenants whose routing data is in memory", tenants),
             ("dids_in_memory", "DIDs in memory", dids),
             ("journal_bytes", "Bytes of the journal on disk", read(&journal.bytes)),
             ("journal_behind", "Records that are not in the database yet", behind),
+            ("webhooks_in_flight", "Requests to webhooks under way", read(&hooks.in_flight)),
+            ("webhooks_waiting", "Deliveries that wait in memory", read(&hooks.waiting)),
+            ("webhooks_unwritten", "Results that are not in the database yet", read(&hooks.unwritten)),
         ];
         for (name, help, value) in gauges {
             write(&mut encoder, name, help, &ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX)))?;
         }
-        let counters: [(&str, &str, u64); 23] = [
+        let counters: [(&str, &str, u64); 26] = [
             ("agi_accepted", "AGI connections taken", agi.accepted.get()),
             ("agi_refused_limit", "AGI connections refused: too many open", agi.refused_limit.get()),
             ("agi_refused_address", "AGI connections closed: address not allowed", agi.refused_address.get()),
@@ -89,6 +95,9 @@ impl Collector for Collected {
                 "Bytes of the journal that held no record",
                 read(&journal.damaged_bytes),
             ),
+            ("webhooks_delivered", "Attempts that were taken", read(&hooks.delivered)),
+            ("webhooks_failed", "Attempts that failed", read(&hooks.failed)),
+            ("webhooks_disabled", "Endpoints that were disabled", read(&hooks.disabled)),
             ("journal_syncs", "Syncs of the journal to the disk", read(&journal.syncs)),
         ];
         for (name, help, value) in counters {

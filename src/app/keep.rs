@@ -18,6 +18,7 @@ use crate::events::{Events, outbox};
 use crate::http::dispatch::Gate;
 use crate::http::idempotency;
 use crate::tenants::{self, api::TENANTS};
+use crate::webhooks;
 
 /// One round of something.
 type Round = for<'a> fn(&'a Gate) -> Doing<'a, ()>;
@@ -62,6 +63,11 @@ async fn forget_events(gate: Arc<Gate>, kept: Duration, mut stopping: Stopping) 
             Ok(0) => {}
             Ok(rows) => tracing::info!(rows, "old events were removed"),
             Err(error) => tracing::warn!(%error, "old events can't be removed"),
+        }
+        match webhooks::store::purge(&gate.db, before).await {
+            Ok(0) => {}
+            Ok(rows) => tracing::info!(rows, "old deliveries were removed"),
+            Err(error) => tracing::warn!(%error, "old deliveries can't be removed"),
         }
     }
 }

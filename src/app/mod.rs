@@ -37,6 +37,7 @@ use crate::outgoing::{Client, Guard};
 use crate::routing::Router;
 use crate::routing::memory::Memory;
 use crate::routing::types::{Destination, Place, RawDestination};
+use crate::webhooks;
 
 pub use error::Error;
 
@@ -113,6 +114,7 @@ pub struct App {
     router: Arc<Router>,
     auth: Arc<Auth>,
     events: Arc<Events>,
+    webhooks: Arc<webhooks::desk::Stats>,
 }
 
 /// Addresses the service listens on, once it does.
@@ -163,7 +165,16 @@ impl App {
         let journal = folder.open(position)?;
         let auth = Auth::new(&config.secret()?, clock.clone(), router.ids.clone())
             .map_err(|e| Error::Said(format!("keys can't be made of the secret: {e}")))?;
-        Ok(Self { config, clock, db, journal, router, auth: Arc::new(auth), events: api::events() })
+        Ok(Self {
+            config,
+            clock,
+            db,
+            journal,
+            router,
+            auth: Arc::new(auth),
+            events: api::events(),
+            webhooks: Arc::default(),
+        })
     }
 
     /// Serves until SIGTERM or SIGINT, then drains.
@@ -213,7 +224,7 @@ impl App {
             None => None,
         };
         let agi = AgiThread::start(&self)?;
-        collect::register(&self.router, &self.journal, agi.stats.clone());
+        collect::register(&self.router, &self.journal, agi.stats.clone(), Arc::clone(&self.webhooks));
         let addresses = Addresses {
             agi: agi.address,
             http: http.local_addr()?,
@@ -288,7 +299,18 @@ impl App {
         let news = self.events.news.clone();
         let watch = tokio::spawn(news.watch(self.db.clone(), self.clock.clone(), keep.clone()));
         let mut tasks = desk::background(self, keep);
-        tasks.extend([fresh, reap, watch]);
+        let parts = webhooks::Parts {
+            db: self.db.clone(),
+            clock: self.clock.clone(),
+            ids: self.router.ids.clone(),
+            auth: Arc::clone(&self.auth),
+            events: Arc::clone(&self.events),
+            client: self.router.client.clone(),
+            node: self.journal.node().clone(),
+            stats: Arc::clone(&self.webhooks),
+        };
+        let deliver = tokio::spawn(webhooks::desk::run(parts, keep.clone()));
+        tasks.extend([fresh, reap, watch, deliver]);
         tasks
     }
 
@@ -305,6 +327,7 @@ impl App {
             auth: Arc::clone(&auth),
             registration: self.config.registration,
             events: Arc::clone(&self.events),
+            guard: Arc::new(guard(&self.config).map_err(Error::Said)?),
         };
         let events = Arc::clone(&self.events);
         let gate = api::gate(&self.config, self.db.clone(), self.clock.clone(), routing, auth, events)?;

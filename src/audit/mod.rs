@@ -12,6 +12,8 @@ use sha2::{Digest, Sha256};
 use crate::base::ids::Id;
 use crate::base::words::words;
 
+pub use store::{Entry, append};
+
 /// What stands before the first entry of a chain.
 pub const FIRST_HASH: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 pub mod auth;
 pub mod events;
 pub mod sockets;
+pub mod webhooks;
 
 /// AGI: what one connection from Asterisk may cost.
 pub mod agi {

@@ -14,7 +14,8 @@ use crate::base::ids::TenantId;
 use crate::base::role::Roles;
 use crate::config::limits::events as limits;
 
-static EVENT_ID: Rule = Rule {
+/// The id of an event.
+pub static EVENT_ID: Rule = Rule {
     format: "event-id",
     pattern: "^evt_[0-9a-hjkmnp-tv-z]{26}$",
     max: 30,

@@ -8,7 +8,7 @@ use tokio::sync::broadcast;
 
 use super::outbox;
 use crate::base::clock::Clock;
-use crate::base::ids::TenantId;
+use crate::base::ids::{Id, TenantId};
 use crate::base::shutdown::Stopping;
 use crate::config::limits::events as limits;
 use crate::db::Db;
@@ -26,13 +26,19 @@ pub struct Newer {
 #[derive(Clone, Debug)]
 pub struct News {
     sender: broadcast::Sender<Newer>,
+    /// Endpoints of webhooks that have something to send which no event made.
+    nudges: broadcast::Sender<Id>,
     /// The highest position told of each tenant.
     told: Arc<Mutex<HashMap<TenantId, i64>>>,
 }
 
 impl Default for News {
     fn default() -> Self {
-        Self { sender: broadcast::channel(limits::NEWS).0, told: Arc::default() }
+        Self {
+            sender: broadcast::channel(limits::NEWS).0,
+            nudges: broadcast::channel(limits::NEWS).0,
+            told: Arc::default(),
+        }
     }
 }
 
@@ -48,6 +54,16 @@ impl News {
         drop(told);
         // Nobody listens: fine.
         let _ = self.sender.send(Newer { tenant: tenant.clone(), position });
+    }
+
+    /// Says that something is to be sent to an endpoint once more.
+    pub fn nudge(&self, webhook: &Id) {
+        let _ = self.nudges.send(webhook.clone());
+    }
+
+    /// Hears of what is to be sent once more.
+    pub fn nudges(&self) -> broadcast::Receiver<Id> {
+        self.nudges.subscribe()
     }
 
     /// Hears of all that is told from now on. Who is too slow misses some, is told so by

@@ -347,6 +347,7 @@ async fn run(
 async fn lasted(gate: &Gate, call: &Call, reply: &Reply, routed: Option<&TenantId>) {
     gate.auth.revoked.add(&reply.ended, call.now_us());
     reply.keys.iter().for_each(|key| gate.auth.api_keys.forget(key));
+    reply.nudged.iter().for_each(|webhook| gate.events.news.nudge(webhook));
     if let Some(tenant) = call.caller.as_ref().and_then(|c| c.tenant.as_ref()) {
         let contacts = reply.audit.iter().filter(|line| line.object_type == contacts::api::CONTACTS.name);
         contacts.for_each(|line| gate.routing.names.forget_contact(tenant, [&line.before, &line.after]));

@@ -42,6 +42,17 @@ pub struct Ask<'a> {
     pub time: Duration,
     /// Bytes of the answer's body, at most [`limits::RESPONSE_BYTES`].
     pub answer_bytes: usize,
+    /// What to do with a longer one.
+    pub longer: Longer,
+}
+
+/// What becomes of an answer that is longer than asked for. Either way the rest is not read and the connection ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Longer {
+    /// It is none.
+    Refuse,
+    /// Its beginning will do.
+    Cut,
 }
 
 /// A whole answer; any status but 3xx.
@@ -166,7 +177,10 @@ impl Client {
         if response.status().is_redirection() {
             return Err(Error::Redirect(response.status()));
         }
-        taken_in(response, ask.answer_bytes.min(limits::RESPONSE_BYTES)).await
+        match ask.longer {
+            Longer::Refuse => taken_in(response, ask.answer_bytes.min(limits::RESPONSE_BYTES)).await,
+            Longer::Cut => beginning(response, ask.answer_bytes.min(limits::RESPONSE_BYTES)).await,
+        }
     }
 }
 
@@ -191,6 +205,22 @@ async fn taken_in(response: Response<Incoming>, limit: usize) -> Result<Answer, 
         }
     })?;
     Ok(Answer { status: head.status, headers: head.headers, body: body.to_bytes(), peer })
+}
+
+/// An answer with the first bytes of its body.
+async fn beginning(response: Response<Incoming>, limit: usize) -> Result<Answer, Error> {
+    let peer = response.extensions().get::<HttpInfo>().map(HttpInfo::remote_addr);
+    let (head, mut body) = response.into_parts();
+    let mut taken = Vec::new();
+    while taken.len() < limit {
+        let Some(frame) = body.frame().await else { break };
+        let frame = frame.map_err(|error| Error::Exchange(innermost(&error)))?;
+        if let Ok(data) = frame.into_data() {
+            let room = limit - taken.len();
+            taken.extend_from_slice(&data[..data.len().min(room)]);
+        }
+    }
+    Ok(Answer { status: head.status, headers: head.headers, body: taken.into(), peer })
 }
 
 /// hyper's error told apart by the types in its chain.

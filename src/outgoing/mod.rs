@@ -7,6 +7,6 @@ mod connect;
 pub mod guard;
 mod url;
 
-pub use client::{Answer, Ask, Client, Error};
+pub use client::{Answer, Ask, Client, Error, Longer};
 pub use guard::{Guard, Refusal};
 pub use url::{OutgoingUrl, UrlError};

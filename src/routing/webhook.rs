@@ -25,7 +25,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
 use crate::config::limits::webhook as limits;
-use crate::outgoing::{self, Ask, Client, OutgoingUrl, Refusal};
+use crate::outgoing::{self, Ask, Client, Longer, OutgoingUrl, Refusal};
 use crate::webhooks::sign::{self, Secret};
 
 /// Where to ask, and for how long.
@@ -282,6 +282,7 @@ impl Question<'_> {
             body: body.into(),
             time: self.time,
             answer_bytes: limits::ROUTE_ANSWER_BYTES,
+            longer: Longer::Refuse,
         };
         let answer = client.send(ask).await?;
         if answer.status != hyper::StatusCode::OK {

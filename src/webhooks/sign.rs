@@ -1,4 +1,4 @@
-//! Signatures of Standard Webhooks 1.0, version `v1` (HMAC-SHA256). Pure: the instant is an argument.
+//! Signatures of Standard Webhooks 1.0, versions `v1` (HMAC-SHA256) and `v1a` (ed25519). Pure: the instant is an argument.
 //!
 //! Signed is `{id}.{timestamp}.{body}` with the raw bytes of the body. The id stays the same over all attempts of
 //! one message (the receiver's key against duplicates); the timestamp, in Unix seconds, is that of the attempt.
@@ -13,6 +13,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use chrono::{DateTime, Utc};
 use hmac::{Hmac, KeyInit, Mac};
+use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use sha2::Sha256;
 use thiserror::Error;
 
@@ -27,6 +28,8 @@ pub const HEADER_SIGNATURE: &str = "webhook-signature";
 
 const PREFIX: &str = "whsec_";
 const VERSION: &str = "v1,";
+const ASYMMETRIC_VERSION: &str = "v1a,";
+const PUBLIC_PREFIX: &str = "whpk_";
 
 /// A shared secret of 24 to 64 bytes, written `whsec_<base64>`.
 #[derive(Clone, serde::Deserialize)]
@@ -105,6 +108,34 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// A key pair for `v1a`: the service signs with it, consumers need only its public half, `whpk_...`.
+pub struct KeyPair {
+    pair: Ed25519KeyPair,
+}
+
+impl KeyPair {
+    /// From the 32 bytes of its private half.
+    ///
+    /// # Errors
+    /// [`SecretError::Length`] when it has another length.
+    pub fn from_seed(seed: &[u8]) -> Result<Self, SecretError> {
+        let pair = Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| SecretError::Length)?;
+        Ok(Self { pair })
+    }
+
+    /// The public half as consumers get it.
+    #[must_use]
+    pub fn public(&self) -> String {
+        format!("{PUBLIC_PREFIX}{}", BASE64_STANDARD.encode(self.pair.public_key().as_ref()))
+    }
+}
+
+impl fmt::Debug for KeyPair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyPair(..)")
+    }
+}
+
 /// The values of the three headers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signed {
@@ -132,10 +163,24 @@ pub enum SignError {
 /// # Errors
 /// [`SignError`] for an id outside `[A-Za-z0-9_-]{1,128}` or an empty list of secrets.
 pub fn sign(secrets: &[Secret], id: &str, at: DateTime<Utc>, body: &[u8]) -> Result<Signed, SignError> {
+    sign_with(secrets, None, id, at, body)
+}
+
+/// As [`sign`], with a signature `v1a` of a key pair behind those of the secrets.
+///
+/// # Errors
+/// As [`sign`]; with a key pair there need be no secret.
+pub fn sign_with(
+    secrets: &[Secret],
+    pair: Option<&KeyPair>,
+    id: &str,
+    at: DateTime<Utc>,
+    body: &[u8],
+) -> Result<Signed, SignError> {
     if !valid_id(id) {
         return Err(SignError::Id);
     }
-    if secrets.is_empty() {
+    if secrets.is_empty() && pair.is_none() {
         return Err(SignError::NoSecret);
     }
     let timestamp = at.timestamp();
@@ -143,7 +188,12 @@ pub fn sign(secrets: &[Secret], id: &str, at: DateTime<Utc>, body: &[u8]) -> Res
         let tag = secret.mac(id, timestamp, body).finalize().into_bytes();
         format!("{VERSION}{}", BASE64_STANDARD.encode(tag))
     });
-    let signature = signatures.collect::<Vec<_>>().join(" ");
+    let asymmetric = pair.map(|key| {
+        let mut content = format!("{id}.{timestamp}.").into_bytes();
+        content.extend_from_slice(body);
+        format!("{ASYMMETRIC_VERSION}{}", BASE64_STANDARD.encode(key.pair.sign(&content).as_ref()))
+    });
+    let signature = signatures.chain(asymmetric).collect::<Vec<_>>().join(" ");
     Ok(Signed { id: id.to_owned(), timestamp: timestamp.to_string(), signature })
 }
 
@@ -244,6 +294,28 @@ mod tests {
         let (secret, id, time, body, _) = VECTORS[1];
         let secrets = [secret.parse().unwrap()];
         verify(&secrets, id, &time.to_string(), signatures, body.as_bytes(), at(time + shift_s))
+    }
+
+    /// The published vector of `v1a` (Standard Webhooks).
+    #[test]
+    fn published_vector_of_ed25519() {
+        let whole = BASE64_STANDARD
+            .decode(
+                "6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg==",
+            )
+            .unwrap();
+        let pair = KeyPair::from_seed(&whole[..32]).unwrap();
+        assert_eq!(pair.public(), "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=");
+        let (id, body) = ("msg_p5jXN8AQM9LWM0D4loKWxJek", br#"{"test": 2432232314}"#);
+        let signed = sign_with(&[], Some(&pair), id, at(1_614_265_330), body).unwrap();
+        let expected =
+            "v1a,hnO3f9T8Ytu9HwrXslvumlUpqtNVqkhqw/enGzPCXe5BdqzCInXqYXFymVJaA7AZdpXwVLPo3mNl8EM+m7TBAg==";
+        assert_eq!(signed.signature, expected);
+        let secret: Secret = VECTORS[1].0.parse().unwrap();
+        let both = sign_with(&[secret], Some(&pair), id, at(1_614_265_330), body).unwrap();
+        assert_eq!(both.signature, format!("{} {expected}", VECTORS[1].4));
+        assert!(KeyPair::from_seed(&whole).is_err());
+        assert_eq!(format!("{pair:?}"), "KeyPair(..)");
     }
 
     #[test]

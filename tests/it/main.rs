@@ -15,4 +15,5 @@ mod memory;
 mod models;
 mod routing;
 mod socket;
+mod webhooks;
 mod world;

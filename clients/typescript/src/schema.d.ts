@@ -2749,6 +2749,264 @@ export interface paths {
         patch: operations["voicemails.update"];
         trace?: never;
     };
+    "/api/v1/webhooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List webhooks
+         * @description Endpoints that get the tenant's events as signed requests (Standard Webhooks). Making one answers with `secret`, which is shown then and never again. `types` are types of events or patterns such as `call.*`. With `ordered`, events of one key come one after the other, each only when the one before was taken or given up. An endpoint that answers 410, or only fails for five days, is disabled, which is told as `webhook.disabled`; set `status` to `active` to begin again, and POST /webhooks/{id}/recover for what it missed.
+         *
+         *     Roles: superadmin, tenant_admin.
+         */
+        get: operations["webhooks.list"];
+        put?: never;
+        /**
+         * Make a webhook
+         * @description Roles: superadmin, tenant_admin.
+         *     - 409 `limit`: The tenant has as many endpoints as it may.
+         */
+        post: operations["webhooks.create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read a webhook
+         * @description Roles: superadmin, tenant_admin.
+         */
+        get: operations["webhooks.get"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete a webhook
+         * @description What it has not got yet is cancelled.
+         *
+         *     Roles: superadmin, tenant_admin.
+         */
+        delete: operations["webhooks.delete"];
+        options?: never;
+        head?: never;
+        /**
+         * Change a webhook
+         * @description Changes count for what is sent from then on, retries included.
+         *
+         *     Roles: superadmin, tenant_admin.
+         */
+        patch: operations["webhooks.update"];
+        trace?: never;
+    };
+    "/api/v1/webhooks/{id}/rotate-secret": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Change a webhook's secret
+         * @description Makes a new secret, shown once. The one before signs too for `overlap_s` seconds: both signatures are in the header, so that receivers take either.
+         *
+         *     Roles: superadmin, tenant_admin.
+         */
+        post: operations["webhooks.rotate-secret"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{webhook_id}/attempts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List webhook attempts
+         * @description Every request that was sent, with its answer (the first 20,000 bytes). The body is the delivery's payload: GET /webhooks/{webhook_id}/deliveries/{id}/payload.
+         *
+         *     Roles: superadmin, tenant_admin.
+         */
+        get: operations["webhook-attempts.list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{webhook_id}/attempts/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read a attempt
+         * @description Roles: superadmin, tenant_admin.
+         */
+        get: operations["webhook-attempts.get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{webhook_id}/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List webhook deliveries
+         * @description What was, is or will be sent to an endpoint, and how far it is. Finished ones are kept as long as events.
+         *
+         *     Roles: superadmin, tenant_admin.
+         */
+        get: operations["webhook-deliveries.list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{webhook_id}/deliveries/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read a delivery
+         * @description Roles: superadmin, tenant_admin.
+         */
+        get: operations["webhook-deliveries.get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{webhook_id}/deliveries/{id}/payload": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read a delivery's body
+         * @description Byte for byte what is signed and sent.
+         *
+         *     Roles: superadmin, tenant_admin.
+         *     - 410 `event-gone`: The event is not kept any more.
+         */
+        get: operations["webhook-deliveries.payload"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{webhook_id}/deliveries/{id}/resend": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send a delivery again
+         * @description Makes a new delivery of the same event, with the same `webhook-id`.
+         *
+         *     Roles: superadmin, tenant_admin.
+         *     - 410 `event-gone`: The event is not kept any more.
+         *     - 409 `webhook-disabled`: The endpoint is disabled; make it active first.
+         */
+        post: operations["webhook-deliveries.resend"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{webhook_id}/recover": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send again what failed, or a range
+         * @description Sends again what failed, or everything of a stretch of time; 10,000 at most in one go, the oldest first.
+         *
+         *     Roles: superadmin, tenant_admin.
+         *     - 409 `webhook-disabled`: The endpoint is disabled; make it active first.
+         */
+        post: operations["webhooks.recover"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{webhook_id}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Test a webhook
+         * @description Sends an event of type `webhook.test` to this endpoint, whatever it wants. GET the delivery to see what became of it.
+         *
+         *     Roles: superadmin, tenant_admin.
+         *     - 409 `webhook-disabled`: The endpoint is disabled; make it active first.
+         */
+        post: operations["webhooks.test"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/websocket-sessions": {
         parameters: {
             query?: never;
@@ -4613,6 +4871,66 @@ export interface webhooks {
         patch?: never;
         trace?: never;
     };
+    "user.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A user was made.
+         * @description Key: `user:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.user.created"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "user.deleted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A user was deleted.
+         * @description Key: `user:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.user.deleted"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "user.updated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A user was changed.
+         * @description Key: `user:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.user.updated"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "voicemail.deleted": {
         parameters: {
             query?: never;
@@ -4647,6 +4965,106 @@ export interface webhooks {
          * @description Key: `voicemail:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
          */
         post: operations["event.voicemail.updated"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "webhook.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A webhook was made.
+         * @description Key: `webhook:<id>`. Seen by: superadmin, tenant_admin.
+         */
+        post: operations["event.webhook.created"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "webhook.deleted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A webhook was deleted.
+         * @description Key: `webhook:<id>`. Seen by: superadmin, tenant_admin.
+         */
+        post: operations["event.webhook.deleted"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "webhook.disabled": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * An endpoint was disabled: it said 410, or only failed for five days.
+         * @description Key: `webhook:<id>`. Seen by: superadmin, tenant_admin.
+         */
+        post: operations["event.webhook.disabled"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "webhook.test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Somebody tests an endpoint; only that endpoint gets it.
+         * @description Key: `webhook:<webhook_id>`. Seen by: superadmin, tenant_admin.
+         */
+        post: operations["event.webhook.test"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "webhook.updated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A webhook was changed.
+         * @description Key: `webhook:<id>`. Seen by: superadmin, tenant_admin.
+         */
+        post: operations["event.webhook.updated"];
         delete?: never;
         options?: never;
         head?: never;
@@ -5120,6 +5538,107 @@ export interface components {
         };
         AttachmentPage: {
             data: components["schemas"]["Attachment"][];
+            page: components["schemas"]["Page"];
+        };
+        /** @description Every request that was sent, with its answer (the first 20,000 bytes). The body is the delivery's payload: GET /webhooks/{webhook_id}/deliveries/{id}/payload. */
+        Attempt: {
+            /**
+             * Format: date-time
+             * @description When it was made.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly created_at: string;
+            /**
+             * @description The delivery.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly delivery_id: string;
+            /**
+             * @description An error's own words.
+             * @example text
+             */
+            readonly detail: string | null;
+            /**
+             * Format: int64
+             * @description How long it took.
+             * @example 1
+             */
+            readonly duration_ms: number;
+            /**
+             * Format: event-id
+             * @description The event.
+             * @example evt_01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly event_id: string;
+            /**
+             * @description Its id.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly id: string;
+            /**
+             * Format: int64
+             * @description The first, second ... attempt of the delivery.
+             * @example 1
+             */
+            readonly number: number;
+            /**
+             * @description `ok`; `status`: an answer that is no 2xx; else why there was none: timeout, connect, tls, resolve, refused-address, redirect, exchange, unsigned.
+             * @example ok
+             */
+            readonly outcome: string;
+            /**
+             * @description The address that answered.
+             * @example text
+             */
+            readonly peer: string | null;
+            /**
+             * @description The request's headers; your own are masked.
+             * @example {
+             *       "content-type": "application/json"
+             *     }
+             */
+            readonly request_headers: {
+                [key: string]: unknown;
+            };
+            /**
+             * @description The answer's first bytes.
+             * @example text
+             */
+            readonly response_body: string;
+            /**
+             * @description The answer's headers.
+             * @example {
+             *       "content-type": "application/json"
+             *     }
+             */
+            readonly response_headers: {
+                [key: string]: unknown;
+            };
+            /**
+             * Format: int64
+             * @description The answer's status.
+             * @example 1
+             */
+            readonly status_code: number | null;
+            /**
+             * Format: tenant-id
+             * @description Whose it is.
+             * @example acme
+             */
+            readonly tenant_id: string;
+            /**
+             * @description Where it went.
+             * @example https://example.com/hooks
+             */
+            readonly url: string;
+            /**
+             * @description The endpoint.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly webhook_id: string;
+        };
+        AttemptPage: {
+            data: components["schemas"]["Attempt"][];
             page: components["schemas"]["Page"];
         };
         /** @description Who changed what, as one chain of hashes per tenant: a line that is changed, taken out or put in later breaks it. Lines of the platform, which belong to no tenant, are read on the command line. */
@@ -7038,6 +7557,93 @@ export interface components {
             source?: string | null;
             /** @description Ids of their tags. */
             tags?: string[];
+        };
+        /** @description What was, is or will be sent to an endpoint, and how far it is. Finished ones are kept as long as events. */
+        Delivery: {
+            /**
+             * Format: int64
+             * @description Attempts that were made.
+             * @example 1
+             */
+            readonly attempts: number;
+            /**
+             * @description Why it was made.
+             * @example event
+             * @enum {string}
+             */
+            readonly cause: "event" | "test" | "resend" | "recover";
+            /**
+             * Format: date-time
+             * @description When it was made.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly created_at: string;
+            /**
+             * Format: event-id
+             * @description The event, and the request's `webhook-id`.
+             * @example evt_01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly event_id: string;
+            /**
+             * @description Its key.
+             * @example call:01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly event_key: string;
+            /**
+             * Format: event-type
+             * @description Its type.
+             * @example call.ended
+             */
+            readonly event_type: string;
+            /**
+             * Format: date-time
+             * @description When it was finished.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly finished_at: string | null;
+            /**
+             * @description Its id.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly id: string;
+            /**
+             * @description What was wrong with the last attempt: status, timeout, connect ...
+             * @example text
+             */
+            readonly last_error: string | null;
+            /**
+             * Format: int64
+             * @description The last answer's status.
+             * @example 1
+             */
+            readonly last_status: number | null;
+            /**
+             * Format: date-time
+             * @description When the next one is due, or was.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly next_attempt_at: string;
+            /**
+             * @description How far it is.
+             * @example pending
+             * @enum {string}
+             */
+            readonly status: "pending" | "waiting" | "delivered" | "failed" | "cancelled";
+            /**
+             * Format: tenant-id
+             * @description Whose it is.
+             * @example acme
+             */
+            readonly tenant_id: string;
+            /**
+             * @description The endpoint.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly webhook_id: string;
+        };
+        DeliveryPage: {
+            data: components["schemas"]["Delivery"][];
+            page: components["schemas"]["Page"];
         };
         DidsCreateBody: {
             /** @description Where calls go besides the route. overflow: in this order when the route reached nobody; fallback: after those, and when plugin or webhook fail; closed: outside opening hours; holiday: on holidays (else closed); limit: too many calls; inactive: the number is out of service. */
@@ -9273,6 +9879,14 @@ export interface components {
             metadata?: {
                 [key: string]: unknown;
             };
+        };
+        RecoverCount: {
+            /**
+             * Format: int64
+             * @description How many were made.
+             * @example 1
+             */
+            deliveries: number;
         };
         RecoveryCodes: {
             /**
@@ -11900,6 +12514,335 @@ export interface components {
             metadata?: {
                 [key: string]: unknown;
             };
+        };
+        /** @description Endpoints that get the tenant's events as signed requests (Standard Webhooks). Making one answers with `secret`, which is shown then and never again. `types` are types of events or patterns such as `call.*`. With `ordered`, events of one key come one after the other, each only when the one before was taken or given up. An endpoint that answers 410, or only fails for five days, is disabled, which is told as `webhook.disabled`; set `status` to `active` to begin again, and POST /webhooks/{id}/recover for what it missed. */
+        Webhook: {
+            /**
+             * Format: int64
+             * @description Requests at a time at most.
+             * @example 8
+             */
+            concurrency: number;
+            /**
+             * Format: date-time
+             * @description When it was made.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly created_at: string;
+            /**
+             * @description Why it is disabled: gone, failing.
+             * @example text
+             */
+            readonly disabled_reason: string | null;
+            /**
+             * Format: date-time
+             * @description Since when every attempt fails.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly failing_since: string | null;
+            /**
+             * Format: int64
+             * @description Failures in a row.
+             * @example 1
+             */
+            readonly failures: number;
+            /**
+             * @description Names of these headers.
+             * @example [
+             *       "authorization"
+             *     ]
+             */
+            readonly header_names: string[];
+            /**
+             * @description Its id.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly id: string;
+            /**
+             * Format: date-time
+             * @description When an attempt last failed.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly last_failure_at: string | null;
+            /**
+             * Format: date-time
+             * @description When something was last taken, to some seconds.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly last_success_at: string | null;
+            /**
+             * @description Anything the tenant wants to keep with it; a JSON object.
+             * @example {
+             *       "crm_id": "42"
+             *     }
+             */
+            metadata: {
+                [key: string]: unknown;
+            };
+            /**
+             * @description Its name, for people.
+             * @example CRM
+             */
+            name: string;
+            /**
+             * Format: date-time
+             * @description Until when the secret before signs too.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly old_secret_until: string | null;
+            /**
+             * @description Whether events of one key come one after the other.
+             * @example false
+             */
+            ordered: boolean;
+            /**
+             * @description What verifies `v1a`.
+             * @example whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=
+             */
+            readonly public_key: string | null;
+            /**
+             * @description `v1`: HMAC-SHA256 with the secret; `v1a`: ed25519, verified with `public_key`.
+             * @example [
+             *       "v1"
+             *     ]
+             */
+            signatures: string[];
+            /**
+             * @description Whether it gets anything.
+             * @example active
+             * @enum {string}
+             */
+            readonly status: "active" | "paused" | "disabled";
+            /**
+             * Format: tenant-id
+             * @description Whose it is.
+             * @example acme
+             */
+            readonly tenant_id: string;
+            /**
+             * Format: int64
+             * @description Seconds for a request and its answer.
+             * @example 15
+             */
+            timeout_s: number;
+            /**
+             * @description Types of events, or patterns.
+             * @example [
+             *       "call.*"
+             *     ]
+             */
+            types: string[];
+            /**
+             * Format: date-time
+             * @description When it was changed last.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly updated_at: string;
+            /**
+             * Format: uri
+             * @description Where requests go: http or https, no private address.
+             * @example https://example.com/hooks
+             */
+            url: string;
+        };
+        WebhookMade: components["schemas"]["Webhook"] & {
+            /**
+             * Format: webhook-secret
+             * @description What signs; shown in this answer only.
+             * @example whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD
+             */
+            secret?: string;
+        };
+        WebhookPage: {
+            data: components["schemas"]["Webhook"][];
+            page: components["schemas"]["Page"];
+        };
+        WebhooksCreateBody: {
+            /**
+             * Format: int64
+             * @description Requests at a time at most.
+             * @default 8
+             * @example 8
+             */
+            concurrency?: number;
+            /**
+             * @description Headers that every request gets, such as `Authorization`. Never shown again.
+             * @default {}
+             * @example {
+             *       "X-Token": "s3cret"
+             *     }
+             */
+            headers?: {
+                [key: string]: string;
+            };
+            /**
+             * @description Anything the tenant wants to keep with it; a JSON object.
+             * @default {}
+             * @example {
+             *       "crm_id": "42"
+             *     }
+             */
+            metadata?: {
+                [key: string]: unknown;
+            };
+            /**
+             * @description Its name, for people.
+             * @default
+             * @example CRM
+             */
+            name?: string;
+            /**
+             * @description Whether events of one key come one after the other.
+             * @default false
+             * @example false
+             */
+            ordered?: boolean;
+            /**
+             * Format: webhook-secret
+             * @description A secret of your own; null: one is made and shown once.
+             * @default null
+             * @example whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD
+             */
+            secret?: string | null;
+            /**
+             * @description `v1`: HMAC-SHA256 with the secret; `v1a`: ed25519, verified with `public_key`.
+             * @default [
+             *       "v1"
+             *     ]
+             * @example [
+             *       "v1"
+             *     ]
+             */
+            signatures?: string[];
+            /**
+             * Format: int64
+             * @description Seconds for a request and its answer.
+             * @default 15
+             * @example 15
+             */
+            timeout_s?: number;
+            /**
+             * @description Types of events, or patterns.
+             * @default [
+             *       "*"
+             *     ]
+             * @example [
+             *       "call.*"
+             *     ]
+             */
+            types?: string[];
+            /**
+             * Format: uri
+             * @description Where requests go: http or https, no private address.
+             * @example https://example.com/hooks
+             */
+            url: string;
+        };
+        WebhooksRecoverBody: {
+            /**
+             * @description Only what failed or was cancelled and has not been delivered since; else everything the endpoint wants.
+             * @default true
+             * @example true
+             */
+            failed_only?: boolean;
+            /**
+             * Format: date-time
+             * @description Events from this moment on; null: all that are kept.
+             * @default null
+             * @example 2026-11-23T08:00:00Z
+             */
+            since?: string | null;
+            /**
+             * Format: date-time
+             * @description Events before this moment; null: until now.
+             * @default null
+             * @example 2026-11-23T08:00:00Z
+             */
+            until?: string | null;
+        };
+        WebhooksRotateSecretBody: {
+            /**
+             * Format: int64
+             * @description Seconds for which the secret before signs too, so that receivers can change over.
+             * @default 86400
+             * @example 86400
+             */
+            overlap_s?: number;
+        };
+        WebhooksUpdateBody: {
+            /**
+             * Format: int64
+             * @description Requests at a time at most.
+             * @example 8
+             */
+            concurrency?: number;
+            /**
+             * @description Headers that every request gets, such as `Authorization`. Never shown again.
+             * @example {
+             *       "X-Token": "s3cret"
+             *     }
+             */
+            headers?: {
+                [key: string]: string;
+            };
+            /**
+             * @description Anything the tenant wants to keep with it; a JSON object.
+             * @example {
+             *       "crm_id": "42"
+             *     }
+             */
+            metadata?: {
+                [key: string]: unknown;
+            };
+            /**
+             * @description Its name, for people.
+             * @example CRM
+             */
+            name?: string;
+            /**
+             * @description Whether events of one key come one after the other.
+             * @example false
+             */
+            ordered?: boolean;
+            /**
+             * @description `v1`: HMAC-SHA256 with the secret; `v1a`: ed25519, verified with `public_key`.
+             * @example [
+             *       "v1"
+             *     ]
+             */
+            signatures?: string[];
+            /**
+             * @description Whether it gets anything; what comes while it is paused waits.
+             * @example active
+             * @enum {string}
+             */
+            status?: "active" | "paused";
+            /**
+             * Format: int64
+             * @description Seconds for a request and its answer.
+             * @example 15
+             */
+            timeout_s?: number;
+            /**
+             * @description Types of events, or patterns.
+             * @example [
+             *       "call.*"
+             *     ]
+             */
+            types?: string[];
+            /**
+             * Format: uri
+             * @description Where requests go: http or https, no private address.
+             * @example https://example.com/hooks
+             */
+            url?: string;
+        };
+        WebhookTest: {
+            /**
+             * @description The endpoint.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly webhook_id: string;
         };
     };
     responses: {
@@ -19888,6 +20831,601 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
+    "webhooks.list": {
+        parameters: {
+            query?: {
+                /** @description `page.next` or `page.prev` of another page. */
+                after?: string;
+                /** @description Only these. When it was made. */
+                created_at?: string;
+                /** @description Below this. */
+                created_at_before?: string;
+                /** @description At least this. */
+                created_at_from?: string;
+                /** @description Records in a page at most. */
+                limit?: number;
+                /** @description A text in name, url. */
+                q?: string;
+                /** @description The order. */
+                sort?: "name" | "-name" | "created_at" | "-created_at" | "updated_at" | "-updated_at";
+                /** @description Only these. Whether it gets anything. */
+                status?: "active" | "paused" | "disabled";
+                /** @description Only these. When it was changed last. */
+                updated_at?: string;
+                /** @description Below this. */
+                updated_at_before?: string;
+                /** @description At least this. */
+                updated_at_from?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookPage"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "webhooks.create": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "metadata": {
+                 *         "crm_id": "42"
+                 *       },
+                 *       "name": "CRM",
+                 *       "url": "https://example.com/hooks"
+                 *     }
+                 */
+                "application/json": components["schemas"]["WebhooksCreateBody"];
+            };
+        };
+        responses: {
+            /** @description Made. */
+            201: {
+                headers: {
+                    ETag?: string;
+                    Location?: string;
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookMade"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["WrongContentType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "webhooks.get": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The record. */
+            200: {
+                headers: {
+                    ETag?: string;
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Webhook"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "webhooks.delete": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The record's `ETag`, so that nobody's change is lost. */
+                "If-Match"?: string;
+            };
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["Stale"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "webhooks.update": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The record's `ETag`, so that nobody's change is lost. */
+                "If-Match"?: string;
+            };
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WebhooksUpdateBody"];
+                "application/merge-patch+json": components["schemas"]["WebhooksUpdateBody"];
+            };
+        };
+        responses: {
+            /** @description The record. */
+            200: {
+                headers: {
+                    ETag?: string;
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Webhook"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["Stale"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["WrongContentType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "webhooks.rotate-secret": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /** @example {} */
+                "application/json": components["schemas"]["WebhooksRotateSecretBody"];
+            };
+        };
+        responses: {
+            /** @description The record. */
+            200: {
+                headers: {
+                    ETag?: string;
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookMade"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["WrongContentType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "webhook-attempts.list": {
+        parameters: {
+            query?: {
+                /** @description `page.next` or `page.prev` of another page. */
+                after?: string;
+                /** @description Only these. When it was made. */
+                created_at?: string;
+                /** @description Below this. */
+                created_at_before?: string;
+                /** @description At least this. */
+                created_at_from?: string;
+                /** @description Only these. The delivery. */
+                delivery_id?: string;
+                /** @description Only these. The event. */
+                event_id?: string;
+                /** @description Records in a page at most. */
+                limit?: number;
+                /** @description Only these. `ok`; `status`: an answer that is no 2xx; else why there was none: timeout, connect, tls, resolve, refused-address, redirect, exchange, unsigned. */
+                outcome?: string;
+                /** @description The order. */
+                sort?: "created_at" | "-created_at";
+                /** @description Only these. The answer's status. */
+                status_code?: number | "null";
+                /** @description Below this. */
+                status_code_before?: number;
+                /** @description At least this. */
+                status_code_from?: number;
+            };
+            header?: never;
+            path: {
+                /** @description An id. */
+                webhook_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AttemptPage"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "webhook-attempts.get": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description An id. */
+                id: string;
+                /** @description An id. */
+                webhook_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The record. */
+            200: {
+                headers: {
+                    ETag?: string;
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Attempt"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "webhook-deliveries.list": {
+        parameters: {
+            query?: {
+                /** @description `page.next` or `page.prev` of another page. */
+                after?: string;
+                /** @description Only these. Why it was made. */
+                cause?: "event" | "test" | "resend" | "recover";
+                /** @description Only these. When it was made. */
+                created_at?: string;
+                /** @description Below this. */
+                created_at_before?: string;
+                /** @description At least this. */
+                created_at_from?: string;
+                /** @description Only these. The event, and the request's `webhook-id`. */
+                event_id?: string;
+                /** @description Only these. Its key. */
+                event_key?: string;
+                /** @description Only these. Its type. */
+                event_type?: string;
+                /** @description Only these. When it was finished. */
+                finished_at?: string | "null";
+                /** @description Below this. */
+                finished_at_before?: string;
+                /** @description At least this. */
+                finished_at_from?: string;
+                /** @description Only these. What was wrong with the last attempt: status, timeout, connect ... */
+                last_error?: string | "null";
+                /** @description Only these. The last answer's status. */
+                last_status?: number | "null";
+                /** @description Below this. */
+                last_status_before?: number;
+                /** @description At least this. */
+                last_status_from?: number;
+                /** @description Records in a page at most. */
+                limit?: number;
+                /** @description Only these. When the next one is due, or was. */
+                next_attempt_at?: string;
+                /** @description Below this. */
+                next_attempt_at_before?: string;
+                /** @description At least this. */
+                next_attempt_at_from?: string;
+                /** @description The order. */
+                sort?: "created_at" | "-created_at";
+                /** @description Only these. How far it is. */
+                status?: "pending" | "waiting" | "delivered" | "failed" | "cancelled";
+            };
+            header?: never;
+            path: {
+                /** @description An id. */
+                webhook_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeliveryPage"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "webhook-deliveries.get": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description An id. */
+                id: string;
+                /** @description An id. */
+                webhook_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The record. */
+            200: {
+                headers: {
+                    ETag?: string;
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Delivery"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "webhook-deliveries.payload": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description An id. */
+                id: string;
+                /** @description An id. */
+                webhook_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": string;
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            410: components["responses"]["Gone"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "webhook-deliveries.resend": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description An id. */
+                id: string;
+                /** @description An id. */
+                webhook_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Made. */
+            201: {
+                headers: {
+                    ETag?: string;
+                    Location?: string;
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Delivery"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            410: components["responses"]["Gone"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "webhooks.recover": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description An id. */
+                webhook_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /** @example {} */
+                "application/json": components["schemas"]["WebhooksRecoverBody"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            202: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecoverCount"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["WrongContentType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "webhooks.test": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description An id. */
+                webhook_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Made. */
+            201: {
+                headers: {
+                    ETag?: string;
+                    Location?: string;
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Delivery"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     "websocket-sessions.list": {
         parameters: {
             query?: {
@@ -25067,6 +26605,180 @@ export interface operations {
             };
         };
     };
+    "event.user.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "avatar_url": "https://example.com/hook",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "email": "ada@example.com",
+                 *         "first_name": "text",
+                 *         "home_tenant_id": "acme",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "is_superadmin": false,
+                 *         "language": "en",
+                 *         "last_login_at": "2026-11-23T08:00:00Z",
+                 *         "last_name": "text",
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "phone": "text",
+                 *         "role": "tenant_admin",
+                 *         "status": "active",
+                 *         "tenant_id": "acme",
+                 *         "totp_enabled": false,
+                 *         "updated_at": "2026-11-23T08:00:00Z",
+                 *         "zone": "Europe/Berlin"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "user.created"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["User"];
+                    /** @constant */
+                    type?: "user.created";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.user.deleted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "avatar_url": "https://example.com/hook",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "email": "ada@example.com",
+                 *         "first_name": "text",
+                 *         "home_tenant_id": "acme",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "is_superadmin": false,
+                 *         "language": "en",
+                 *         "last_login_at": "2026-11-23T08:00:00Z",
+                 *         "last_name": "text",
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "phone": "text",
+                 *         "role": "tenant_admin",
+                 *         "status": "active",
+                 *         "tenant_id": "acme",
+                 *         "totp_enabled": false,
+                 *         "updated_at": "2026-11-23T08:00:00Z",
+                 *         "zone": "Europe/Berlin"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "user.deleted"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["User"];
+                    /** @constant */
+                    type?: "user.deleted";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.user.updated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "avatar_url": "https://example.com/hook",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "email": "ada@example.com",
+                 *         "first_name": "text",
+                 *         "home_tenant_id": "acme",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "is_superadmin": false,
+                 *         "language": "en",
+                 *         "last_login_at": "2026-11-23T08:00:00Z",
+                 *         "last_name": "text",
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "phone": "text",
+                 *         "role": "tenant_admin",
+                 *         "status": "active",
+                 *         "tenant_id": "acme",
+                 *         "totp_enabled": false,
+                 *         "updated_at": "2026-11-23T08:00:00Z",
+                 *         "zone": "Europe/Berlin"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "user.updated"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["User"];
+                    /** @constant */
+                    type?: "user.updated";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
     "event.voicemail.deleted": {
         parameters: {
             query?: never;
@@ -25172,6 +26884,313 @@ export interface operations {
                     data?: components["schemas"]["Voicemail"];
                     /** @constant */
                     type?: "voicemail.updated";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.webhook.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "concurrency": 8,
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "disabled_reason": "text",
+                 *         "failing_since": "2026-11-23T08:00:00Z",
+                 *         "failures": 1,
+                 *         "header_names": [
+                 *           "authorization"
+                 *         ],
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "last_failure_at": "2026-11-23T08:00:00Z",
+                 *         "last_success_at": "2026-11-23T08:00:00Z",
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "name": "CRM",
+                 *         "old_secret_until": "2026-11-23T08:00:00Z",
+                 *         "ordered": false,
+                 *         "public_key": "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=",
+                 *         "signatures": [
+                 *           "v1"
+                 *         ],
+                 *         "status": "active",
+                 *         "tenant_id": "acme",
+                 *         "timeout_s": 15,
+                 *         "types": [
+                 *           "call.*"
+                 *         ],
+                 *         "updated_at": "2026-11-23T08:00:00Z",
+                 *         "url": "https://example.com/hooks"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "webhook.created"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Webhook"];
+                    /** @constant */
+                    type?: "webhook.created";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.webhook.deleted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "concurrency": 8,
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "disabled_reason": "text",
+                 *         "failing_since": "2026-11-23T08:00:00Z",
+                 *         "failures": 1,
+                 *         "header_names": [
+                 *           "authorization"
+                 *         ],
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "last_failure_at": "2026-11-23T08:00:00Z",
+                 *         "last_success_at": "2026-11-23T08:00:00Z",
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "name": "CRM",
+                 *         "old_secret_until": "2026-11-23T08:00:00Z",
+                 *         "ordered": false,
+                 *         "public_key": "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=",
+                 *         "signatures": [
+                 *           "v1"
+                 *         ],
+                 *         "status": "active",
+                 *         "tenant_id": "acme",
+                 *         "timeout_s": 15,
+                 *         "types": [
+                 *           "call.*"
+                 *         ],
+                 *         "updated_at": "2026-11-23T08:00:00Z",
+                 *         "url": "https://example.com/hooks"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "webhook.deleted"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Webhook"];
+                    /** @constant */
+                    type?: "webhook.deleted";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.webhook.disabled": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "concurrency": 8,
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "disabled_reason": "text",
+                 *         "failing_since": "2026-11-23T08:00:00Z",
+                 *         "failures": 1,
+                 *         "header_names": [
+                 *           "authorization"
+                 *         ],
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "last_failure_at": "2026-11-23T08:00:00Z",
+                 *         "last_success_at": "2026-11-23T08:00:00Z",
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "name": "CRM",
+                 *         "old_secret_until": "2026-11-23T08:00:00Z",
+                 *         "ordered": false,
+                 *         "public_key": "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=",
+                 *         "signatures": [
+                 *           "v1"
+                 *         ],
+                 *         "status": "active",
+                 *         "tenant_id": "acme",
+                 *         "timeout_s": 15,
+                 *         "types": [
+                 *           "call.*"
+                 *         ],
+                 *         "updated_at": "2026-11-23T08:00:00Z",
+                 *         "url": "https://example.com/hooks"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "webhook.disabled"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Webhook"];
+                    /** @constant */
+                    type?: "webhook.disabled";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.webhook.test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "webhook_id": "01kb2x8v9q3d5s7f1g4h6j8k0m"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "webhook.test"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["WebhookTest"];
+                    /** @constant */
+                    type?: "webhook.test";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.webhook.updated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "concurrency": 8,
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "disabled_reason": "text",
+                 *         "failing_since": "2026-11-23T08:00:00Z",
+                 *         "failures": 1,
+                 *         "header_names": [
+                 *           "authorization"
+                 *         ],
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "last_failure_at": "2026-11-23T08:00:00Z",
+                 *         "last_success_at": "2026-11-23T08:00:00Z",
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "name": "CRM",
+                 *         "old_secret_until": "2026-11-23T08:00:00Z",
+                 *         "ordered": false,
+                 *         "public_key": "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=",
+                 *         "signatures": [
+                 *           "v1"
+                 *         ],
+                 *         "status": "active",
+                 *         "tenant_id": "acme",
+                 *         "timeout_s": 15,
+                 *         "types": [
+                 *           "call.*"
+                 *         ],
+                 *         "updated_at": "2026-11-23T08:00:00Z",
+                 *         "url": "https://example.com/hooks"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "webhook.updated"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Webhook"];
+                    /** @constant */
+                    type?: "webhook.updated";
                 };
             };
         };

@@ -94,6 +94,7 @@ pub static USERS: Resource = Resource {
         Field::flag("totp_enabled", "Whether they sign in with a second factor."),
         Field::metadata(),
     ],
+    tells: Tells::by_actions("user"),
     ..Resource::PLAIN
 };
 
@@ -112,6 +113,7 @@ pub(super) static COLUMNS: Resource = Resource {
     table: "users",
     soft: true,
     fields: &[EMAIL, STATUS, FIRST_NAME, LAST_NAME, PHONE, LANGUAGE, ZONE, AVATAR, Field::metadata()],
+    tells: Tells::by_actions("user"),
     ..Resource::PLAIN
 };
 

@@ -14,6 +14,7 @@ use hookswitch::base::ids::{Id, TenantId};
 use hookswitch::base::role::Role;
 use hookswitch::config::Config;
 use hookswitch::http::router;
+use hookswitch::outgoing::Guard;
 use hookswitch::tenants::{self, Tenant, TenantStatus};
 use hookswitch::users::store::NewUser;
 use hookswitch::users::{self, Email};
@@ -98,7 +99,12 @@ impl TestApp {
         let routing = Arc::new(app::router(&config, test.db.clone(), clock.clone()).unwrap());
         let auth =
             Arc::new(Auth::new(&config.secret().unwrap(), clock.clone(), routing.ids.clone()).unwrap());
-        let parts = app::api::Parts { auth: Arc::clone(&auth), registration, events: app::api::events() };
+        let parts = app::api::Parts {
+            auth: Arc::clone(&auth),
+            registration,
+            events: app::api::events(),
+            guard: Arc::new(Guard::parse("127.0.0.0/8").unwrap()),
+        };
         let gate =
             app::api::gate(&config, test.db.clone(), clock.clone(), routing, auth, Arc::clone(&parts.events))
                 .unwrap();

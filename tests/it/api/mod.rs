@@ -16,7 +16,7 @@ mod isolation;
 mod menus;
 mod proxy;
 mod queues;
-mod telephony;
+pub(crate) mod telephony;
 mod tenants;
 mod tickets;
 mod users;

@@ -1,0 +1,436 @@
+//! The desk: what is due, who is sent to next. One task owns all of it; sending, reading and writing happen beside it and
+//! report back.
+//!
+//! - **Lanes.** Requests to endpoints that work and requests to troubled or slow ones have places of their own, so that
+//!   dead endpoints never hold a fresh event up. A request that takes longer than a second gives its fresh place back.
+//! - **Shares.** Endpoints take turns, each with its own number of requests at a time.
+//! - **Memory** is bounded: what does not fit waits in the database and is read when there is room.
+
+mod state;
+mod work;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::JoinHandle;
+
+use super::endpoint::Endpoint;
+use super::fan_out::Handed;
+use super::record::{self, Outcome, Recorded};
+use super::send::Attempt;
+use super::{Delivery, Parts, WebhookStatus, schedule};
+use crate::base::ids::Id;
+use crate::base::shutdown::Stopping;
+use crate::config::limits::webhooks as limits;
+
+use state::{Lane, State};
+
+/// What is counted; read by `/metrics`.
+#[derive(Debug, Default)]
+pub struct Stats {
+    /// Attempts that were taken.
+    pub delivered: AtomicU64,
+    /// Attempts that failed.
+    pub failed: AtomicU64,
+    /// Endpoints that were disabled.
+    pub disabled: AtomicU64,
+    /// Requests under way.
+    pub in_flight: AtomicU64,
+    /// Deliveries that wait in memory.
+    pub waiting: AtomicU64,
+    /// Results that are not in the database yet.
+    pub unwritten: AtomicU64,
+}
+
+/// What the desk is told.
+#[derive(Debug)]
+pub enum Wake {
+    /// Events were handed out.
+    Handed(Handed),
+    /// An attempt is over.
+    Done(Box<Done>),
+    /// A request takes long: it gives its fresh place back.
+    Slow,
+    /// Deliveries of an endpoint were read.
+    Loaded(Loaded),
+    /// Results last.
+    Recorded(Recorded),
+    /// Endpoints as they are now.
+    Endpoints(Vec<Arc<Endpoint>>),
+    /// The database has something more for an endpoint.
+    Nudged(Id),
+}
+
+/// An attempt that is over.
+#[derive(Debug)]
+pub struct Done {
+    delivery: Delivery,
+    endpoint: Arc<Endpoint>,
+    attempt: Attempt,
+    lane: Lane,
+}
+
+/// What was read of an endpoint.
+#[derive(Debug)]
+pub struct Loaded {
+    webhook: Id,
+    deliveries: Vec<Delivery>,
+    /// Whether there is more that is due.
+    more: bool,
+    /// When the next one is.
+    next_us: Option<i64>,
+}
+
+/// Endpoints that take no more into memory, and how much all have; shared with who hands events out.
+#[derive(Debug, Default)]
+pub(super) struct Room {
+    full: RwLock<std::collections::HashSet<String>>,
+}
+
+impl Room {
+    fn has(&self, stats: &Stats, webhook: &str) -> bool {
+        stats.waiting.load(Ordering::Relaxed) < limits::WAITING_ALL as u64
+            && !self.full.read().unwrap_or_else(PoisonError::into_inner).contains(webhook)
+    }
+
+    fn set(&self, webhook: &Id, is_full: bool) {
+        let mut full = self.full.write().unwrap_or_else(PoisonError::into_inner);
+        if is_full {
+            full.insert(webhook.to_string());
+        } else {
+            full.remove(webhook.as_str());
+        }
+    }
+}
+
+/// The desk.
+struct Desk {
+    parts: Parts,
+    wake: UnboundedSender<Wake>,
+    results: UnboundedSender<Outcome>,
+    room: Arc<Room>,
+    states: HashMap<Id, State>,
+    /// Endpoints that may be sent to, in turn.
+    ring: VecDeque<Id>,
+    /// Endpoints that wait for a place in a lane.
+    crowd: VecDeque<Id>,
+    fresh: i64,
+    slow: i64,
+    loading: usize,
+}
+
+/// Delivers until `stopping`, then finishes what is under way.
+pub async fn run(parts: Parts, mut stopping: Stopping) {
+    let (wake, mut wakes) = unbounded_channel();
+    let (results, written) = unbounded_channel();
+    let recorder = tokio::spawn(record::run(parts.clone(), written, wake.clone()));
+    let room = Arc::new(Room::default());
+    // What a run before this one had in its hands is nobody's now.
+    work::begin(&parts, &mut stopping).await;
+    let helpers = work::start(&parts, &wake, &room, &stopping);
+    let mut desk = Desk {
+        parts,
+        wake,
+        results,
+        room,
+        states: HashMap::new(),
+        ring: VecDeque::new(),
+        crowd: VecDeque::new(),
+        fresh: limits::FRESH,
+        slow: limits::SLOW,
+        loading: 0,
+    };
+    let mut tick = tokio::time::interval(limits::TICK);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            () = stopping.stopped() => break,
+            told = wakes.recv() => {
+                let Some(told) = told else { break };
+                desk.hear(told);
+                // Whatever else was told meanwhile, before anything is sent.
+                while let Ok(told) = wakes.try_recv() {
+                    desk.hear(told);
+                }
+            }
+            _ = tick.tick() => desk.look_around(),
+        }
+        desk.pump();
+    }
+    desk.drain(&mut wakes, helpers).await;
+    drop(desk);
+    // The recorder ends when the last result is written, or the database is away for too long.
+    let _ = tokio::time::timeout(limits::DRAIN_TIME, recorder).await;
+}
+
+impl Desk {
+    fn state(&mut self, webhook: &Id) -> &mut State {
+        self.states.entry(webhook.clone()).or_default()
+    }
+
+    fn hear(&mut self, told: Wake) {
+        match told {
+            Wake::Handed(handed) => {
+                for delivery in handed.kept {
+                    self.add(delivery);
+                }
+                for webhook in handed.more {
+                    self.state(&webhook).more = true;
+                    self.load(&webhook);
+                }
+            }
+            Wake::Done(done) => self.done(*done),
+            Wake::Slow => {
+                self.fresh += 1;
+                self.slow -= 1;
+                self.call_crowd();
+            }
+            Wake::Loaded(loaded) => self.loaded(loaded),
+            Wake::Recorded(recorded) => {
+                let now_us = self.parts.clock.now_us();
+                for (webhook, due_us) in recorded.due {
+                    let state = self.state(&webhook);
+                    state.next_us = Some(state.next_us.map_or(due_us, |next| next.min(due_us)));
+                    if due_us <= now_us {
+                        state.more = true;
+                        self.load(&webhook);
+                    }
+                }
+            }
+            Wake::Nudged(webhook) => {
+                self.state(&webhook).more = true;
+                self.load(&webhook);
+            }
+            Wake::Endpoints(endpoints) => endpoints.into_iter().for_each(|endpoint| self.change(endpoint)),
+        }
+    }
+
+    fn add(&mut self, delivery: Delivery) {
+        let webhook = delivery.webhook.clone();
+        let state = self.state(&webhook);
+        state.queue.push_back(delivery);
+        let (is_unknown, is_full) = (state.endpoint.is_none(), state.queue.len() >= limits::WAITING);
+        if is_unknown && !std::mem::replace(&mut state.asked, true) {
+            work::ask(&self.parts, &self.wake, webhook.clone());
+        }
+        self.parts.stats.waiting.fetch_add(1, Ordering::Relaxed);
+        if is_full {
+            self.close(&webhook, true);
+        }
+        self.line_up(&webhook);
+    }
+
+    /// Says whether an endpoint takes no more into memory.
+    fn close(&mut self, webhook: &Id, is_full: bool) {
+        self.state(webhook).full = is_full;
+        self.room.set(webhook, is_full);
+    }
+
+    /// Puts an endpoint into the ring, if it has something to send and is not there.
+    fn line_up(&mut self, webhook: &Id) {
+        let Some(state) = self.states.get_mut(webhook) else { return };
+        if !state.queue.is_empty() && !state.lined_up && state.endpoint.is_some() {
+            state.lined_up = true;
+            self.ring.push_back(webhook.clone());
+        }
+    }
+
+    fn call_crowd(&mut self) {
+        for _ in 0..self.crowd.len().min(limits::INSERT_ROWS) {
+            if let Some(webhook) = self.crowd.pop_front() {
+                if let Some(state) = self.states.get_mut(&webhook) {
+                    state.lined_up = false;
+                }
+                self.line_up(&webhook);
+            }
+        }
+    }
+
+    /// Sends what may be sent.
+    fn pump(&mut self) {
+        if self.parts.stats.unwritten.load(Ordering::Relaxed) > limits::RESULTS_WAITING as u64 {
+            return;
+        }
+        let now_us = self.parts.clock.now_us();
+        while let Some(webhook) = self.ring.pop_front() {
+            let (fresh, slow) = (self.fresh, self.slow);
+            let Some(state) = self.states.get_mut(&webhook) else { continue };
+            match state.lane(now_us) {
+                None => state.lined_up = false,
+                Some(Lane::Fresh) if fresh <= 0 => self.crowd.push_back(webhook),
+                Some(Lane::Slow) if slow <= 0 => self.crowd.push_back(webhook),
+                Some(lane) => {
+                    if let Some((endpoint, delivery)) = state.begin() {
+                        self.send(endpoint, delivery, lane);
+                    }
+                    self.ring.push_back(webhook.clone());
+                    self.refill(&webhook);
+                }
+            }
+        }
+    }
+
+    /// Reads on where the memory of an endpoint has become half empty.
+    fn refill(&mut self, webhook: &Id) {
+        let Some(state) = self.states.get_mut(webhook) else { return };
+        if state.queue.len() < limits::WAITING / 2 {
+            if state.full && !state.more {
+                state.full = false;
+                self.room.set(webhook, false);
+            }
+            self.load(webhook);
+        }
+    }
+
+    fn send(&mut self, endpoint: Arc<Endpoint>, delivery: Delivery, lane: Lane) {
+        match lane {
+            Lane::Fresh => self.fresh -= 1,
+            Lane::Slow => self.slow -= 1,
+        }
+        self.parts.stats.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.parts.stats.in_flight.fetch_add(1, Ordering::Relaxed);
+        work::send(&self.parts, &self.wake, endpoint, delivery, lane);
+    }
+
+    fn done(&mut self, done: Done) {
+        let Done { delivery, endpoint, attempt, lane } = done;
+        let now_us = self.parts.clock.now_us();
+        self.parts.stats.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.parts.stats.unwritten.fetch_add(1, Ordering::Relaxed);
+        let state = self.state(&delivery.webhook);
+        state.in_flight = state.in_flight.saturating_sub(1);
+        let disable = state.judge(&attempt, now_us);
+        if !disable.is_empty() {
+            state.quiet_until_us = now_us + limits::LEFT_ALONE_US;
+        }
+        match lane {
+            Lane::Fresh => self.fresh += 1,
+            Lane::Slow => self.slow += 1,
+        }
+        let counter = if attempt.is_ok() { &self.parts.stats.delivered } else { &self.parts.stats.failed };
+        counter.fetch_add(1, Ordering::Relaxed);
+        let next_at_us = if attempt.is_ok() {
+            None
+        } else {
+            let chance = chance(&delivery);
+            schedule::next_us(delivery.attempts + 1, now_us, attempt.retry_after_us, chance)
+        };
+        let webhook = delivery.webhook.clone();
+        // The recorder outlives the desk.
+        let _ = self.results.send(Outcome { delivery, endpoint, attempt, next_at_us, disable });
+        self.line_up(&webhook);
+        self.call_crowd();
+    }
+
+    /// An endpoint as it is now. One that gets nothing for the time being leaves what it has to the database.
+    fn change(&mut self, endpoint: Arc<Endpoint>) {
+        let webhook = endpoint.id.clone();
+        let state = self.state(&webhook);
+        let was_active = state.endpoint.as_ref().is_some_and(|e| e.status == WebhookStatus::Active);
+        let is_active = endpoint.status == WebhookStatus::Active;
+        if !was_active {
+            state.breaker = schedule::Breaker::after(endpoint.failures);
+            state.failing_since_us = endpoint.failing_since_us;
+        }
+        state.endpoint = Some(endpoint);
+        state.asked = false;
+        if is_active {
+            state.more = true;
+            self.line_up(&webhook);
+            self.load(&webhook);
+            return;
+        }
+        let queue = std::mem::take(&mut state.queue);
+        state.more = true;
+        self.parts.stats.waiting.fetch_sub(queue.len() as u64, Ordering::Relaxed);
+        self.close(&webhook, true);
+        work::give_back(&self.parts, queue.into_iter().map(|delivery| delivery.id).collect());
+    }
+
+    /// Reads what is due of an endpoint, when it has more, may be sent to and has room.
+    fn load(&mut self, webhook: &Id) {
+        let now_us = self.parts.clock.now_us();
+        if self.loading >= limits::LOADS {
+            return;
+        }
+        let Some(state) = self.states.get_mut(webhook) else { return };
+        if !state.more
+            || state.loading
+            || !state.may_be_sent_to(now_us)
+            || state.queue.len() >= limits::WAITING / 2
+        {
+            return;
+        }
+        state.loading = true;
+        self.loading += 1;
+        let room = limits::WAITING - state.queue.len();
+        work::load(&self.parts, &self.wake, webhook.clone(), room);
+    }
+
+    fn loaded(&mut self, loaded: Loaded) {
+        let Loaded { webhook, deliveries, more, next_us } = loaded;
+        self.loading -= 1;
+        let state = self.state(&webhook);
+        state.loading = false;
+        state.more = more;
+        state.next_us = next_us;
+        let is_active = state.endpoint.as_ref().is_some_and(|e| e.status == WebhookStatus::Active);
+        if !is_active {
+            work::give_back(&self.parts, deliveries.into_iter().map(|delivery| delivery.id).collect());
+            return;
+        }
+        let is_full = more || state.queue.len() + deliveries.len() >= limits::WAITING;
+        for delivery in deliveries {
+            self.add(delivery);
+        }
+        self.close(&webhook, is_full);
+    }
+
+    /// What time alone changes: retries become due, probes may go out.
+    fn look_around(&mut self) {
+        let now_us = self.parts.clock.now_us();
+        let all: Vec<Id> = self.states.keys().cloned().collect();
+        for webhook in all {
+            if let Some(state) = self.states.get_mut(&webhook)
+                && state.next_us.is_some_and(|next| next <= now_us)
+            {
+                state.next_us = None;
+                state.more = true;
+            }
+            self.load(&webhook);
+            self.line_up(&webhook);
+        }
+        self.call_crowd();
+    }
+
+    /// Waits for what is under way and sends what is in memory, for a short time; the rest is in the database.
+    async fn drain(&mut self, wakes: &mut UnboundedReceiver<Wake>, helpers: Vec<JoinHandle<()>>) {
+        helpers.iter().for_each(JoinHandle::abort);
+        let finish = async {
+            while self.parts.stats.in_flight.load(Ordering::Relaxed) > 0 {
+                let Some(told) = wakes.recv().await else { return };
+                if let Wake::Done(done) = told {
+                    self.done(*done);
+                }
+                self.pump();
+            }
+        };
+        if tokio::time::timeout(limits::DRAIN_TIME, finish).await.is_err() {
+            tracing::info!("webhooks that are under way are sent again after the next start");
+        }
+    }
+}
+
+/// A number that differs from delivery to delivery and attempt to attempt.
+fn chance(delivery: &Delivery) -> u64 {
+    let start = 0xcbf2_9ce4_8422_2325 ^ u64::from(delivery.attempts);
+    // FNV-1a: the ends of ids made together differ.
+    delivery
+        .id
+        .as_str()
+        .bytes()
+        .fold(start, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}

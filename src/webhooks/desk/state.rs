@@ -1,0 +1,102 @@
+//! One endpoint at the desk. No I/O.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::config::limits::webhooks as limits;
+use crate::webhooks::endpoint::Endpoint;
+use crate::webhooks::schedule::Breaker;
+use crate::webhooks::send::Attempt;
+use crate::webhooks::{Delivery, WebhookStatus};
+
+/// Which places a request takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lane {
+    /// Those of endpoints that work.
+    Fresh,
+    /// Those of troubled and slow ones.
+    Slow,
+}
+
+/// An endpoint and what waits for it.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    /// As it was read last; `None`: not yet.
+    pub(super) endpoint: Option<Arc<Endpoint>>,
+    /// Whether it is being read for the first time.
+    pub(super) asked: bool,
+    /// What is due, in order.
+    pub(super) queue: VecDeque<Delivery>,
+    /// Requests under way.
+    pub(super) in_flight: usize,
+    /// Whether it works.
+    pub(super) breaker: Breaker,
+    /// Since when it only fails.
+    pub(super) failing_since_us: Option<i64>,
+    /// It asked to be left alone until then.
+    pub(super) quiet_until_us: i64,
+    /// Whether it stands in the ring or in the crowd.
+    pub(super) lined_up: bool,
+    /// Whether it takes no more into memory.
+    pub(super) full: bool,
+    /// Whether the database may have more that is due.
+    pub(super) more: bool,
+    /// Whether that is being read.
+    pub(super) loading: bool,
+    /// When the database will have more.
+    pub(super) next_us: Option<i64>,
+}
+
+impl State {
+    /// How many requests may be under way.
+    fn allowed(&self, now_us: i64) -> usize {
+        let Some(endpoint) = self.endpoint.as_ref().filter(|e| e.status == WebhookStatus::Active) else {
+            return 0;
+        };
+        // A clock that was set back must not silence an endpoint for longer than it can ask for.
+        let is_quiet =
+            now_us < self.quiet_until_us && self.quiet_until_us - now_us <= limits::RETRY_AFTER_MOST_US;
+        if is_quiet { 0 } else { self.breaker.allowed(now_us, endpoint.concurrency) }
+    }
+
+    /// Whether anything may be sent to it at this moment, however much is under way.
+    pub(super) fn may_be_sent_to(&self, now_us: i64) -> bool {
+        self.allowed(now_us) > 0
+    }
+
+    /// Which place the next request takes; `None`: there is none to send now.
+    pub(super) fn lane(&self, now_us: i64) -> Option<Lane> {
+        if self.queue.is_empty() || self.in_flight >= self.allowed(now_us) {
+            return None;
+        }
+        Some(if self.breaker.is_troubled() { Lane::Slow } else { Lane::Fresh })
+    }
+
+    /// Takes the next delivery.
+    pub(super) fn begin(&mut self) -> Option<(Arc<Endpoint>, Delivery)> {
+        let endpoint = self.endpoint.clone()?;
+        let delivery = self.queue.pop_front()?;
+        self.in_flight += 1;
+        Some((endpoint, delivery))
+    }
+
+    /// What an attempt says of the endpoint. Returns why it is disabled; empty: it is not.
+    pub(super) fn judge(&mut self, attempt: &Attempt, now_us: i64) -> &'static str {
+        if attempt.is_ok() {
+            self.breaker.succeeded();
+            self.failing_since_us = None;
+            return "";
+        }
+        self.breaker.failed(now_us);
+        if matches!(attempt.status, Some(429 | 502..=504)) {
+            let asked = attempt.retry_after_us.unwrap_or(0).min(limits::RETRY_AFTER_MOST_US);
+            self.quiet_until_us = self.quiet_until_us.max(now_us + asked);
+        }
+        let since = *self.failing_since_us.get_or_insert(now_us);
+        match attempt.is_gone() {
+            true => "gone",
+            false if now_us - since >= limits::DISABLE_US => "failing",
+            false => "",
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! What happens beside the desk, and reports back to it.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::JoinHandle;
+
+use super::state::Lane;
+use super::{Done, Loaded, Room, Wake};
+use crate::base::ids::{Id, TenantId};
+use crate::base::shutdown::Stopping;
+use crate::config::limits::events::HEADS_OVERLAP_US;
+use crate::config::limits::webhooks as limits;
+use crate::db::db_read;
+use crate::webhooks::endpoint::{self, Endpoint};
+use crate::webhooks::{Delivery, Parts, fan_out, send as sending, store};
+
+/// Starts what runs as long as the desk: handing events out, and looking at endpoints and other processes.
+pub(super) fn start(
+    parts: &Parts,
+    desk: &UnboundedSender<Wake>,
+    room: &Arc<Room>,
+    stopping: &Stopping,
+) -> Vec<JoinHandle<()>> {
+    let fan = fan(parts.clone(), desk.clone(), Arc::clone(room), stopping.clone());
+    let watch = watch(parts.clone(), desk.clone(), stopping.clone());
+    vec![tokio::spawn(fan), tokio::spawn(watch)]
+}
+
+/// Takes what the run before had in its hands out of them.
+pub(super) async fn begin(parts: &Parts, stopping: &mut Stopping) {
+    while let Err(error) = store::live(&parts.db, &parts.node, parts.clock.now_us(), true).await {
+        tracing::warn!(%error, "deliveries of the run before can't be taken up; again later");
+        tokio::select! {
+            () = tokio::time::sleep(limits::AWAY_TIME) => {}
+            () = stopping.stopped() => return,
+        }
+    }
+}
+
+/// Hands events out as they come, tenant by tenant in turn.
+async fn fan(parts: Parts, desk: UnboundedSender<Wake>, room: Arc<Room>, mut stopping: Stopping) {
+    let mut news = parts.events.news.listen();
+    let mut nudges = parts.events.news.nudges();
+    let mut dirty: HashSet<TenantId> =
+        parts.events.news.known().into_iter().map(|newer| newer.tenant).collect();
+    let stats = Arc::clone(&parts.stats);
+    let has_room = move |webhook: &str| room.has(&stats, webhook);
+    while !stopping.is_stopping() {
+        if dirty.is_empty() {
+            tokio::select! {
+                told = news.recv() => match told {
+                    Ok(newer) => drop(dirty.insert(newer.tenant)),
+                    Err(RecvError::Lagged(_)) => dirty.extend(parts.events.news.known().into_iter().map(|n| n.tenant)),
+                    Err(RecvError::Closed) => return,
+                },
+                // Missed ones are found by the next look at what was changed.
+                nudged = nudges.recv() => drop(nudged.map(|webhook| desk.send(Wake::Nudged(webhook)))),
+                () = stopping.stopped() => return,
+            }
+        }
+        while let Ok(webhook) = nudges.try_recv() {
+            let _ = desk.send(Wake::Nudged(webhook));
+        }
+        while let Ok(newer) = news.try_recv() {
+            dirty.insert(newer.tenant);
+        }
+        for tenant in std::mem::take(&mut dirty) {
+            match step(&parts, &desk, &tenant, &has_room).await {
+                Ok(true) => drop(dirty.insert(tenant)),
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::warn!(%error, tenant.id = %tenant, "events can't be handed out to webhooks; again later");
+                    dirty.insert(tenant);
+                    tokio::time::sleep(limits::AWAY_TIME).await;
+                }
+            }
+        }
+    }
+}
+
+/// Hands some events of a tenant out. Returns whether there may be more.
+async fn step(
+    parts: &Parts,
+    desk: &UnboundedSender<Wake>,
+    tenant: &TenantId,
+    room: &(dyn Fn(&str) -> bool + Send + Sync),
+) -> sqlx::Result<bool> {
+    const CURSOR: &str = "SELECT position FROM webhook_cursors WHERE tenant_id = ?";
+    // Most tenants have no endpoints: the writer is not asked for them.
+    let cursor: Option<i64> =
+        db_read!(&parts.db, |p| sqlx::query_scalar(CURSOR).bind(tenant.as_str()).fetch_optional(p).await)?;
+    if cursor.is_none_or(|position| position >= parts.events.news.position(tenant)) {
+        return Ok(false);
+    }
+    let handed = fan_out::step(parts, tenant, room).await?;
+    let (unfinished, changed) = (handed.unfinished, handed.changed);
+    if changed {
+        refresh(parts, desk, parts.clock.now_us() - HEADS_OVERLAP_US).await?;
+    }
+    let _ = desk.send(Wake::Handed(handed));
+    Ok(unfinished)
+}
+
+/// Reads the endpoints that were changed since then.
+async fn refresh(parts: &Parts, desk: &UnboundedSender<Wake>, since_us: i64) -> sqlx::Result<()> {
+    let changed = endpoint::changed(&parts.db, &parts.auth, since_us).await?;
+    let _ = desk.send(Wake::Endpoints(changed));
+    Ok(())
+}
+
+/// Looks now and then which endpoints others changed, and which processes died.
+async fn watch(parts: Parts, desk: UnboundedSender<Wake>, mut stopping: Stopping) {
+    let mut since_us = i64::MIN;
+    loop {
+        let began = parts.clock.now_us();
+        let looked = async {
+            store::live(&parts.db, &parts.node, began, false).await?;
+            refresh(&parts, &desk, since_us).await
+        };
+        let pause = match looked.await {
+            Ok(()) => {
+                since_us = began - HEADS_OVERLAP_US;
+                limits::REFRESH
+            }
+            Err(error) => {
+                tracing::warn!(%error, "endpoints of webhooks can't be read; again later");
+                limits::AWAY_TIME
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = stopping.stopped() => return,
+        }
+    }
+}
+
+/// Sends one delivery.
+pub(super) fn send(
+    parts: &Parts,
+    desk: &UnboundedSender<Wake>,
+    endpoint: Arc<Endpoint>,
+    delivery: Delivery,
+    lane: Lane,
+) {
+    let (client, clock, desk) = (parts.client.clone(), parts.clock.clone(), desk.clone());
+    tokio::spawn(async move {
+        let mut lane = lane;
+        let attempt = {
+            let attempt = sending::attempt(&client, &clock, &endpoint, &delivery.event);
+            tokio::pin!(attempt);
+            match lane {
+                Lane::Slow => attempt.await,
+                Lane::Fresh => match tokio::time::timeout(limits::SLOW_TIME, attempt.as_mut()).await {
+                    Ok(attempt) => attempt,
+                    Err(_) => {
+                        lane = Lane::Slow;
+                        let _ = desk.send(Wake::Slow);
+                        attempt.await
+                    }
+                },
+            }
+        };
+        let _ = desk.send(Wake::Done(Box::new(Done { delivery, endpoint, attempt, lane })));
+    });
+}
+
+/// Reads what is due of an endpoint.
+pub(super) fn load(parts: &Parts, desk: &UnboundedSender<Wake>, webhook: Id, room: usize) {
+    let (parts, desk) = (parts.clone(), desk.clone());
+    tokio::spawn(async move {
+        let now_us = parts.clock.now_us();
+        let loaded = match read(&parts, &webhook, now_us, room).await {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                tracing::warn!(%error, webhook.id = %webhook, "deliveries can't be read; again later");
+                tokio::time::sleep(limits::AWAY_TIME).await;
+                Loaded { webhook, deliveries: Vec::new(), more: true, next_us: None }
+            }
+        };
+        let _ = desk.send(Wake::Loaded(loaded));
+    });
+}
+
+async fn read(parts: &Parts, webhook: &Id, now_us: i64, room: usize) -> sqlx::Result<Loaded> {
+    let deliveries = store::take(&parts.db, &parts.node, webhook, now_us, room).await?;
+    let more = deliveries.len() >= room;
+    let next_us = if more { None } else { store::next_due(&parts.db, webhook).await? };
+    Ok(Loaded { webhook: webhook.clone(), deliveries, more, next_us })
+}
+
+/// Reads one endpoint that the desk does not know yet.
+pub(super) fn ask(parts: &Parts, desk: &UnboundedSender<Wake>, webhook: Id) {
+    let (parts, desk) = (parts.clone(), desk.clone());
+    tokio::spawn(async move {
+        loop {
+            match endpoint::one(&parts.db, &parts.auth, &webhook).await {
+                Ok(found) => {
+                    let _ = desk.send(Wake::Endpoints(found.into_iter().collect()));
+                    return;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, webhook.id = %webhook, "an endpoint can't be read; again later");
+                    tokio::time::sleep(limits::AWAY_TIME).await;
+                }
+            }
+        }
+    });
+}
+
+/// Leaves deliveries to the database again.
+pub(super) fn give_back(parts: &Parts, ids: Vec<Id>) {
+    if ids.is_empty() {
+        return;
+    }
+    let parts = parts.clone();
+    tokio::spawn(async move {
+        while let Err(error) = store::give_back(&parts.db, &ids).await {
+            tracing::warn!(%error, deliveries = ids.len(), "deliveries can't be given back; again later");
+            tokio::time::sleep(limits::AWAY_TIME).await;
+        }
+    });
+}

@@ -1,0 +1,387 @@
+//! SQL of deliveries: made, taken into memory, sent again, cancelled, removed.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+
+use super::endpoint::Wish;
+use super::{Body, Cause, Delivery, DeliveryStatus, fan_out};
+use crate::base::ids::{Id, IdSource, TenantId};
+use crate::config::limits::webhooks as limits;
+use crate::db::{Db, Tx, db_read, db_tx, db_write};
+use crate::events::Event;
+
+/// A delivery that is about to be written.
+#[derive(Clone, Debug)]
+pub struct New<'n> {
+    /// Its id.
+    pub id: Id,
+    /// Whose it is.
+    pub tenant: &'n TenantId,
+    /// The endpoint.
+    pub webhook: &'n str,
+    /// Position, id, type and key of the event.
+    pub event: (i64, &'n str, &'n str, &'n str),
+    /// Pending or waiting.
+    pub status: DeliveryStatus,
+    /// Why.
+    pub cause: Cause,
+    /// The process that has it in memory; empty: none.
+    pub owner: &'n str,
+    /// When it is made, and due.
+    pub at_us: i64,
+}
+
+/// Writes deliveries.
+///
+/// # Errors
+/// When the database is away.
+pub async fn insert(tx: &mut Tx, rows: &[New<'_>]) -> sqlx::Result<()> {
+    const INSERT: &str = "INSERT INTO webhook_deliveries (id, tenant_id, webhook_id, event_position, event_id, \
+         event_type, event_key, status, cause, attempts, next_at, owner, created_at) VALUES ";
+    for piece in rows.chunks(limits::INSERT_ROWS) {
+        let places = vec!["(?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?)"; piece.len()].join(", ");
+        db_tx!(&mut *tx, |c| {
+            let mut query = sqlx::query(sqlx::AssertSqlSafe(format!("{INSERT}{places}")));
+            for row in piece {
+                let (position, id, kind, key) = row.event;
+                query = query
+                    .bind(row.id.as_str())
+                    .bind(row.tenant.as_str())
+                    .bind(row.webhook)
+                    .bind(position)
+                    .bind(id)
+                    .bind(kind)
+                    .bind(key)
+                    .bind(row.status.as_str())
+                    .bind(row.cause.as_str())
+                    .bind(row.at_us)
+                    .bind(row.owner)
+                    .bind(row.at_us);
+            }
+            query.execute(c).await.map(drop)
+        })?;
+    }
+    Ok(())
+}
+
+/// Keeps an endpoint's row until the transaction ends. SQLite has one writer anyway.
+///
+/// # Errors
+/// When the database is away.
+pub async fn lock_endpoint(tx: &mut Tx, id: &str) -> sqlx::Result<()> {
+    const SQLITE: &str = "SELECT id FROM webhooks WHERE id = ?";
+    const MYSQL: &str = "SELECT id FROM webhooks WHERE id = ? FOR UPDATE";
+    let sql = tx.pick(SQLITE, MYSQL);
+    db_tx!(tx, |c| sqlx::query(sql).bind(id).fetch_optional(c).await.map(drop))
+}
+
+#[derive(sqlx::FromRow)]
+struct Due {
+    id: String,
+    attempts: i64,
+    tenant_id: String,
+    position: i64,
+    event_id: String,
+    kind: String,
+    event_key: String,
+    sequence: i64,
+    at: i64,
+    data: String,
+}
+
+impl Due {
+    fn delivery(self, webhook: &Id) -> Result<Delivery, String> {
+        fn said(error: impl std::fmt::Display) -> String {
+            error.to_string()
+        }
+        let event = Event {
+            tenant: TenantId::parse(&self.tenant_id).map_err(said)?,
+            position: self.position,
+            id: self.event_id,
+            kind: self.kind,
+            key: self.event_key,
+            sequence: self.sequence,
+            at_us: self.at,
+            owners: None,
+            data: RawValue::from_string(self.data).map_err(said)?,
+        };
+        let id = Id::parse(&self.id).map_err(said)?;
+        let attempts = u32::try_from(self.attempts).unwrap_or(u32::MAX);
+        Ok(Delivery { id, webhook: webhook.clone(), event: Arc::new(fan_out::body(&event)), attempts })
+    }
+}
+
+/// Takes what is due of an endpoint into this process's hands, the oldest first, at most `limit`.
+///
+/// # Errors
+/// When the database is away.
+pub async fn take(
+    db: &Db,
+    node: &Id,
+    webhook: &Id,
+    now_us: i64,
+    limit: usize,
+) -> sqlx::Result<Vec<Delivery>> {
+    const READ: &str = "SELECT d.id, d.attempts, e.tenant_id, e.position, e.id AS event_id, e.kind, e.event_key, \
+         e.sequence, e.at, e.data FROM webhook_deliveries d \
+         JOIN events e ON e.tenant_id = d.tenant_id AND e.position = d.event_position \
+         WHERE d.webhook_id = ? AND d.status = 'pending' AND d.next_at <= ? AND d.owner = '' \
+         ORDER BY d.next_at, d.event_position LIMIT ?";
+    let sql = format!("{READ}{}", db.pick("", " FOR UPDATE"));
+    let mut tx = db.begin().await?;
+    let rows: Vec<Due> = db_tx!(&mut tx, |c| sqlx::query_as(sqlx::AssertSqlSafe(sql))
+        .bind(webhook.as_str())
+        .bind(now_us)
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .fetch_all(c)
+        .await)?;
+    for piece in rows.chunks(limits::INSERT_ROWS) {
+        let places = vec!["?"; piece.len()].join(", ");
+        let sql = format!("UPDATE webhook_deliveries SET owner = ? WHERE id IN ({places})");
+        db_tx!(&mut tx, |c| {
+            let mut query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(node.as_str());
+            for row in piece {
+                query = query.bind(&row.id);
+            }
+            query.execute(c).await.map(drop)
+        })?;
+    }
+    tx.commit().await?;
+    let read = |row: Due| {
+        row.delivery(webhook).inspect_err(|error| tracing::error!(error, "a delivery can't be read"))
+    };
+    Ok(rows.into_iter().filter_map(|row| read(row).ok()).collect())
+}
+
+/// When the next delivery of an endpoint that nobody has in memory is due.
+///
+/// # Errors
+/// When the database is away.
+pub async fn next_due(db: &Db, webhook: &Id) -> sqlx::Result<Option<i64>> {
+    const SQL: &str = "SELECT MIN(next_at) FROM webhook_deliveries \
+         WHERE webhook_id = ? AND status = 'pending' AND owner = ''";
+    db_read!(db, |p| sqlx::query_scalar(SQL).bind(webhook.as_str()).fetch_one(p).await)
+}
+
+/// Takes deliveries out of this process's hands: they are not in its memory any more.
+///
+/// # Errors
+/// When the database is away.
+pub async fn give_back(db: &Db, ids: &[Id]) -> sqlx::Result<()> {
+    for piece in ids.chunks(limits::INSERT_ROWS) {
+        let places = vec!["?"; piece.len()].join(", ");
+        let sql = format!("UPDATE webhook_deliveries SET owner = '' WHERE id IN ({places})");
+        db_write!(db, |p| {
+            let mut query = sqlx::query(sqlx::AssertSqlSafe(sql));
+            for id in piece {
+                query = query.bind(id.as_str());
+            }
+            query.execute(p).await.map(drop)
+        })?;
+    }
+    Ok(())
+}
+
+/// Says that this process lives, and takes the deliveries of dead ones out of their hands. At the start of a process its
+/// own, from the run before, too.
+///
+/// # Errors
+/// When the database is away.
+pub async fn live(db: &Db, node: &Id, now_us: i64, is_start: bool) -> sqlx::Result<u64> {
+    const SQLITE: &str = "INSERT INTO webhook_nodes (node_id, alive_until) VALUES (?, ?) \
+         ON CONFLICT (node_id) DO UPDATE SET alive_until = excluded.alive_until";
+    const MYSQL: &str = "INSERT INTO webhook_nodes (node_id, alive_until) VALUES (?, ?) \
+         ON DUPLICATE KEY UPDATE alive_until = VALUES(alive_until)";
+    const DEAD: &str = "SELECT node_id FROM webhook_nodes WHERE alive_until < ?";
+    const RELEASE: &str = "UPDATE webhook_deliveries SET owner = '' WHERE owner = ? AND status = 'pending'";
+    const FORGET: &str = "DELETE FROM webhook_nodes WHERE node_id = ? AND alive_until < ?";
+    let sql = db.pick(SQLITE, MYSQL);
+    db_write!(db, |p| sqlx::query(sql)
+        .bind(node.as_str())
+        .bind(now_us + limits::ALIVE_US)
+        .execute(p)
+        .await
+        .map(drop))?;
+    let mut dead: Vec<String> = db_read!(db, |p| sqlx::query_scalar(DEAD).bind(now_us).fetch_all(p).await)?;
+    if is_start {
+        dead.push(node.to_string());
+    }
+    let mut released = 0;
+    for other in dead {
+        released += db_write!(db, |p| sqlx::query(RELEASE)
+            .bind(&other)
+            .execute(p)
+            .await
+            .map(|done| done.rows_affected()))?;
+        db_write!(db, |p| sqlx::query(FORGET).bind(&other).bind(now_us).execute(p).await.map(drop))?;
+    }
+    Ok(released)
+}
+
+/// Begins to hand out a tenant's events, from behind `position`, if nobody has begun yet.
+///
+/// # Errors
+/// When the database is away.
+pub async fn begin_handing_out(tx: &mut Tx, tenant: &TenantId, position: i64) -> sqlx::Result<()> {
+    const SQLITE: &str = "INSERT INTO webhook_cursors (tenant_id, position) VALUES (?, ?) \
+         ON CONFLICT (tenant_id) DO NOTHING";
+    const MYSQL: &str = "INSERT INTO webhook_cursors (tenant_id, position) VALUES (?, ?) \
+         ON DUPLICATE KEY UPDATE position = position";
+    let sql = tx.pick(SQLITE, MYSQL);
+    db_tx!(tx, |c| sqlx::query(sql).bind(tenant.as_str()).bind(position).execute(c).await.map(drop))
+}
+
+/// Cancels whatever an endpoint has not got yet.
+///
+/// # Errors
+/// When the database is away.
+pub async fn cancel(tx: &mut Tx, webhook: &str, now_us: i64) -> sqlx::Result<u64> {
+    const SQL: &str = "UPDATE webhook_deliveries SET status = 'cancelled', finished_at = ? \
+         WHERE webhook_id = ? AND status IN ('pending', 'waiting')";
+    db_tx!(tx, |c| sqlx::query(SQL)
+        .bind(now_us)
+        .bind(webhook)
+        .execute(c)
+        .await
+        .map(|done| done.rows_affected()))
+}
+
+/// Which deliveries are sent again.
+#[derive(Clone, Copy, Debug)]
+pub struct Range {
+    /// Events from this moment on.
+    pub since_us: i64,
+    /// Events before this moment.
+    pub until_us: i64,
+    /// Only those whose last delivery failed or was cancelled.
+    pub failed_only: bool,
+}
+
+/// Makes deliveries of a tenant's past events to an endpoint once more, and returns how many: what failed, or everything
+/// of a range that the endpoint wants.
+///
+/// # Errors
+/// When the database is away.
+pub async fn again(
+    tx: &mut Tx,
+    ids: &IdSource,
+    (tenant, webhook): (&TenantId, &str),
+    range: Range,
+    now_us: i64,
+) -> sqlx::Result<u64> {
+    const FAILED: &str = "SELECT DISTINCT event_position, event_id, event_type, event_key FROM webhook_deliveries d \
+         WHERE tenant_id = ? AND webhook_id = ? AND status IN ('failed', 'cancelled') AND NOT EXISTS \
+         (SELECT 1 FROM webhook_deliveries o WHERE o.webhook_id = d.webhook_id AND o.event_id = d.event_id \
+         AND o.status IN ('pending', 'waiting', 'delivered')) AND EXISTS (SELECT 1 FROM events e \
+         WHERE e.tenant_id = d.tenant_id AND e.position = d.event_position AND e.at >= ? AND e.at < ?) \
+         ORDER BY event_position LIMIT ?";
+    const ALL: &str = "SELECT position, id, kind, event_key FROM events \
+         WHERE tenant_id = ? AND ? <> '' AND at >= ? AND at < ? ORDER BY position LIMIT ?";
+    let sql = if range.failed_only { FAILED } else { ALL };
+    let found: Vec<Past> = db_tx!(&mut *tx, |c| sqlx::query_as(sql)
+        .bind(tenant.as_str())
+        .bind(webhook)
+        .bind(range.since_us)
+        .bind(range.until_us)
+        .bind(limits::AGAIN)
+        .fetch_all(c)
+        .await)?;
+    let wishes = super::endpoint::wishes(tx, tenant).await?;
+    let Some(wish) = wishes.iter().find(|wish| wish.id == webhook) else { return Ok(0) };
+    let found: Vec<Past> =
+        found.into_iter().filter(|(_, _, kind, _)| range.failed_only || wish.wants_kind(kind)).collect();
+    once_more(tx, ids, (tenant, wish), (&found, Cause::Recover), now_us).await?;
+    Ok(found.len() as u64)
+}
+
+/// Position, id, type and key of an event.
+pub type Past = (i64, String, String, String);
+
+/// Makes deliveries of these events to an endpoint, behind what waits there already. Returns their ids.
+///
+/// # Errors
+/// When the database is away.
+pub async fn once_more(
+    tx: &mut Tx,
+    ids: &IdSource,
+    (tenant, wish): (&TenantId, &Wish),
+    (events, cause): (&[Past], Cause),
+    now_us: i64,
+) -> sqlx::Result<Vec<Id>> {
+    let mut busy = match wish.ordered {
+        true => fan_out::busy_keys(tx, wish, events.iter().map(|(_, _, _, key)| key.as_str())).await?,
+        false => HashSet::new(),
+    };
+    let mut rows = Vec::with_capacity(events.len());
+    for (position, id, kind, key) in events {
+        let waits = wish.ordered && !busy.insert(key.clone());
+        rows.push(New {
+            id: ids.next(),
+            tenant,
+            webhook: &wish.id,
+            event: (*position, id, kind, key),
+            status: if waits { DeliveryStatus::Waiting } else { DeliveryStatus::Pending },
+            cause,
+            owner: "",
+            at_us: now_us,
+        });
+    }
+    insert(tx, &rows).await?;
+    // Other processes look for endpoints that were changed.
+    const TOUCH: &str = "UPDATE webhooks SET updated_at = ? WHERE id = ?";
+    db_tx!(tx, |c| sqlx::query(TOUCH).bind(now_us).bind(&wish.id).execute(c).await.map(drop))?;
+    Ok(rows.into_iter().map(|row| row.id).collect())
+}
+
+/// The body of a tenant's delivery, byte for byte as it is sent; `None`: its event is not kept any more.
+///
+/// # Errors
+/// When the database is away.
+pub async fn payload(db: &Db, tenant: &TenantId, position: i64) -> sqlx::Result<Option<Body>> {
+    let found = crate::events::outbox::after(db, tenant, position - 1, 1).await?;
+    Ok(found.first().filter(|event| event.position == position).map(fan_out::body))
+}
+
+/// Removes what was finished before then, and the attempts of that time. Returns how many rows.
+///
+/// # Errors
+/// When the database is away.
+pub async fn purge(db: &Db, before_us: i64) -> sqlx::Result<u64> {
+    const FIND: [(&str, &str); 2] = [
+        (
+            "SELECT id FROM webhook_deliveries WHERE finished_at < ? AND created_at < ? LIMIT ?",
+            "DELETE FROM webhook_deliveries WHERE id IN ",
+        ),
+        (
+            "SELECT id FROM webhook_attempts WHERE created_at < ? AND created_at < ? LIMIT ?",
+            "DELETE FROM webhook_attempts WHERE id IN ",
+        ),
+    ];
+    let mut removed = 0;
+    for (find, delete) in FIND {
+        loop {
+            let ids: Vec<String> = db_read!(db, |p| sqlx::query_scalar(find)
+                .bind(before_us)
+                .bind(before_us)
+                .bind(limits::PURGE_ROWS)
+                .fetch_all(p)
+                .await)?;
+            if ids.is_empty() {
+                break;
+            }
+            for piece in ids.chunks(limits::INSERT_ROWS) {
+                let sql = format!("{delete}({})", vec!["?"; piece.len()].join(", "));
+                removed += db_write!(db, |p| {
+                    let mut query = sqlx::query(sqlx::AssertSqlSafe(sql));
+                    for id in piece {
+                        query = query.bind(id);
+                    }
+                    query.execute(p).await.map(|done| done.rows_affected())
+                })?;
+            }
+        }
+    }
+    Ok(removed)
+}
