@@ -238,13 +238,12 @@ async fn fill(stream: Weak<Stream>, source: Arc<Source>, tenant: TenantId, mut t
                     stream.push(some);
                     continue;
                 }
+                // Told and not there: this node of a cluster is a little late.
                 Ok(_) => {}
-                Err(error) => {
-                    tracing::debug!(%error, tenant.id = %tenant, "new events can't be read yet");
-                    sleep(limits::RETRY_TIME).await;
-                    continue;
-                }
+                Err(error) => tracing::debug!(%error, tenant.id = %tenant, "new events can't be read yet"),
             }
+            sleep(limits::RETRY_TIME).await;
+            continue;
         }
         if told.changed().await.is_err() {
             return;

@@ -173,8 +173,13 @@ impl Client {
 
     /// The next text, or how it was closed; 1006 without a closing frame.
     pub(crate) async fn come(&mut self) -> Result<Value, (u16, String)> {
+        // All in all: pings alone are nothing.
+        timeout(PATIENCE, self.some()).await.expect("a frame")
+    }
+
+    async fn some(&mut self) -> Result<Value, (u16, String)> {
         loop {
-            match timeout(PATIENCE, self.socket.next()).await.expect("a frame") {
+            match self.socket.next().await {
                 Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(&text).unwrap()),
                 Some(Ok(Message::Close(Some(frame)))) => {
                     return Err((frame.code.into(), frame.reason.to_string()));
