@@ -1,6 +1,7 @@
 //! One request as handlers see it, their answer, and the operation they stand for.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -170,8 +171,8 @@ pub struct Reply {
     pub location: Option<String>,
     /// Further headers.
     pub headers: Vec<(&'static str, String)>,
-    /// The `ETag` of one record.
-    pub etag: Option<String>,
+    /// Whether the body is one record and goes out with its `ETag`.
+    pub tagged: bool,
     /// What is put on record. A handler that writes says at least one thing, or that it wrote nothing.
     pub audit: Vec<Audited>,
     /// Nothing was written: the request repeats one that was served.
@@ -202,7 +203,7 @@ impl Reply {
             body: Body::Json(value.into()),
             location: None,
             headers: Vec::new(),
-            etag: None,
+            tagged: false,
             audit: Vec::new(),
             unchanged: false,
             routing: false,
@@ -223,7 +224,7 @@ impl Reply {
 
     /// 200 with one record, tagged.
     pub fn record(record: Record) -> Self {
-        Self { etag: Some(etag(&record)), ..Self::json(Value::Object(record)) }
+        Self { tagged: true, ..Self::json(Value::Object(record)) }
     }
 
     /// 201 with the new record and its place.
@@ -245,11 +246,19 @@ impl Reply {
 
 /// The `ETag` of a record: a fingerprint of what is shown of it, so that every change changes it.
 pub fn etag(record: &Record) -> String {
+    etag_of(&serde_json::to_vec(record).unwrap_or_default())
+}
+
+/// As [`etag`], of a record that is JSON already.
+pub fn etag_of(json: &[u8]) -> String {
     use sha2::Digest;
-    let bytes = serde_json::to_vec(record).unwrap_or_default();
-    let digest = sha2::Sha256::digest(bytes);
-    let hex: String = digest.iter().take(12).map(|byte| format!("{byte:02x}")).collect();
-    format!("\"{hex}\"")
+    let mut tag = String::from("\"");
+    for byte in sha2::Sha256::digest(json).iter().take(12) {
+        // Writing to a string can't fail.
+        let _ = write!(tag, "{byte:02x}");
+    }
+    tag.push('"');
+    tag
 }
 
 /// Who may call an operation.

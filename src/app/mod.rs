@@ -267,6 +267,7 @@ impl App {
             db: self.db.clone(),
             clock: self.clock.clone(),
             ids: self.router.ids.clone(),
+            live: Arc::clone(&self.router.live),
             news: self.events.news.clone(),
         }
     }

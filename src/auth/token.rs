@@ -3,10 +3,15 @@
 //! Keys come from the installation's secret and the number of a period of 30 days, so they change without any state; `kid`
 //! names the period. The first part of a token must be, byte for byte, the one we write for a period whose key
 //! serves: another algorithm, `none`, an unknown `kid` or any further header never gets as far as a parser.
+//!
+//! A client sends the same token with every request for minutes. What a right signature said is remembered by the token's
+//! whole text; key, times and role are looked at each time, and a wrong token is remembered nowhere.
 
 use std::sync::{Arc, RwLock};
+use std::time::Duration;
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use moka::sync::Cache;
 use serde::{Deserialize, Serialize};
 
 use super::{AuthError, derive};
@@ -122,6 +127,7 @@ pub struct Tokens {
     secret: Secret,
     clock: Clock,
     validation: Validation,
+    signed: Cache<String, Arc<Claims>>,
     keys: RwLock<Arc<Keys>>,
 }
 
@@ -145,7 +151,9 @@ impl Tokens {
         validation.validate_exp = false;
         validation.validate_nbf = false;
         let keys = Keys::around(&secret, period(clock.now_us() / 1_000_000))?;
-        Ok(Self { keys: RwLock::new(Arc::new(keys)), secret, clock, validation })
+        let life = Duration::from_secs(limits::ACCESS_S.unsigned_abs());
+        let signed = Cache::builder().max_capacity(limits::KEYS_CACHED).time_to_live(life);
+        Ok(Self { keys: RwLock::new(Arc::new(keys)), signed: signed.build(), secret, clock, validation })
     }
 
     fn now_s(&self) -> i64 {
@@ -192,7 +200,7 @@ impl Tokens {
     ///
     /// # Errors
     /// [`TokenError`] with what is wrong with it.
-    pub fn verify(&self, token: &str) -> Result<Claims, TokenError> {
+    pub fn verify(&self, token: &str) -> Result<Arc<Claims>, TokenError> {
         if token.len() > limits::ACCESS_BYTES {
             return Err(TokenError::Form);
         }
@@ -204,8 +212,7 @@ impl Tokens {
         if key.number > period(now_s + limits::LEEWAY_S) {
             return Err(TokenError::Form);
         }
-        let data = jsonwebtoken::decode::<Claims>(token, &key.decoding, &self.validation);
-        let claims = data.map_err(|_| TokenError::Invalid)?.claims;
+        let claims = self.signed(token, key)?;
         if now_s - limits::LEEWAY_S >= claims.exp {
             return Err(TokenError::Expired);
         }
@@ -216,6 +223,17 @@ impl Tokens {
         if claims.tid.is_none() && claims.role != Role::Superadmin {
             return Err(TokenError::Invalid);
         }
+        Ok(claims)
+    }
+
+    /// What a token says whose signature is right.
+    fn signed(&self, token: &str, key: &Period) -> Result<Arc<Claims>, TokenError> {
+        if let Some(claims) = self.signed.get(token) {
+            return Ok(claims);
+        }
+        let data = jsonwebtoken::decode::<Claims>(token, &key.decoding, &self.validation);
+        let claims = Arc::new(data.map_err(|_| TokenError::Invalid)?.claims);
+        self.signed.insert(token.to_owned(), Arc::clone(&claims));
         Ok(claims)
     }
 }

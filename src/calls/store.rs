@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::base::clock::Clock;
 use crate::base::ids::{Id, IdSource, Number, TenantId};
@@ -16,6 +17,7 @@ use crate::journal;
 use crate::journal::drain::{Sink, SinkError};
 
 use super::events::Tells;
+use super::live::Live;
 use super::records::{Closed, Ends};
 use super::{CallAndDecision, Decided, Ended, Record, fit};
 
@@ -28,6 +30,8 @@ pub struct Calls {
     pub clock: Clock,
     /// Ids of calls that ended without ever having been decided here, and of events.
     pub ids: IdSource,
+    /// The living: an end that names its call by uniqueid only is understood here and nowhere before.
+    pub live: Arc<Live>,
     /// Who waits for events.
     pub news: News,
 }
@@ -72,8 +76,9 @@ impl Sink for Calls {
         }
         let mut tx = self.db.begin().await.map_err(sink_error)?;
         advance(&mut tx, node, from, last.sequence, self.clock.now_us()).await?;
-        let told = self.write(&mut tx, node, &parsed).await.map_err(sink_error)?;
+        let (found, told) = self.write(&mut tx, node, &parsed).await.map_err(sink_error)?;
         tx.commit().await.map_err(sink_error)?;
+        found.iter().for_each(|id| self.live.remove(id));
         told.iter().for_each(|(tenant, position)| self.news.tell(tenant, *position));
         Ok(())
     }
@@ -117,16 +122,16 @@ fn elsewhere(node: &str) -> SinkError {
 
 impl Calls {
     /// Writes records as if one by one in their order, with few statements: calls that begin and traces are gathered
-    /// and inserted many at a time. A gathered call is inserted before anything that may look for it.
-    /// Returns how far the tenants' events go then.
+    /// and inserted many at a time. A gathered call is inserted before anything that may look for it. Returns calls whose
+    /// end was told without their id, and how far the tenants' events go then.
     async fn write(
         &self,
         tx: &mut Tx,
         node: &str,
         records: &[(u64, Record)],
-    ) -> sqlx::Result<Vec<(TenantId, i64)>> {
+    ) -> sqlx::Result<(Vec<Id>, Vec<(TenantId, i64)>)> {
         let (mut begun, mut traces, mut ends) = (Begun::default(), Vec::new(), Ends::default());
-        let mut tells = Tells::default();
+        let (mut tells, mut found) = (Tells::default(), Vec::new());
         for (sequence, record) in records {
             match record {
                 Record::Began(call) => {
@@ -142,7 +147,8 @@ impl Calls {
                 }
                 Record::Ended(ended) => {
                     begun.insert_before(tx, ended.id.as_ref()).await?;
-                    self.end(tx, ended, &mut ends).await?;
+                    let id = self.end(tx, ended, &mut ends).await?;
+                    found.extend(id.filter(|_| ended.id.is_none()).and_then(|id| Id::parse(&id).ok()));
                 }
             }
         }
@@ -151,13 +157,14 @@ impl Calls {
         let now_us = self.clock.now_us();
         tells.ended(tx, ends.ids()).await?;
         ends.insert(tx, now_us).await?;
-        tells.write(tx, &self.ids, now_us).await
+        Ok((found, tells.write(tx, &self.ids, now_us).await?))
     }
 
-    async fn end(&self, tx: &mut Tx, ended: &Ended, ends: &mut Ends) -> sqlx::Result<()> {
+    /// Returns the call that ended, unless the report tells of none.
+    async fn end(&self, tx: &mut Tx, ended: &Ended, ends: &mut Ends) -> sqlx::Result<Option<String>> {
         let id = match find(tx, ended).await? {
             Some(id) => id,
-            None if ended.fallback.is_empty() => return Ok(()),
+            None if ended.fallback.is_empty() && ended.did.is_empty() => return Ok(None),
             None => {
                 let id = self.ids.next();
                 insert_undecided(tx, &id, ended).await?;
@@ -166,7 +173,7 @@ impl Calls {
         };
         let closed = end_call(tx, &id, ended).await?;
         ends.add(&id, closed);
-        Ok(())
+        Ok(Some(id))
     }
 }
 
@@ -212,12 +219,17 @@ fn with_rows(insert: &str, rows: usize) -> sqlx::AssertSqlSafe<String> {
     sqlx::AssertSqlSafe(format!("{insert}{}", format!(", {row}").repeat(rows - 1)))
 }
 
-/// A call that the operator's fallback took because we were not there: it belongs to whoever owns the number.
+/// A call that the operator's fallback took because we were not there, or whose caller had left when we died over the
+/// decision: it belongs to whoever owns the number.
 async fn insert_undecided(tx: &mut Tx, id: &Id, ended: &Ended) -> sqlx::Result<()> {
     const OWNER: &str = "SELECT tenant_id FROM dids WHERE number = ? AND deleted_at = 0";
     const SQL: &str = "INSERT INTO calls (id, tenant_id, direction, did, caller_number, caller_name, channel, uniqueid, \
          linkedid, language, action, target, reason, started_at) \
-         VALUES (?, ?, 'inbound', ?, ?, '', '', ?, ?, '', 'fallback', '', ?, ?)";
+         VALUES (?, ?, 'inbound', ?, ?, '', '', ?, ?, '', ?, '', ?, ?)";
+    let (action, reason) = match ended.fallback.as_str() {
+        "" => ("hangup", "caller-gone"),
+        fallback => ("fallback", fallback),
+    };
     let tenant: Option<String> = match Number::from_dialled(&ended.did) {
         Ok(number) => {
             db_tx!(tx, |c| sqlx::query_scalar(OWNER).bind(number.as_str()).fetch_optional(c).await)?
@@ -232,7 +244,8 @@ async fn insert_undecided(tx: &mut Tx, id: &Id, ended: &Ended) -> sqlx::Result<(
         .bind(fit(&ended.caller, 80))
         .bind(fit(&ended.uniqueid, 150))
         .bind(fit(&ended.linkedid, 150))
-        .bind(fit(&ended.fallback, 40))
+        .bind(action)
+        .bind(fit(reason, 40))
         .bind(started)
         .execute(c)
         .await

@@ -39,10 +39,10 @@ pub async fn until(
         return Err(Problem::new(401, "session-ended", "The session has ended; sign in again."));
     }
     let caller = Caller {
-        actor: Actor::User(claims.sub),
-        tenant: claims.tid,
+        actor: Actor::User(claims.sub.clone()),
+        tenant: claims.tid.clone(),
         role: claims.role,
-        session: Some(claims.sid),
+        session: Some(claims.sid.clone()),
         scopes: None,
     };
     Ok((caller, Some(claims.exp)))

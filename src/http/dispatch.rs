@@ -16,6 +16,7 @@ use super::authenticate::authenticate;
 use super::idempotency::{self, Held, Key, Running};
 use super::rate::{Left, Limiter};
 use super::{problem, request};
+use crate::api::call::etag_of;
 use crate::api::{
     Access, Action, Actor, Body, Call, Caller, Handler, Input, Output, Problem, Reply, Who, check, page,
 };
@@ -66,8 +67,9 @@ impl std::fmt::Debug for Gate {
 pub async fn dispatch(gate: Arc<Gate>, action: Arc<Action>, request: Request) -> Response {
     let request_id = request::request_id(request.headers(), || format!("req_{}", gate.ids.next()));
     let path = request.uri().path().to_owned();
-    let served =
-        tokio::time::timeout(limits::REQUEST_TIME, serve(&gate, &action, request, &request_id)).await;
+    // Boxed: it is large, and would be moved with every layer around it.
+    let serving = Box::pin(serve(&gate, &action, request, &request_id));
+    let served = tokio::time::timeout(limits::REQUEST_TIME, serving).await;
     let (mut response, left) = match served {
         Ok((Ok(reply), left)) => (respond(reply), left),
         Ok((Err(problem), left)) => (problem::response(&problem, &path, &request_id), left),
@@ -416,11 +418,19 @@ fn respond(reply: Reply) -> Response {
     let mut response = match reply.body {
         Body::Empty => status.into_response(),
         Body::Json(mut value) => {
-            if let Value::Object(object) = &mut value {
+            let mut json = serde_json::to_vec(&value).unwrap_or_default();
+            // Of what is kept: what goes out but once is no part of the record.
+            let tag = reply.tagged.then(|| etag_of(&json));
+            if let (Value::Object(object), false) = (&mut value, reply.once.is_empty()) {
                 object.extend(reply.once);
+                json = serde_json::to_vec(&value).unwrap_or_default();
             }
-            let mut response = (status, value.to_string()).into_response();
-            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            let mut response = (status, json).into_response();
+            let headers = response.headers_mut();
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            if let Some(Ok(tag)) = tag.map(HeaderValue::try_from) {
+                headers.insert(header::ETAG, tag);
+            }
             response
         }
         Body::Bytes(kind, name, bytes) => {
@@ -443,9 +453,6 @@ fn respond(reply: Reply) -> Response {
     };
     if let Some(place) = &reply.location {
         set(header::LOCATION, place);
-    }
-    if let Some(tag) = &reply.etag {
-        set(header::ETAG, tag);
     }
     for (name, value) in &reply.headers {
         set(header::HeaderName::from_static(name), value);

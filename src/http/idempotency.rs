@@ -123,13 +123,13 @@ pub async fn find(tx: &mut Tx, key: &Key, fingerprint: &str, now_us: i64) -> Res
     }
     let value: Value = serde_json::from_str(&body).unwrap_or(Value::Null);
     let body = if value.is_null() { Body::Empty } else { Body::Json(value.clone()) };
-    let etag = value.get("id").and(value.as_object()).map(crate::api::call::etag);
+    let tagged = value.get("id").is_some();
     let status = u16::try_from(status).unwrap_or(200);
     let headers = vec![("idempotency-replayed", "true".to_owned())];
     Ok(Some(Reply {
         status,
         body,
-        etag,
+        tagged,
         headers,
         location: Some(location).filter(|l| !l.is_empty()),
         ..Reply::empty()

@@ -53,9 +53,8 @@ pub fn routes(gate: &Arc<Gate>, actions: Vec<Action>, document: &Value, origins:
     router
         .route(&format!("{BASE}/{{*rest}}"), unknown)
         .method_not_allowed_fallback(no_method)
-        .layer(middleware::from_fn(secure))
-        .layer(CompressionLayer::new())
-        .layer(cors(origins))
+        // The first is the outermost. One layer: each of its own would be cloned anew with all beneath by every request.
+        .layer((cors(origins), CompressionLayer::new(), middleware::from_fn(secure)))
 }
 
 /// A path with its variable parts numbered: the router wants one name in one place, and collections below others name

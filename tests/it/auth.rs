@@ -174,7 +174,7 @@ both_databases! {
         }
         let opened = w.opened("ann@x.test").await;
         let claims = w.auth.tokens.verify(opened.access_token.expose()).unwrap();
-        assert_eq!((claims.sid, claims.tid, claims.role), (opened.session.id, Some(tenant("globex")), Role::Agent));
+        assert_eq!((&claims.sid, &claims.tid, claims.role), (&opened.session.id, &Some(tenant("globex")), Role::Agent));
         assert_eq!(t.texts("SELECT user_agent FROM sessions WHERE address = '127.0.0.1' LIMIT 1").await, ["test/1"]);
         // Nothing of a token stands in the database but its hash.
         assert_eq!(t.number("SELECT COUNT(*) FROM refresh_tokens WHERE hash LIKE 'hsr%' OR LENGTH(hash) <> 64").await, 0);

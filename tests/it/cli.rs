@@ -11,12 +11,12 @@ use serde_json::Value;
 use crate::support::PATIENCE;
 
 /// A data directory, and the program run with it. Nothing of the outer environment comes in.
-struct Place {
+pub(crate) struct Place {
     folder: tempfile::TempDir,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap() }
     }
 
@@ -42,7 +42,7 @@ impl Place {
         command
     }
 
-    fn run(&self, arguments: &[&str], env: &[(&str, &str)]) -> Output {
+    pub(crate) fn run(&self, arguments: &[&str], env: &[(&str, &str)]) -> Output {
         self.command(arguments, env).output().unwrap()
     }
 
@@ -70,7 +70,7 @@ fn statement(place: &Place, sql: &'static str) {
 }
 
 /// Standard output of a run that went well.
-fn ok(output: &Output) -> String {
+pub(crate) fn ok(output: &Output) -> String {
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout.clone()).unwrap()
 }
@@ -104,8 +104,29 @@ fn snapshot(name: &str, mut value: Value) {
     });
 }
 
+/// Asks a service's `route` for a number as Asterisk does; returns the command that carries the answer.
+pub(crate) fn route(agi: SocketAddr, did: &str, uniqueid: &str) -> std::io::Result<String> {
+    let mut socket = TcpStream::connect(agi)?;
+    let mut environment = format!(
+        "agi_network: yes\nagi_network_script: route\nagi_request: agi://127.0.0.1/route\n\
+         agi_channel: PJSIP/trunk-1\nagi_language: en\nagi_type: PJSIP\nagi_uniqueid: {uniqueid}\n\
+         agi_version: 22.5.0\nagi_callerid: +15557770009\nagi_calleridname: unknown\n"
+    );
+    for key in ["callingpres", "callingani2", "callington", "callingtns", "dnid", "rdnis", "context"] {
+        environment += &format!("agi_{key}: 0\n");
+    }
+    environment += &format!(
+        "agi_extension: {did}\nagi_priority: 1\nagi_enhanced: 0.0\nagi_accountcode: \nagi_threadid: 1\n\n"
+    );
+    socket.write_all(environment.as_bytes())?;
+    let mut answer = String::new();
+    BufReader::new(socket.try_clone()?).read_line(&mut answer)?;
+    socket.write_all(b"200 result=1\n")?;
+    Ok(answer)
+}
+
 /// Ends with the test, however that ends.
-struct OwnChild(Child);
+pub(crate) struct OwnChild(Child);
 
 impl Drop for OwnChild {
     fn drop(&mut self) {
@@ -116,15 +137,15 @@ impl Drop for OwnChild {
 }
 
 /// A running service; killed when a test fails.
-struct Service {
+pub(crate) struct Service {
     child: OwnChild,
-    agi: SocketAddr,
-    http: SocketAddr,
+    pub(crate) agi: SocketAddr,
+    pub(crate) http: SocketAddr,
     log: std::thread::JoinHandle<String>,
 }
 
 impl Service {
-    fn start(place: &Place, env: &[(&str, &str)]) -> Self {
+    pub(crate) fn start(place: &Place, env: &[(&str, &str)]) -> Self {
         let mut env = env.to_vec();
         env.push(("HOOKSWITCH_LOG_FORMAT", "json"));
         let mut child = OwnChild(place.command(&["serve"], &env).stderr(Stdio::piped()).spawn().unwrap());
@@ -170,23 +191,7 @@ impl Service {
 
     /// Asks `route` for a number as Asterisk does; returns the command that carries the answer.
     fn route(&self, did: &str, uniqueid: &str) -> String {
-        let mut socket = TcpStream::connect(self.agi).unwrap();
-        let mut environment = format!(
-            "agi_network: yes\nagi_network_script: route\nagi_request: agi://127.0.0.1/route\n\
-             agi_channel: PJSIP/trunk-1\nagi_language: en\nagi_type: PJSIP\nagi_uniqueid: {uniqueid}\n\
-             agi_version: 22.5.0\nagi_callerid: +15557770009\nagi_calleridname: unknown\n"
-        );
-        for key in ["callingpres", "callingani2", "callington", "callingtns", "dnid", "rdnis", "context"] {
-            environment += &format!("agi_{key}: 0\n");
-        }
-        environment += &format!(
-            "agi_extension: {did}\nagi_priority: 1\nagi_enhanced: 0.0\nagi_accountcode: \nagi_threadid: 1\n\n"
-        );
-        socket.write_all(environment.as_bytes()).unwrap();
-        let mut answer = String::new();
-        BufReader::new(socket.try_clone().unwrap()).read_line(&mut answer).unwrap();
-        socket.write_all(b"200 result=1\n").unwrap();
-        answer
+        route(self.agi, did, uniqueid).unwrap()
     }
 
     /// SIGTERM; exit status and log.
@@ -197,7 +202,7 @@ impl Service {
         (status.code(), self.log.join().unwrap())
     }
 
-    fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.0.kill().unwrap();
         self.child.0.wait().unwrap();
         self.log.join().unwrap();

@@ -662,6 +662,7 @@ fn calls(db: &Db) -> Calls {
         db: db.clone(),
         ids: IdSource::new(clock.clone()),
         clock,
+        live: Arc::default(),
         news: hookswitch::events::News::default(),
     }
 }
@@ -756,9 +757,14 @@ both_databases! {
         assert_eq!(store::close_lost(&calls(&t.db), 1_000_001, 9, 1).await.unwrap(), std::slice::from_ref(&a));
         assert_eq!(store::close_lost(&calls(&t.db), 1_000_001, 9, 10).await.unwrap(), [b.clone(), c.clone()]);
         assert!(store::close_lost(&calls(&t.db), 1_000_001, 9, 10).await.unwrap().is_empty());
+        let Record::<()>::Ended(nowhere) = serde_json::from_slice(&ended(None, "nor this", "")).unwrap() else { panic!() };
+        let nowhere = serde_json::to_vec(&Record::<()>::Ended(Ended { did: String::new(), ..nowhere })).unwrap();
         let ends = [record(4, ended(Some(&a), "", "")), record(5, ended(Some(&a), "", "again")), record(6, ended(None, b.as_str(), "")),
-            record(7, ended(None, "never seen", "down")), record(8, ended(None, "never seen", "down")), record(9, ended(None, "nor this", ""))];
+            record(7, ended(None, "never seen", "down")), record(8, ended(None, "never seen", "down")), record(9, ended(None, "left", "")), record(10, nowhere)];
+        sink.live.add(&b, Some(&tenant("acme")), "+15550001000");
+        sink.live.add(&c, Some(&tenant("acme")), "+15550001000");
         sink.apply("n1", 3, &ends).await.unwrap();
+        assert_eq!(sink.live.some_after(None, 9), std::slice::from_ref(&c), "the one told by uniqueid takes no place any more");
         let row = |id: Id| { let db = t.db.clone(); async move { store::get(&db, None, &id).await.unwrap().unwrap() } };
         let (ra, rb, rc) = (row(a).await, row(b).await, row(c.clone()).await);
         assert_eq!((ra.ended_by.as_str(), ra.fallback.as_str(), ra.cause), ("hook", "", Some(16)));
@@ -766,7 +772,10 @@ both_databases! {
         // The call that nobody decided is there once, with the time it began.
         let undecided = t.texts("SELECT CONCAT(action, ' ', reason, ' ', CAST(started_at AS CHAR)) FROM calls WHERE uniqueid = 'never seen'").await;
         assert_eq!(undecided, ["fallback down 3000000"]);
-        assert_eq!(count(&t, "calls").await, 4);
+        // So is the one whose caller left before anybody had decided.
+        let left = t.texts("SELECT CONCAT(tenant_id, action, ' ', reason, ' ', fallback, ended_by) FROM calls WHERE uniqueid = 'left'").await;
+        assert_eq!(left, ["hangup caller-gone hook"]);
+        assert_eq!(count(&t, "calls").await, 5);
         // A tenant sees its own, the operator all.
         assert!(store::get(&t.db, Some(&tenant("acme")), &c).await.unwrap().is_some());
         assert!(store::get(&t.db, Some(&tenant("globex")), &c).await.unwrap().is_none());

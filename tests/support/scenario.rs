@@ -112,9 +112,10 @@ Max-Forwards: 70
     }
 }
 
-/// The caller: INVITE, digits, stay, BYE; or CANCEL when nobody answers in time.
+/// The caller: INVITE, digits, stay, BYE; or CANCEL when nobody answers in time. An answer or a refusal that crosses the
+/// CANCEL on its way counts, as with any phone.
 pub(crate) fn uac(call: &Uac<'_>) -> String {
-    let [refused, cancel, gone, done, hang_up] = [1, 2, 3, 4, 5];
+    let [refused, cancel, gone, done, hang_up, crossed] = [1, 2, 3, 4, 5, 6];
     let mut sequence = 1;
     let mut xml =
         String::from("<?xml version=\"1.0\" encoding=\"ISO-8859-1\" ?>\n<scenario name=\"caller\">\n");
@@ -129,13 +130,11 @@ pub(crate) fn uac(call: &Uac<'_>) -> String {
     }
     // SIPp looks only at the timeout of the line at which it waits, so every line has it.
     let limit = format!("timeout=\"{}\" ontimeout=\"{cancel}\"", call.patience_ms);
+    // Global: also when they come after the CANCEL, or just before it leaves.
     for provisional in [100, 180, 181, 183] {
-        let _ = writeln!(xml, "  <recv response=\"{provisional}\" optional=\"true\" {limit}/>");
+        let _ = writeln!(xml, "  <recv response=\"{provisional}\" optional=\"global\" {limit}/>");
     }
-    for code in REFUSALS {
-        let next = 1000 + code;
-        let _ = writeln!(xml, "  <recv response=\"{code}\" optional=\"true\" next=\"{next}\" {limit}/>");
-    }
+    xml += &refusals(&limit);
     let _ = writeln!(xml, "  <recv response=\"200\" rrs=\"true\" {limit}/>");
     xml += &call.after("ACK", "[next_url]", sequence);
     xml += &log("[call_number] answered [clock_tick]");
@@ -166,8 +165,15 @@ pub(crate) fn uac(call: &Uac<'_>) -> String {
     xml += &log("[call_number] cancel [clock_tick]");
     let to = format!("To: <{}>", call.uri());
     xml += &call.request("CANCEL", &call.uri(), invited, &to, "Content-Length: 0\n");
-    xml += "  <recv response=\"200\"/>\n";
-    let _ = writeln!(xml, "  <recv response=\"487\" next=\"1487\"/>");
+    xml += &refusals("");
+    xml += "  <recv response=\"200\" rrs=\"true\"/>\n";
+    xml += &refusals("");
+    // A second 200: one of them answered the INVITE.
+    let _ = writeln!(xml, "  <recv response=\"200\" rrs=\"true\" next=\"{crossed}\"/>");
+    xml += &label(crossed);
+    xml += &call.after("ACK", "[next_url]", invited);
+    xml += &log("[call_number] answered [clock_tick]");
+    let _ = writeln!(xml, "  <nop next=\"{hang_up}\"/>");
     for code in REFUSALS {
         xml += &label(1000 + code);
         xml += &log(&format!("[call_number] refused [clock_tick] {code}"));
@@ -178,6 +184,13 @@ pub(crate) fn uac(call: &Uac<'_>) -> String {
     xml += &label(done);
     xml += "  <nop/>\n</scenario>\n";
     xml
+}
+
+/// Any refusal may come here, and ends the call.
+fn refusals(more: &str) -> String {
+    let line =
+        |code| format!("  <recv response=\"{code}\" optional=\"true\" next=\"{}\" {more}/>\n", 1000 + code);
+    REFUSALS.map(line).concat()
 }
 
 /// Waits `ms` for the other side's BYE: goes on at `next` without it, at `gone` with it.

@@ -56,8 +56,12 @@ impl Sessions {
             keys.truncate(keys.rfind(',').unwrap_or(0));
         }
         for key in keys.split(',').map(str::trim).filter(|k| !k.is_empty()).take(limits::LATE_REPORTS) {
-            let asked = conn.command(&Command::database_get(FAMILY, key)?).await?.ok()?;
-            let Some(value) = asked.into_value() else { continue };
+            if self.asked.contains(key) {
+                // Its caller left, and the decision is still to be written down: an end before it would be another call's.
+                continue;
+            }
+            let kept = conn.command(&Command::database_get(FAMILY, key)?).await?.ok()?;
+            let Some(value) = kept.into_value() else { continue };
             let mut facts = Facts::default();
             for fact in String::from_utf8_lossy(&value).split(',') {
                 facts.add(fact);

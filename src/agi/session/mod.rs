@@ -1,6 +1,7 @@
 //! One call from environment to answer: which hook asked, what is known of the call, the decision, the record in the
 //! journal, and the variables that tell the dialplan. The record is written before the answer leaves.
 
+mod asked;
 mod ended;
 mod phone;
 
@@ -20,6 +21,7 @@ use crate::routing::trace::Trace;
 use crate::routing::types::{Action, Inputs};
 use crate::routing::{CallIds, Mode, Router};
 
+use asked::Asked;
 use phone::{AgiPhone, PromptLengths, Watchdog};
 
 /// Serves every hook of the dialplan.
@@ -34,6 +36,7 @@ pub struct Sessions {
     /// Time.
     pub clock: Clock,
     prompts: PromptLengths,
+    asked: Asked,
 }
 
 /// Why a session could not do what was asked.
@@ -80,13 +83,14 @@ impl Handler for Sessions {
 impl Sessions {
     /// Serves with these parts.
     pub fn new(router: Arc<Router>, journal: Journal, ids: IdSource, clock: Clock) -> Self {
-        Self { router, journal, ids, clock, prompts: PromptLengths::default() }
+        Self { router, journal, ids, clock, prompts: PromptLengths::default(), asked: Asked::default() }
     }
 
     async fn route(&self, conn: &mut C, env: &Environment) -> Result<(), SessionError> {
         let dialled = env.query("did").or_else(|| env.arg(1)).or_else(|| env.get("extension"));
         let inputs = Inputs { dialled: text(dialled), ..self.inputs(env) };
         let ids = self.call_ids(env);
+        let _asked = self.asked.enter(&ids.uniqueid);
         // Only a dialplan that says so takes the watchdog off again.
         let mut watchdog = Watchdog { conn, watched: env.query("watch") == Some(b"1") };
         let trace = self.router.route_patiently(&ids, inputs, Mode::Live, &mut watchdog).await;
@@ -98,6 +102,7 @@ impl Sessions {
         let inputs =
             Inputs { dialled: text(dialled), from_endpoint: text(env.query("from")), ..self.inputs(env) };
         let ids = self.call_ids(env);
+        let _asked = self.asked.enter(&ids.uniqueid);
         let trace = self.router.internal(&ids.id, inputs, Mode::Live).await;
         let direction =
             if trace.decision.action == Action::External { Direction::Outbound } else { Direction::Internal };

@@ -93,7 +93,7 @@ pub const SCOPES: usize = 50;
 pub const SCOPE_CHARS: usize = 40;
 /// What is known of an API key is read again after so long: how late another process hears of a revocation.
 pub const KEY_CACHE_US: i64 = 10 * SECOND_US;
-/// API keys in memory, unknown ones included; some 500 bytes each.
+/// API keys in memory, unknown ones included, and access tokens; some 500 bytes each, 1 KiB for a token.
 pub const KEYS_CACHED: u64 = 10_000;
 /// How often sessions that other processes ended are looked for: how long a revoked token lives on elsewhere.
 pub const REVOKED_TIME: Duration = Duration::from_secs(1);

@@ -8,6 +8,7 @@ use hookswitch::calls::{CallAndDecision, Decided, Direction, Ended, Record, Star
 use hookswitch::journal;
 use hookswitch::journal::drain::Sink;
 use serde_json::json;
+use std::sync::Arc;
 
 use super::telephony::Desk;
 use crate::support::{both_databases, tenant};
@@ -78,6 +79,7 @@ impl Drain {
                 db: gate.db.clone(),
                 clock: gate.clock.clone(),
                 ids: gate.ids.clone(),
+                live: Arc::clone(&gate.routing.live),
                 news: gate.events.news.clone(),
             },
             at: 0,

@@ -1,6 +1,7 @@
 //! Webhooks from the change to the consumer: real requests to a consumer on loopback, on both databases.
 
 mod deliver;
+mod kill;
 mod sink;
 
 use std::sync::Arc;
