@@ -23,7 +23,24 @@ use crate::{
 };
 
 /// What the document says of events, beside their list.
-const EVENTS: &str = include_str!("events.md");
+const EVENTS: &str = concat!(
+    include_str!("events.md"),
+    "\n",
+    include_str!("webhooks.md"),
+    "```python\n",
+    include_str!("../../examples/webhooks/consumer.py"),
+    "```\n\nVerification, without anything but the language itself: Python\n\n```python\n",
+    include_str!("../../examples/webhooks/verify.py"),
+    "```\n\nJavaScript\n\n```js\n",
+    include_str!("../../examples/webhooks/verify.mjs"),
+    "```\n\nGo\n\n```go\n",
+    include_str!("../../examples/webhooks/verify.go"),
+    "```\n\nPHP\n\n```php\n",
+    include_str!("../../examples/webhooks/verify.php"),
+    "```\n\nJava\n\n```java\n",
+    include_str!("../../examples/webhooks/Verify.java"),
+    "```\n",
+);
 
 /// Every collection, in the order of the document.
 pub fn resources() -> Vec<&'static Resource> {

@@ -58,13 +58,14 @@ async fn forget_events(gate: Arc<Gate>, kept: Duration, mut stopping: Stopping) 
             () = tokio::time::sleep(tenant_limits::HOUSEKEEPING_TIME) => {}
             () = stopping.stopped() => return,
         }
-        let before = gate.clock.now_us() - i64::try_from(kept.as_micros()).unwrap_or(i64::MAX);
+        let now_us = gate.clock.now_us();
+        let before = now_us - i64::try_from(kept.as_micros()).unwrap_or(i64::MAX);
         match outbox::purge(&gate.db, before).await {
             Ok(0) => {}
             Ok(rows) => tracing::info!(rows, "old events were removed"),
             Err(error) => tracing::warn!(%error, "old events can't be removed"),
         }
-        match webhooks::store::purge(&gate.db, before).await {
+        match webhooks::keep::purge(&gate.db, before, now_us).await {
             Ok(0) => {}
             Ok(rows) => tracing::info!(rows, "old deliveries were removed"),
             Err(error) => tracing::warn!(%error, "old deliveries can't be removed"),

@@ -61,6 +61,10 @@ pub enum Wake {
     Endpoints(Vec<Arc<Endpoint>>),
     /// The database has something more for an endpoint.
     Nudged(Id),
+    /// An endpoint is not there, or can't be read.
+    Unusable(Id),
+    /// A process died: whatever it had, and whatever it waited for, is anybody's now.
+    Orphaned,
 }
 
 /// An attempt that is over.
@@ -116,6 +120,8 @@ struct Desk {
     ring: VecDeque<Id>,
     /// Endpoints that wait for a place in a lane.
     crowd: VecDeque<Id>,
+    /// Endpoints that wait to be read.
+    turn: VecDeque<Id>,
     fresh: i64,
     slow: i64,
     loading: usize,
@@ -138,6 +144,7 @@ pub async fn run(parts: Parts, mut stopping: Stopping) {
         states: HashMap::new(),
         ring: VecDeque::new(),
         crowd: VecDeque::new(),
+        turn: VecDeque::new(),
         fresh: limits::FRESH,
         slow: limits::SLOW,
         loading: 0,
@@ -161,9 +168,15 @@ pub async fn run(parts: Parts, mut stopping: Stopping) {
         desk.pump();
     }
     desk.drain(&mut wakes, helpers).await;
+    let parts = desk.parts.clone();
     drop(desk);
-    // The recorder ends when the last result is written, or the database is away for too long.
-    let _ = tokio::time::timeout(limits::DRAIN_TIME, recorder).await;
+    let last = async {
+        // The recorder ends when the last result is written.
+        let _ = recorder.await;
+        work::end(&parts).await;
+    };
+    // The database may be away for longer than anybody waits.
+    let _ = tokio::time::timeout(limits::DRAIN_TIME, last).await;
 }
 
 impl Desk {
@@ -178,8 +191,7 @@ impl Desk {
                     self.add(delivery);
                 }
                 for webhook in handed.more {
-                    self.state(&webhook).more = true;
-                    self.load(&webhook);
+                    self.nudged(&webhook);
                 }
             }
             Wake::Done(done) => self.done(*done),
@@ -192,19 +204,35 @@ impl Desk {
             Wake::Recorded(recorded) => {
                 let now_us = self.parts.clock.now_us();
                 for (webhook, due_us) in recorded.due {
-                    let state = self.state(&webhook);
-                    state.next_us = Some(state.next_us.map_or(due_us, |next| next.min(due_us)));
-                    if due_us <= now_us {
-                        state.more = true;
-                        self.load(&webhook);
-                    }
+                    self.state(&webhook).due_at(due_us);
+                    self.look_at(&webhook, now_us);
                 }
             }
-            Wake::Nudged(webhook) => {
-                self.state(&webhook).more = true;
-                self.load(&webhook);
-            }
+            Wake::Nudged(webhook) => self.nudged(&webhook),
             Wake::Endpoints(endpoints) => endpoints.into_iter().for_each(|endpoint| self.change(endpoint)),
+            Wake::Unusable(webhook) => {
+                self.state(&webhook).asked = false;
+                self.empty(&webhook, 0);
+            }
+            Wake::Orphaned => {
+                let all: Vec<Id> = self.states.keys().cloned().collect();
+                all.iter().for_each(|webhook| self.nudged(webhook));
+            }
+        }
+    }
+
+    /// The database has something for an endpoint.
+    fn nudged(&mut self, webhook: &Id) {
+        self.state(webhook).more = true;
+        self.ask(webhook);
+        self.load(webhook);
+    }
+
+    /// Has an endpoint read that the desk does not know.
+    fn ask(&mut self, webhook: &Id) {
+        let state = self.state(webhook);
+        if state.endpoint.is_none() && !std::mem::replace(&mut state.asked, true) {
+            work::ask(&self.parts, &self.wake, webhook.clone());
         }
     }
 
@@ -212,10 +240,8 @@ impl Desk {
         let webhook = delivery.webhook.clone();
         let state = self.state(&webhook);
         state.queue.push_back(delivery);
-        let (is_unknown, is_full) = (state.endpoint.is_none(), state.queue.len() >= limits::WAITING);
-        if is_unknown && !std::mem::replace(&mut state.asked, true) {
-            work::ask(&self.parts, &self.wake, webhook.clone());
-        }
+        let is_full = state.queue.len() >= state.room();
+        self.ask(&webhook);
         self.parts.stats.waiting.fetch_add(1, Ordering::Relaxed);
         if is_full {
             self.close(&webhook, true);
@@ -227,6 +253,16 @@ impl Desk {
     fn close(&mut self, webhook: &Id, is_full: bool) {
         self.state(webhook).full = is_full;
         self.room.set(webhook, is_full);
+    }
+
+    /// Leaves what waits for an endpoint to the database, but for the first ones.
+    fn empty(&mut self, webhook: &Id, keep: usize) {
+        let state = self.state(webhook);
+        let rest = state.queue.split_off(keep.min(state.queue.len()));
+        state.more = true;
+        self.parts.stats.waiting.fetch_sub(rest.len() as u64, Ordering::Relaxed);
+        self.close(webhook, true);
+        work::give_back(&self.parts, &self.wake, rest.into());
     }
 
     /// Puts an endpoint into the ring, if it has something to send and is not there.
@@ -276,8 +312,8 @@ impl Desk {
     /// Reads on where the memory of an endpoint has become half empty.
     fn refill(&mut self, webhook: &Id) {
         let Some(state) = self.states.get_mut(webhook) else { return };
-        if state.queue.len() < limits::WAITING / 2 {
-            if state.full && !state.more {
+        if state.queue.len() < state.room() / 2 {
+            if state.full && !state.more && !state.loading {
                 state.full = false;
                 self.room.set(webhook, false);
             }
@@ -306,6 +342,7 @@ impl Desk {
         if !disable.is_empty() {
             state.quiet_until_us = now_us + limits::LEFT_ALONE_US;
         }
+        let is_too_full = state.queue.len() > state.room();
         match lane {
             Lane::Fresh => self.fresh += 1,
             Lane::Slow => self.slow += 1,
@@ -318,10 +355,15 @@ impl Desk {
             let chance = chance(&delivery);
             schedule::next_us(delivery.attempts + 1, now_us, attempt.retry_after_us, chance)
         };
-        let webhook = delivery.webhook.clone();
+        let (id, webhook) = (self.parts.ids.next(), delivery.webhook.clone());
         // The recorder outlives the desk.
-        let _ = self.results.send(Outcome { delivery, endpoint, attempt, next_at_us, disable });
+        let _ = self.results.send(Outcome { id, delivery, endpoint, attempt, next_at_us, disable });
+        if is_too_full {
+            // Dead endpoints keep no memory that others need.
+            self.empty(&webhook, limits::WAITING_LEAST);
+        }
         self.line_up(&webhook);
+        self.load(&webhook);
         self.call_crowd();
     }
 
@@ -334,6 +376,8 @@ impl Desk {
         if !was_active {
             state.breaker = schedule::Breaker::after(endpoint.failures);
             state.failing_since_us = endpoint.failing_since_us;
+            // Somebody made it active again: whatever it asked for before counts no more.
+            state.quiet_until_us = 0;
         }
         state.endpoint = Some(endpoint);
         state.asked = false;
@@ -343,30 +387,28 @@ impl Desk {
             self.load(&webhook);
             return;
         }
-        let queue = std::mem::take(&mut state.queue);
-        state.more = true;
-        self.parts.stats.waiting.fetch_sub(queue.len() as u64, Ordering::Relaxed);
-        self.close(&webhook, true);
-        work::give_back(&self.parts, queue.into_iter().map(|delivery| delivery.id).collect());
+        self.empty(&webhook, 0);
     }
 
-    /// Reads what is due of an endpoint, when it has more, may be sent to and has room.
+    /// Reads what is due of an endpoint, when it has more, may be sent to and has room; in turn, when many want that.
     fn load(&mut self, webhook: &Id) {
         let now_us = self.parts.clock.now_us();
-        if self.loading >= limits::LOADS {
-            return;
-        }
+        let is_crowded = self.parts.stats.waiting.load(Ordering::Relaxed) >= limits::WAITING_ALL as u64;
         let Some(state) = self.states.get_mut(webhook) else { return };
-        if !state.more
-            || state.loading
-            || !state.may_be_sent_to(now_us)
-            || state.queue.len() >= limits::WAITING / 2
-        {
+        let most = if is_crowded { limits::WAITING_LEAST } else { state.room() };
+        if !state.more || state.loading || !state.may_be_sent_to(now_us) || state.queue.len() >= most / 2 {
             return;
         }
-        state.loading = true;
+        if self.loading >= limits::LOADS {
+            if !std::mem::replace(&mut state.in_turn, true) {
+                self.turn.push_back(webhook.clone());
+            }
+            return;
+        }
+        // Whatever is told from here on may come too late for what is read now.
+        (state.loading, state.more, state.next_us) = (true, false, None);
         self.loading += 1;
-        let room = limits::WAITING - state.queue.len();
+        let room = most - state.queue.len();
         work::load(&self.parts, &self.wake, webhook.clone(), room);
     }
 
@@ -375,18 +417,35 @@ impl Desk {
         self.loading -= 1;
         let state = self.state(&webhook);
         state.loading = false;
-        state.more = more;
-        state.next_us = next_us;
+        state.more |= more;
+        next_us.into_iter().for_each(|next| state.due_at(next));
         let is_active = state.endpoint.as_ref().is_some_and(|e| e.status == WebhookStatus::Active);
-        if !is_active {
-            work::give_back(&self.parts, deliveries.into_iter().map(|delivery| delivery.id).collect());
-            return;
+        if is_active {
+            let is_full = state.more || state.queue.len() + deliveries.len() >= state.room();
+            for delivery in deliveries {
+                self.add(delivery);
+            }
+            self.close(&webhook, is_full);
+            self.load(&webhook);
+        } else {
+            work::give_back(&self.parts, &self.wake, deliveries);
         }
-        let is_full = more || state.queue.len() + deliveries.len() >= limits::WAITING;
-        for delivery in deliveries {
-            self.add(delivery);
+        while self.loading < limits::LOADS {
+            let Some(next) = self.turn.pop_front() else { break };
+            self.state(&next).in_turn = false;
+            self.load(&next);
         }
-        self.close(&webhook, is_full);
+    }
+
+    /// Reads on, if something of an endpoint's has become due.
+    fn look_at(&mut self, webhook: &Id, now_us: i64) {
+        let Some(state) = self.states.get_mut(webhook) else { return };
+        if state.is_due(now_us) {
+            state.next_us = None;
+            state.more = true;
+        }
+        self.load(webhook);
+        self.line_up(webhook);
     }
 
     /// What time alone changes: retries become due, probes may go out.
@@ -394,14 +453,11 @@ impl Desk {
         let now_us = self.parts.clock.now_us();
         let all: Vec<Id> = self.states.keys().cloned().collect();
         for webhook in all {
-            if let Some(state) = self.states.get_mut(&webhook)
-                && state.next_us.is_some_and(|next| next <= now_us)
-            {
-                state.next_us = None;
-                state.more = true;
+            self.look_at(&webhook, now_us);
+            if self.states.get(&webhook).is_some_and(State::is_over) {
+                self.states.remove(&webhook);
+                self.room.set(&webhook, false);
             }
-            self.load(&webhook);
-            self.line_up(&webhook);
         }
         self.call_crowd();
     }

@@ -166,39 +166,58 @@ pub struct Wish {
     types: Vec<String>,
     /// Whether events of a key come one after the other.
     pub ordered: bool,
+    /// Whether what comes waits.
+    pub paused: bool,
     /// Events up to this position were before it.
     from_position: i64,
 }
 
 impl Wish {
-    /// Whether it wants a type of events.
+    /// Whether it wants a type of events. A test is only for the endpoint that it tests.
     pub fn wants_kind(&self, kind: &str) -> bool {
-        self.types.iter().any(|pattern| matches(pattern, kind))
+        kind != "webhook.test" && self.types.iter().any(|pattern| matches(pattern, kind))
     }
 
     /// Whether it wants an event: one that is younger than it, and not the one that tells of its own making.
     pub fn wants(&self, event: &Event) -> bool {
         let is_birth = event.kind == "webhook.created" && event.key.ends_with(&self.id);
-        let is_test = event.kind == "webhook.test";
-        event.position > self.from_position && !is_birth && !is_test && self.wants_kind(&event.kind)
+        event.position > self.from_position && !is_birth && self.wants_kind(&event.kind)
     }
 }
 
-/// The wishes of a tenant's endpoints that are not disabled, inside a transaction.
+/// Id, types, ordered, status, first position.
+type WishRow = (String, String, bool, String, i64);
+
+fn wish((id, types, ordered, status, from_position): WishRow) -> sqlx::Result<Wish> {
+    let types = serde_json::from_str(&types).map_err(|e| sqlx::Error::Decode(Box::new(e)))?;
+    let paused = status == WebhookStatus::Paused.as_str();
+    Ok(Wish { id, types, ordered, paused, from_position })
+}
+
+/// The wishes of a tenant's endpoints that are not disabled. Their rows are locked until the transaction ends: whoever
+/// deletes one, or changes what it wants, does so before, or finds the deliveries that were made.
 ///
 /// # Errors
 /// When the database is away.
 pub async fn wishes(tx: &mut Tx, tenant: &TenantId) -> sqlx::Result<Vec<Wish>> {
-    const SQL: &str = "SELECT id, types, ordered, from_position FROM webhooks \
+    const SQL: &str = "SELECT id, types, ordered, status, from_position FROM webhooks \
          WHERE tenant_id = ? AND deleted_at = 0 AND status <> 'disabled' ORDER BY id";
-    let rows: Vec<(String, String, bool, i64)> =
-        db_tx!(tx, |c| sqlx::query_as(SQL).bind(tenant.as_str()).fetch_all(c).await)?;
-    rows.into_iter()
-        .map(|(id, types, ordered, from_position)| {
-            let types = serde_json::from_str(&types).map_err(|e| sqlx::Error::Decode(Box::new(e)))?;
-            Ok(Wish { id, types, ordered, from_position })
-        })
-        .collect()
+    let sql = sqlx::AssertSqlSafe(format!("{SQL}{}", tx.pick("", " FOR UPDATE")));
+    let rows: Vec<WishRow> = db_tx!(tx, |c| sqlx::query_as(sql).bind(tenant.as_str()).fetch_all(c).await)?;
+    rows.into_iter().map(wish).collect()
+}
+
+/// As [`wishes`], of one endpoint; `None`: there is none that gets anything.
+///
+/// # Errors
+/// When the database is away.
+pub async fn wish_of(tx: &mut Tx, tenant: &TenantId, id: &str) -> sqlx::Result<Option<Wish>> {
+    const SQL: &str = "SELECT id, types, ordered, status, from_position FROM webhooks \
+         WHERE tenant_id = ? AND id = ? AND deleted_at = 0 AND status <> 'disabled'";
+    let sql = sqlx::AssertSqlSafe(format!("{SQL}{}", tx.pick("", " FOR UPDATE")));
+    let row: Option<WishRow> =
+        db_tx!(tx, |c| sqlx::query_as(sql).bind(tenant.as_str()).bind(id).fetch_optional(c).await)?;
+    row.map(wish).transpose()
 }
 
 /// Every endpoint that was changed since then; deleted ones count as disabled.

@@ -25,6 +25,17 @@ pub struct Handed {
     pub unfinished: bool,
 }
 
+/// Why events were not handed out.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Nothing was done.
+    #[error(transparent)]
+    Away(#[from] sqlx::Error),
+    /// The answer to the commit got lost: these may be in the database, in this process's name.
+    #[error("whether events were handed out is not known: {1}")]
+    Doubt(Vec<Delivery>, #[source] sqlx::Error),
+}
+
 /// Hands out some events of a tenant. `room` says whether the memory takes one more delivery to an endpoint.
 ///
 /// # Errors
@@ -33,9 +44,10 @@ pub async fn step(
     parts: &Parts,
     tenant: &TenantId,
     room: &(dyn Fn(&str) -> bool + Send + Sync),
-) -> sqlx::Result<Handed> {
+) -> Result<Handed, Error> {
     let mut tx = parts.db.begin().await?;
     let Some(position) = cursor(&mut tx, tenant).await? else { return Ok(Handed::default()) };
+    // First the locks, then the reads: what MariaDB shows is as old as the first read.
     let wishes = endpoint::wishes(&mut tx, tenant).await?;
     let events = outbox::after_in(&mut tx, tenant, position, limits::FAN_OUT).await?;
     let Some(last) = events.last().map(|event| event.position) else { return Ok(Handed::default()) };
@@ -62,7 +74,7 @@ pub async fn step(
     let now_us = parts.clock.now_us();
     let mut new = Vec::with_capacity(rows.len());
     for (wish, event, waits) in rows {
-        let kept = !waits && room(&wish.id);
+        let kept = !waits && !wish.paused && room(&wish.id);
         let (Ok(webhook), Some(body)) = (Id::parse(&wish.id), bodies.get(&event.position)) else { continue };
         let row = New {
             id: parts.ids.next(),
@@ -84,8 +96,10 @@ pub async fn step(
     }
     store::insert(&mut tx, &new).await?;
     move_cursor(&mut tx, tenant, last).await?;
-    tx.commit().await?;
-    Ok(handed)
+    match tx.commit().await {
+        Ok(()) => Ok(handed),
+        Err(error) => Err(Error::Doubt(handed.kept, error)),
+    }
 }
 
 /// An event as it is sent.
@@ -106,14 +120,13 @@ async fn move_cursor(tx: &mut Tx, tenant: &TenantId, position: i64) -> sqlx::Res
     db_tx!(tx, |c| sqlx::query(SQL).bind(position).bind(tenant.as_str()).execute(c).await.map(drop))
 }
 
-/// Those of these keys that have an unfinished delivery to an ordered endpoint. Its row is locked, and what is read is
-/// read as it is now: whoever finishes the last one meanwhile would leave what comes behind it waiting for ever.
+/// Those of these keys that have an unfinished delivery to an ordered endpoint, whose row the caller has locked. They are
+/// read as they are now: whoever finished the last one meanwhile would leave what comes behind it waiting for ever.
 pub(super) async fn busy_keys(
     tx: &mut Tx,
     wish: &Wish,
     keys: impl Iterator<Item = &str>,
 ) -> sqlx::Result<HashSet<String>> {
-    store::lock_endpoint(tx, &wish.id).await?;
     let mut keys: Vec<&str> = keys.collect();
     keys.sort_unstable();
     keys.dedup();

@@ -14,6 +14,7 @@ pub mod api;
 pub mod desk;
 pub mod endpoint;
 pub mod fan_out;
+pub mod keep;
 pub mod record;
 pub mod schedule;
 pub mod send;

@@ -23,6 +23,8 @@ use crate::db::{Tx, db_tx};
 /// What became of an attempt.
 #[derive(Debug)]
 pub struct Outcome {
+    /// The attempt's id.
+    pub id: Id,
     /// The delivery.
     pub delivery: Delivery,
     /// The endpoint as it was sent to.
@@ -46,8 +48,9 @@ pub struct Recorded {
 pub async fn run(parts: Parts, mut results: UnboundedReceiver<Outcome>, desk: UnboundedSender<Wake>) {
     let mut batch = Vec::with_capacity(limits::RESULTS);
     while results.recv_many(&mut batch, limits::RESULTS).await > 0 {
+        let mut is_doubtful = false;
         loop {
-            match write(&parts, &batch).await {
+            match write(&parts, &batch, is_doubtful).await {
                 Ok(recorded) => {
                     parts.stats.unwritten.fetch_sub(batch.len() as u64, Ordering::Relaxed);
                     // The desk is gone when the service stops.
@@ -56,6 +59,7 @@ pub async fn run(parts: Parts, mut results: UnboundedReceiver<Outcome>, desk: Un
                 }
                 Err(error) => {
                     tracing::warn!(%error, results = batch.len(), "results of webhooks can't be written; they wait");
+                    is_doubtful = true;
                     tokio::time::sleep(limits::AWAY_TIME).await;
                 }
             }
@@ -64,11 +68,16 @@ pub async fn run(parts: Parts, mut results: UnboundedReceiver<Outcome>, desk: Un
     }
 }
 
-async fn write(parts: &Parts, batch: &[Outcome]) -> sqlx::Result<Recorded> {
+/// `is_doubtful`: it was tried before, and may have lasted although the answer got lost.
+async fn write(parts: &Parts, batch: &[Outcome], is_doubtful: bool) -> sqlx::Result<Recorded> {
     let mut tx = parts.db.begin().await?;
     let now_us = parts.clock.now_us();
     let ordered = ordered(&mut tx, batch).await?;
-    insert_attempts(&mut tx, parts, batch).await?;
+    if is_doubtful && is_written(&mut tx, batch).await? {
+        let due = batch.iter().map(|outcome| (outcome.delivery.webhook.clone(), now_us)).collect();
+        return Ok(Recorded { due });
+    }
+    insert_attempts(&mut tx, batch).await?;
     finish_delivered(&mut tx, batch, now_us).await?;
     let mut recorded = Recorded::default();
     for outcome in batch.iter().filter(|outcome| !outcome.attempt.is_ok()) {
@@ -78,7 +87,8 @@ async fn write(parts: &Parts, batch: &[Outcome]) -> sqlx::Result<Recorded> {
     let is_over = |outcome: &&Outcome| outcome.attempt.is_ok() || outcome.next_at_us.is_none();
     for outcome in batch.iter().filter(is_over) {
         if ordered.contains(&outcome.delivery.webhook.to_string())
-            && promote(&mut tx, &outcome.delivery, now_us).await?
+            && promote(&mut tx, outcome.delivery.webhook.as_str(), &outcome.delivery.event.key, now_us)
+                .await?
         {
             recorded.due.push((outcome.delivery.webhook.clone(), now_us));
         }
@@ -97,7 +107,16 @@ async fn write(parts: &Parts, batch: &[Outcome]) -> sqlx::Result<Recorded> {
     Ok(recorded)
 }
 
-/// Which of the endpoints are ordered; their rows are locked, so that nothing begins to wait while it is looked for.
+/// Whether a batch is in the database: all of it or nothing is.
+async fn is_written(tx: &mut Tx, batch: &[Outcome]) -> sqlx::Result<bool> {
+    const SQL: &str = "SELECT COUNT(*) FROM webhook_attempts WHERE id = ?";
+    let Some(first) = batch.first() else { return Ok(true) };
+    let found: i64 = db_tx!(tx, |c| sqlx::query_scalar(SQL).bind(first.id.as_str()).fetch_one(c).await)?;
+    Ok(found > 0)
+}
+
+/// Which of the endpoints are ordered. The rows of all are locked, before anything else and in one order: nothing begins
+/// to wait while it is looked for, and nobody waits crosswise.
 async fn ordered(tx: &mut Tx, batch: &[Outcome]) -> sqlx::Result<Vec<String>> {
     let mut ids: Vec<&str> = batch.iter().map(|outcome| outcome.delivery.webhook.as_str()).collect();
     ids.sort_unstable();
@@ -105,23 +124,23 @@ async fn ordered(tx: &mut Tx, batch: &[Outcome]) -> sqlx::Result<Vec<String>> {
     let mut ordered = Vec::new();
     for piece in ids.chunks(limits::INSERT_ROWS) {
         let sql = format!(
-            "SELECT id FROM webhooks WHERE id IN ({}) AND ordered = 1 ORDER BY id{}",
+            "SELECT id, ordered FROM webhooks WHERE id IN ({}) ORDER BY id{}",
             vec!["?"; piece.len()].join(", "),
             tx.pick("", " FOR UPDATE")
         );
-        let found: Vec<String> = db_tx!(&mut *tx, |c| {
-            let mut query = sqlx::query_scalar(sqlx::AssertSqlSafe(sql));
+        let found: Vec<(String, bool)> = db_tx!(&mut *tx, |c| {
+            let mut query = sqlx::query_as(sqlx::AssertSqlSafe(sql));
             for id in piece {
                 query = query.bind(*id);
             }
             query.fetch_all(c).await
         })?;
-        ordered.extend(found);
+        ordered.extend(found.into_iter().filter_map(|(id, is_ordered)| is_ordered.then_some(id)));
     }
     Ok(ordered)
 }
 
-async fn insert_attempts(tx: &mut Tx, parts: &Parts, batch: &[Outcome]) -> sqlx::Result<()> {
+async fn insert_attempts(tx: &mut Tx, batch: &[Outcome]) -> sqlx::Result<()> {
     const INSERT: &str = "INSERT INTO webhook_attempts (id, tenant_id, webhook_id, delivery_id, event_id, number, \
          outcome, status_code, detail, duration_ms, url, peer, request_headers, response_headers, response_body, \
          created_at) VALUES ";
@@ -129,9 +148,9 @@ async fn insert_attempts(tx: &mut Tx, parts: &Parts, batch: &[Outcome]) -> sqlx:
         let places = vec!["(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"; piece.len()].join(", ");
         db_tx!(&mut *tx, |c| {
             let mut query = sqlx::query(sqlx::AssertSqlSafe(format!("{INSERT}{places}")));
-            for Outcome { delivery, endpoint, attempt, .. } in piece {
+            for Outcome { id, delivery, endpoint, attempt, .. } in piece {
                 query = query
-                    .bind(parts.ids.next().to_string())
+                    .bind(id.as_str())
                     .bind(endpoint.tenant.as_str())
                     .bind(endpoint.id.as_str())
                     .bind(delivery.id.as_str())
@@ -197,13 +216,12 @@ async fn fail(tx: &mut Tx, outcome: &Outcome, now_us: i64) -> sqlx::Result<()> {
 }
 
 /// Lets the next of a key go. Returns whether there was one.
-async fn promote(tx: &mut Tx, done: &Delivery, now_us: i64) -> sqlx::Result<bool> {
+pub(super) async fn promote(tx: &mut Tx, webhook: &str, key: &str, now_us: i64) -> sqlx::Result<bool> {
     const FIND: &str = "SELECT id FROM webhook_deliveries WHERE webhook_id = ? AND event_key = ? \
          AND status = 'waiting' ORDER BY event_position, id LIMIT 1";
     const BUSY: &str = "SELECT COUNT(*) FROM webhook_deliveries WHERE webhook_id = ? AND event_key = ? \
          AND status = 'pending'";
     const GO: &str = "UPDATE webhook_deliveries SET status = 'pending', next_at = ?, owner = '' WHERE id = ?";
-    let (webhook, key) = (done.webhook.as_str(), done.event.key.as_str());
     let busy: i64 =
         db_tx!(&mut *tx, |c| sqlx::query_scalar(BUSY).bind(webhook).bind(key).fetch_one(c).await)?;
     if busy > 0 {
@@ -264,8 +282,9 @@ async fn disable(
     outcome: &Outcome,
     now_us: i64,
 ) -> sqlx::Result<Option<(TenantId, i64)>> {
+    // Another process may have had a success meanwhile.
     const SQL: &str = "UPDATE webhooks SET status = 'disabled', disabled_reason = ?, updated_at = ? \
-         WHERE id = ? AND status <> 'disabled' AND deleted_at = 0";
+         WHERE id = ? AND status <> 'disabled' AND deleted_at = 0 AND (? = 'gone' OR failing_since <= ?)";
     let Endpoint { id, tenant, .. } = &*outcome.endpoint;
     let scope = Scope::tenant(tenant);
     let before = rows::get_locked(tx, &WEBHOOKS, &scope, id.as_str()).await?.unwrap_or_default();
@@ -273,6 +292,8 @@ async fn disable(
         .bind(outcome.disable)
         .bind(now_us)
         .bind(id.as_str())
+        .bind(outcome.disable)
+        .bind(now_us - limits::DISABLE_US)
         .execute(c)
         .await
         .map(|done| done.rows_affected()))?;

@@ -62,10 +62,11 @@ impl Breaker {
         *self = Self::default();
     }
 
-    /// A request failed.
+    /// A request failed. Of those that were under way together only the first counts as a probe.
     pub fn failed(&mut self, now_us: i64) {
+        let is_probe = self.probing().is_none() || self.allowed(now_us, 1) > 0;
         self.failures = self.failures.saturating_add(1);
-        if self.failures >= limits::BREAKER_FAILURES {
+        if self.failures >= limits::BREAKER_FAILURES && is_probe {
             let (first, longest) = limits::PROBE_US;
             self.pause_us = if self.pause_us == 0 { first } else { (self.pause_us * 2).min(longest) };
             self.open_until_us = now_us + self.pause_us;
@@ -128,6 +129,11 @@ mod tests {
         assert_eq!(breaker.allowed(now - 366 * 86_400 * S, 8), 1);
         breaker.succeeded();
         assert_eq!((breaker.allowed(now, 8), breaker.is_troubled()), (8, false));
+        // Many that fail at the same time are one bad moment.
+        for _ in 0..64 {
+            breaker.failed(now);
+        }
+        assert_eq!((breaker.allowed(now + 10 * S - 1, 8), breaker.allowed(now + 10 * S, 8)), (0, 1));
         assert_eq!(Breaker::after(9).allowed(0, 8), 1);
     }
 

@@ -1,6 +1,6 @@
 //! SQL of deliveries: made, taken into memory, sent again, cancelled, removed.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use serde_json::value::RawValue;
@@ -113,68 +113,93 @@ impl Due {
     }
 }
 
-/// Takes what is due of an endpoint into this process's hands, the oldest first, at most `limit`.
+/// What is due of an endpoint and in nobody's hands, the oldest first, at most `limit`. What is due later than any pause
+/// lasts was written while the clock was wrong: it is due too.
 ///
 /// # Errors
 /// When the database is away.
-pub async fn take(
-    db: &Db,
-    node: &Id,
-    webhook: &Id,
-    now_us: i64,
-    limit: usize,
-) -> sqlx::Result<Vec<Delivery>> {
+pub async fn due(db: &Db, webhook: &Id, now_us: i64, limit: usize) -> sqlx::Result<Vec<Delivery>> {
     const READ: &str = "SELECT d.id, d.attempts, e.tenant_id, e.position, e.id AS event_id, e.kind, e.event_key, \
          e.sequence, e.at, e.data FROM webhook_deliveries d \
          JOIN events e ON e.tenant_id = d.tenant_id AND e.position = d.event_position \
-         WHERE d.webhook_id = ? AND d.status = 'pending' AND d.next_at <= ? AND d.owner = '' \
+         WHERE d.webhook_id = ? AND d.status = 'pending' AND (d.next_at <= ? OR d.next_at > ?) AND d.owner = '' \
          ORDER BY d.next_at, d.event_position LIMIT ?";
-    let sql = format!("{READ}{}", db.pick("", " FOR UPDATE"));
-    let mut tx = db.begin().await?;
-    let rows: Vec<Due> = db_tx!(&mut tx, |c| sqlx::query_as(sqlx::AssertSqlSafe(sql))
+    let rows: Vec<Due> = db_read!(db, |p| sqlx::query_as(READ)
         .bind(webhook.as_str())
         .bind(now_us)
+        .bind(now_us + limits::NEXT_MOST_US)
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-        .fetch_all(c)
+        .fetch_all(p)
         .await)?;
-    for piece in rows.chunks(limits::INSERT_ROWS) {
-        let places = vec!["?"; piece.len()].join(", ");
-        let sql = format!("UPDATE webhook_deliveries SET owner = ? WHERE id IN ({places})");
-        db_tx!(&mut tx, |c| {
-            let mut query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(node.as_str());
-            for row in piece {
-                query = query.bind(&row.id);
-            }
-            query.execute(c).await.map(drop)
-        })?;
-    }
-    tx.commit().await?;
     let read = |row: Due| {
-        row.delivery(webhook).inspect_err(|error| tracing::error!(error, "a delivery can't be read"))
+        row.delivery(webhook).inspect_err(|error| tracing::error!(error, "a delivery can't be read")).ok()
     };
-    Ok(rows.into_iter().filter_map(|row| read(row).ok()).collect())
+    Ok(rows.into_iter().filter_map(read).collect())
 }
 
-/// When the next delivery of an endpoint that nobody has in memory is due.
+/// Takes deliveries of an endpoint into this process's hands, and returns those that no other has taken meanwhile.
+///
+/// # Errors
+/// When the database is away: they may be in this process's hands then.
+pub async fn claim(
+    db: &Db,
+    node: &Id,
+    webhook: &Id,
+    mut deliveries: Vec<Delivery>,
+) -> sqlx::Result<Vec<Delivery>> {
+    let mut tx = db.begin().await?;
+    lock_endpoint(&mut tx, webhook.as_str()).await?;
+    let mut claimed: HashMap<String, i64> = HashMap::new();
+    for piece in deliveries.chunks(limits::INSERT_ROWS) {
+        let places = vec!["?"; piece.len()].join(", ");
+        let claim = format!(
+            "UPDATE webhook_deliveries SET owner = ? WHERE id IN ({places}) AND status = 'pending' AND owner = ''"
+        );
+        let read =
+            format!("SELECT id, attempts FROM webhook_deliveries WHERE id IN ({places}) AND owner = ?");
+        let found: Vec<(String, i64)> = db_tx!(&mut tx, |c| {
+            let mut query = sqlx::query(sqlx::AssertSqlSafe(claim)).bind(node.as_str());
+            let mut reading = sqlx::query_as(sqlx::AssertSqlSafe(read));
+            for delivery in piece {
+                query = query.bind(delivery.id.as_str());
+                reading = reading.bind(delivery.id.as_str());
+            }
+            query.execute(&mut *c).await?;
+            reading.bind(node.as_str()).fetch_all(c).await
+        })?;
+        claimed.extend(found);
+    }
+    tx.commit().await?;
+    deliveries.retain_mut(|delivery| match claimed.get(delivery.id.as_str()) {
+        Some(attempts) => {
+            delivery.attempts = u32::try_from(*attempts).unwrap_or(u32::MAX);
+            true
+        }
+        None => false,
+    });
+    Ok(deliveries)
+}
+
+/// When, after now, the next delivery of an endpoint that is in nobody's hands is due.
 ///
 /// # Errors
 /// When the database is away.
-pub async fn next_due(db: &Db, webhook: &Id) -> sqlx::Result<Option<i64>> {
+pub async fn next_due(db: &Db, webhook: &Id, now_us: i64) -> sqlx::Result<Option<i64>> {
     const SQL: &str = "SELECT MIN(next_at) FROM webhook_deliveries \
-         WHERE webhook_id = ? AND status = 'pending' AND owner = ''";
-    db_read!(db, |p| sqlx::query_scalar(SQL).bind(webhook.as_str()).fetch_one(p).await)
+         WHERE webhook_id = ? AND status = 'pending' AND next_at > ? AND owner = ''";
+    db_read!(db, |p| sqlx::query_scalar(SQL).bind(webhook.as_str()).bind(now_us).fetch_one(p).await)
 }
 
 /// Takes deliveries out of this process's hands: they are not in its memory any more.
 ///
 /// # Errors
 /// When the database is away.
-pub async fn give_back(db: &Db, ids: &[Id]) -> sqlx::Result<()> {
+pub async fn give_back(db: &Db, node: &Id, ids: &[Id]) -> sqlx::Result<()> {
     for piece in ids.chunks(limits::INSERT_ROWS) {
         let places = vec!["?"; piece.len()].join(", ");
-        let sql = format!("UPDATE webhook_deliveries SET owner = '' WHERE id IN ({places})");
+        let sql = format!("UPDATE webhook_deliveries SET owner = '' WHERE owner = ? AND id IN ({places})");
         db_write!(db, |p| {
-            let mut query = sqlx::query(sqlx::AssertSqlSafe(sql));
+            let mut query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(node.as_str());
             for id in piece {
                 query = query.bind(id.as_str());
             }
@@ -184,40 +209,41 @@ pub async fn give_back(db: &Db, ids: &[Id]) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// Says that this process lives, and takes the deliveries of dead ones out of their hands. At the start of a process its
-/// own, from the run before, too.
+/// Says that this process lives.
 ///
 /// # Errors
 /// When the database is away.
-pub async fn live(db: &Db, node: &Id, now_us: i64, is_start: bool) -> sqlx::Result<u64> {
+pub async fn live(db: &Db, node: &Id, until_us: i64) -> sqlx::Result<()> {
     const SQLITE: &str = "INSERT INTO webhook_nodes (node_id, alive_until) VALUES (?, ?) \
          ON CONFLICT (node_id) DO UPDATE SET alive_until = excluded.alive_until";
     const MYSQL: &str = "INSERT INTO webhook_nodes (node_id, alive_until) VALUES (?, ?) \
          ON DUPLICATE KEY UPDATE alive_until = VALUES(alive_until)";
-    const DEAD: &str = "SELECT node_id FROM webhook_nodes WHERE alive_until < ?";
-    const RELEASE: &str = "UPDATE webhook_deliveries SET owner = '' WHERE owner = ? AND status = 'pending'";
-    const FORGET: &str = "DELETE FROM webhook_nodes WHERE node_id = ? AND alive_until < ?";
     let sql = db.pick(SQLITE, MYSQL);
-    db_write!(db, |p| sqlx::query(sql)
-        .bind(node.as_str())
-        .bind(now_us + limits::ALIVE_US)
-        .execute(p)
-        .await
-        .map(drop))?;
-    let mut dead: Vec<String> = db_read!(db, |p| sqlx::query_scalar(DEAD).bind(now_us).fetch_all(p).await)?;
-    if is_start {
-        dead.push(node.to_string());
+    db_write!(db, |p| sqlx::query(sql).bind(node.as_str()).bind(until_us).execute(p).await.map(drop))
+}
+
+/// Takes everything out of the hands of a process that lives no more.
+///
+/// # Errors
+/// When the database is away.
+pub async fn release(db: &Db, node: &str) -> sqlx::Result<()> {
+    const SQL: &str = "UPDATE webhook_deliveries SET owner = '' WHERE owner = ? AND status = 'pending'";
+    db_write!(db, |p| sqlx::query(SQL).bind(node).execute(p).await.map(drop))
+}
+
+/// Takes everything out of the hands of processes that died, and returns how many there were.
+///
+/// # Errors
+/// When the database is away.
+pub async fn take_over(db: &Db, now_us: i64) -> sqlx::Result<usize> {
+    const DEAD: &str = "SELECT node_id FROM webhook_nodes WHERE alive_until < ?";
+    const FORGET: &str = "DELETE FROM webhook_nodes WHERE node_id = ? AND alive_until < ?";
+    let dead: Vec<String> = db_read!(db, |p| sqlx::query_scalar(DEAD).bind(now_us).fetch_all(p).await)?;
+    for node in &dead {
+        release(db, node).await?;
+        db_write!(db, |p| sqlx::query(FORGET).bind(node).bind(now_us).execute(p).await.map(drop))?;
     }
-    let mut released = 0;
-    for other in dead {
-        released += db_write!(db, |p| sqlx::query(RELEASE)
-            .bind(&other)
-            .execute(p)
-            .await
-            .map(|done| done.rows_affected()))?;
-        db_write!(db, |p| sqlx::query(FORGET).bind(&other).bind(now_us).execute(p).await.map(drop))?;
-    }
-    Ok(released)
+    Ok(dead.len())
 }
 
 /// Begins to hand out a tenant's events, from behind `position`, if nobody has begun yet.
@@ -267,33 +293,52 @@ pub struct Range {
 pub async fn again(
     tx: &mut Tx,
     ids: &IdSource,
-    (tenant, webhook): (&TenantId, &str),
+    (tenant, wish): (&TenantId, &Wish),
     range: Range,
     now_us: i64,
-) -> sqlx::Result<u64> {
+) -> sqlx::Result<usize> {
+    // The key stands in the index.
     const FAILED: &str = "SELECT DISTINCT event_position, event_id, event_type, event_key FROM webhook_deliveries d \
          WHERE tenant_id = ? AND webhook_id = ? AND status IN ('failed', 'cancelled') AND NOT EXISTS \
-         (SELECT 1 FROM webhook_deliveries o WHERE o.webhook_id = d.webhook_id AND o.event_id = d.event_id \
-         AND o.status IN ('pending', 'waiting', 'delivered')) AND EXISTS (SELECT 1 FROM events e \
-         WHERE e.tenant_id = d.tenant_id AND e.position = d.event_position AND e.at >= ? AND e.at < ?) \
-         ORDER BY event_position LIMIT ?";
-    const ALL: &str = "SELECT position, id, kind, event_key FROM events \
-         WHERE tenant_id = ? AND ? <> '' AND at >= ? AND at < ? ORDER BY position LIMIT ?";
-    let sql = if range.failed_only { FAILED } else { ALL };
-    let found: Vec<Past> = db_tx!(&mut *tx, |c| sqlx::query_as(sql)
-        .bind(tenant.as_str())
-        .bind(webhook)
-        .bind(range.since_us)
-        .bind(range.until_us)
-        .bind(limits::AGAIN)
-        .fetch_all(c)
-        .await)?;
-    let wishes = super::endpoint::wishes(tx, tenant).await?;
-    let Some(wish) = wishes.iter().find(|wish| wish.id == webhook) else { return Ok(0) };
-    let found: Vec<Past> =
-        found.into_iter().filter(|(_, _, kind, _)| range.failed_only || wish.wants_kind(kind)).collect();
+         (SELECT 1 FROM webhook_deliveries o WHERE o.webhook_id = d.webhook_id AND o.event_key = d.event_key \
+         AND o.event_id = d.event_id AND o.status IN ('pending', 'waiting', 'delivered')) AND EXISTS \
+         (SELECT 1 FROM events e WHERE e.tenant_id = d.tenant_id AND e.position = d.event_position \
+         AND e.at >= ? AND e.at < ?) ORDER BY event_position LIMIT ?";
+    let found = match range.failed_only {
+        true => db_tx!(&mut *tx, |c| sqlx::query_as(FAILED)
+            .bind(tenant.as_str())
+            .bind(&wish.id)
+            .bind(range.since_us)
+            .bind(range.until_us)
+            .bind(i64::try_from(limits::AGAIN).unwrap_or(i64::MAX))
+            .fetch_all(c)
+            .await)?,
+        false => wanted(tx, (tenant, wish), range).await?,
+    };
     once_more(tx, ids, (tenant, wish), (&found, Cause::Recover), now_us).await?;
-    Ok(found.len() as u64)
+    Ok(found.len())
+}
+
+/// The events of a range that an endpoint wants, the oldest first.
+async fn wanted(tx: &mut Tx, (tenant, wish): (&TenantId, &Wish), range: Range) -> sqlx::Result<Vec<Past>> {
+    const SQL: &str = "SELECT position, id, kind, event_key FROM events \
+         WHERE tenant_id = ? AND position > ? AND at >= ? AND at < ? ORDER BY position LIMIT ?";
+    let (mut found, mut position): (Vec<Past>, i64) = (Vec::new(), 0);
+    while found.len() < limits::AGAIN {
+        let some: Vec<Past> = db_tx!(&mut *tx, |c| sqlx::query_as(SQL)
+            .bind(tenant.as_str())
+            .bind(position)
+            .bind(range.since_us)
+            .bind(range.until_us)
+            .bind(limits::AGAIN_READ)
+            .fetch_all(c)
+            .await)?;
+        let Some(last) = some.last().map(|(position, ..)| *position) else { break };
+        position = last;
+        found.extend(some.into_iter().filter(|(_, _, kind, _)| wish.wants_kind(kind)));
+    }
+    found.truncate(limits::AGAIN);
+    Ok(found)
 }
 
 /// Position, id, type and key of an event.
@@ -329,10 +374,17 @@ pub async fn once_more(
         });
     }
     insert(tx, &rows).await?;
-    // Other processes look for endpoints that were changed.
-    const TOUCH: &str = "UPDATE webhooks SET updated_at = ? WHERE id = ?";
-    db_tx!(tx, |c| sqlx::query(TOUCH).bind(now_us).bind(&wish.id).execute(c).await.map(drop))?;
+    touch(tx, &wish.id, now_us).await?;
     Ok(rows.into_iter().map(|row| row.id).collect())
+}
+
+/// Makes every process look at an endpoint: they look for those that were changed.
+///
+/// # Errors
+/// When the database is away.
+pub async fn touch(tx: &mut Tx, webhook: &str, now_us: i64) -> sqlx::Result<()> {
+    const SQL: &str = "UPDATE webhooks SET updated_at = ? WHERE id = ?";
+    db_tx!(tx, |c| sqlx::query(SQL).bind(now_us).bind(webhook).execute(c).await.map(drop))
 }
 
 /// The body of a tenant's delivery, byte for byte as it is sent; `None`: its event is not kept any more.
@@ -342,46 +394,4 @@ pub async fn once_more(
 pub async fn payload(db: &Db, tenant: &TenantId, position: i64) -> sqlx::Result<Option<Body>> {
     let found = crate::events::outbox::after(db, tenant, position - 1, 1).await?;
     Ok(found.first().filter(|event| event.position == position).map(fan_out::body))
-}
-
-/// Removes what was finished before then, and the attempts of that time. Returns how many rows.
-///
-/// # Errors
-/// When the database is away.
-pub async fn purge(db: &Db, before_us: i64) -> sqlx::Result<u64> {
-    const FIND: [(&str, &str); 2] = [
-        (
-            "SELECT id FROM webhook_deliveries WHERE finished_at < ? AND created_at < ? LIMIT ?",
-            "DELETE FROM webhook_deliveries WHERE id IN ",
-        ),
-        (
-            "SELECT id FROM webhook_attempts WHERE created_at < ? AND created_at < ? LIMIT ?",
-            "DELETE FROM webhook_attempts WHERE id IN ",
-        ),
-    ];
-    let mut removed = 0;
-    for (find, delete) in FIND {
-        loop {
-            let ids: Vec<String> = db_read!(db, |p| sqlx::query_scalar(find)
-                .bind(before_us)
-                .bind(before_us)
-                .bind(limits::PURGE_ROWS)
-                .fetch_all(p)
-                .await)?;
-            if ids.is_empty() {
-                break;
-            }
-            for piece in ids.chunks(limits::INSERT_ROWS) {
-                let sql = format!("{delete}({})", vec!["?"; piece.len()].join(", "));
-                removed += db_write!(db, |p| {
-                    let mut query = sqlx::query(sqlx::AssertSqlSafe(sql));
-                    for id in piece {
-                        query = query.bind(id);
-                    }
-                    query.execute(p).await.map(|done| done.rows_affected())
-                })?;
-            }
-        }
-    }
-    Ok(removed)
 }

@@ -9,6 +9,7 @@ mod schema;
 mod socket;
 mod tools;
 mod typescript;
+mod webhooks;
 
 #[expect(dead_code, reason = "these tests use a part of what the tests with a real Asterisk share")]
 #[path = "../support"]

@@ -47,6 +47,8 @@ pub const PAUSES_US: [i64; 9] = [
 pub const JITTER_PERCENT: i64 = 20;
 /// Longest pause that a `Retry-After` brings about.
 pub const RETRY_AFTER_MOST_US: i64 = 24 * HOUR_US;
+/// No pause lasts longer: the longest and its jitter. What is due later was written while the clock was wrong.
+pub const NEXT_MOST_US: i64 = 29 * HOUR_US;
 /// Failures of an endpoint in a row, after which it is only probed.
 pub const BREAKER_FAILURES: u32 = 5;
 /// First and longest pause between probes; doubled after each that fails.
@@ -65,6 +67,8 @@ pub const SLOW: i64 = 1_024;
 pub const SLOW_TIME: Duration = Duration::from_secs(1);
 /// Deliveries of one endpoint that wait in memory; the rest waits in the database.
 pub const WAITING: usize = 512;
+/// The same of an endpoint that is only probed, and of any while all have [`WAITING_ALL`].
+pub const WAITING_LEAST: usize = 4;
 /// The same of all endpoints; some 2 KiB each.
 pub const WAITING_ALL: usize = 20_000;
 /// Endpoints whose deliveries are read at a time.
@@ -87,9 +91,13 @@ pub const REFRESH: Duration = Duration::from_secs(10);
 pub const ALIVE_US: i64 = 60 * SECOND_US;
 /// Pause after the database failed.
 pub const AWAY_TIME: Duration = Duration::from_millis(500);
+/// Deliveries whose events are gone that are given up in one transaction.
+pub const GIVE_UP_ROWS: i64 = 256;
 /// Time that running requests get when the service stops; the rest is sent after the next start.
 pub const DRAIN_TIME: Duration = Duration::from_secs(5);
 /// Deliveries that one request may send again.
-pub const AGAIN: i64 = 10_000;
+pub const AGAIN: usize = 10_000;
+/// Events that are looked at in one statement for that.
+pub const AGAIN_READ: i64 = 1_000;
 /// Rows of what was sent that are removed in one statement.
 pub const PURGE_ROWS: i64 = 1_000;

@@ -22,11 +22,21 @@ function inline(text) {
   });
 }
 
-// As much Markdown as the document uses: headings, lists, tables, paragraphs.
+// As much Markdown as the document uses: headings, lists, tables, code, paragraphs.
 function markdown(text) {
   const made = element("div");
-  let list = null, table = null;
+  let list = null, table = null, code = null;
   for (const line of text.split("\n")) {
+    if (line.startsWith("```")) {
+      code = code ? null : element("pre");
+      if (code) made.append(code);
+      list = table = null;
+      continue;
+    }
+    if (code) {
+      code.append(`${line}\n`);
+      continue;
+    }
     const heading = line.match(/^(#+) (.*)/), item = line.match(/^(?:-|\d+\.) (.*)/);
     if (line.startsWith("|")) {
       const cells = line.split("|").slice(1, -1).map((cell) => cell.trim());

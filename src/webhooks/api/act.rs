@@ -8,8 +8,8 @@ use super::{CHANGED, MADE, NEW, WEBHOOKS};
 use crate::api::check::show_time;
 use crate::api::store::Scope;
 use crate::api::{
-    Action, Audited, Call, Change, Field, Handler, Input, Operation, Output, Problem, Record, Reply, Verb,
-    crud,
+    Action, Audited, Call, Change, Fault, Field, Handler, Input, Operation, Output, Problem, Record, Reply,
+    Verb, crud,
 };
 use crate::auth::Auth;
 use crate::base::ids::{Id, TenantId};
@@ -95,23 +95,29 @@ pub(super) fn tells(line: &Audited) -> Option<&'static str> {
     line.action.ends_with(".disable").then_some("webhook.disabled")
 }
 
-/// A literal address that could never be reached is refused at once; a name is looked at whenever it is called.
-fn reachable(call: &Call, guard: &Guard) -> Result<(), Problem> {
-    let Ok(url) = call.text("url").parse::<OutgoingUrl>() else { return Ok(()) };
-    match url.literal().map(|address| guard.vet(address)) {
-        Some(Err(refusal)) => {
-            Err(Problem::invalid_field("url", format!("This address can't be called: {refusal}.")))
-        }
-        _ => Ok(()),
+/// A literal address that could never be reached is refused at once; a name is looked at whenever it is called. Without
+/// a signature nothing could be sent.
+fn sound(call: &Call, guard: &Guard) -> Result<(), Problem> {
+    let mut faults = Vec::new();
+    let literal = call.text("url").parse::<OutgoingUrl>().ok().and_then(|url| url.literal());
+    if let Some(Err(refusal)) = literal.map(|address| guard.vet(address)) {
+        faults.push(Fault::at("url", format!("This address can't be called: {refusal}.")));
     }
+    if call.body.get("signatures").and_then(Value::as_array).is_some_and(Vec::is_empty) {
+        faults.push(Fault::at("signatures", "At least one, or nothing could be sent."));
+    }
+    if faults.is_empty() { Ok(()) } else { Err(Problem::invalid(faults)) }
 }
 
 async fn create(call: &Call, tx: &mut Tx, auth: &Auth, guard: &Guard) -> Result<Reply, Problem> {
     const COUNT: &str = "SELECT COUNT(*) FROM webhooks WHERE tenant_id = ? AND deleted_at = 0";
     let tenant = call.tenant()?;
-    reachable(call, guard)?;
-    let count: i64 =
-        db_tx!(&mut *tx, |c| sqlx::query_scalar(COUNT).bind(tenant.as_str()).fetch_one(c).await)?;
+    sound(call, guard)?;
+    let position = head(tx, tenant).await?;
+    // One at a time: the row of the tenant's cursor is locked by it.
+    store::begin_handing_out(tx, tenant, position).await?;
+    let sql = sqlx::AssertSqlSafe(format!("{COUNT}{}", tx.pick("", " LOCK IN SHARE MODE")));
+    let count: i64 = db_tx!(&mut *tx, |c| sqlx::query_scalar(sql).bind(tenant.as_str()).fetch_one(c).await)?;
     if count >= limits::ENDPOINTS {
         let why = format!("A tenant has at most {} endpoints.", limits::ENDPOINTS);
         return Err(Problem::conflict("limit", why));
@@ -124,7 +130,6 @@ async fn create(call: &Call, tx: &mut Tx, auth: &Auth, guard: &Guard) -> Result<
     let mut seed = [0_u8; 32];
     getrandom::fill(&mut seed).map_err(Problem::internal)?;
     let pair = KeyPair::from_seed(&seed).map_err(Problem::internal)?;
-    let position = head(tx, tenant).await?;
     let mut given = call.body.clone();
     given.remove("secret");
     seal_headers(auth, &id, &mut given)?;
@@ -134,7 +139,6 @@ async fn create(call: &Call, tx: &mut Tx, auth: &Auth, guard: &Guard) -> Result<
     given.insert("public_key".into(), pair.public().into());
     given.insert("status".into(), WebhookStatus::Active.as_str().into());
     given.insert("from_position".into(), position.into());
-    store::begin_handing_out(tx, tenant, position).await?;
     let scope = Scope::tenant(tenant);
     let mut change = change(Verb::Create, &id, Record::new(), given);
     crud::apply(call, tx, &WEBHOOKS, &scope, &mut change).await?;
@@ -147,7 +151,7 @@ async fn update(call: &Call, tx: &mut Tx, auth: &Auth, guard: &Guard) -> Result<
     const RELEASE: &str = "UPDATE webhook_deliveries SET status = 'pending', owner = '' \
          WHERE webhook_id = ? AND status = 'waiting'";
     let (tenant, scope) = (call.tenant()?, Scope::tenant(call.tenant()?));
-    reachable(call, guard)?;
+    sound(call, guard)?;
     let before = crud::current(call, tx, &WEBHOOKS, &scope).await?;
     let id = Id::parse(call.part(crud::ID)).map_err(|_| Problem::not_found(WEBHOOKS.one))?;
     let mut given = call.body.clone();

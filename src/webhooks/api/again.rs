@@ -90,8 +90,7 @@ async fn wish(call: &Call, tx: &mut Tx) -> Result<endpoint::Wish, Problem> {
     if rows::get_locked(tx, &WEBHOOKS, &Scope::tenant(tenant), id).await?.is_none() {
         return Err(Problem::not_found(WEBHOOKS.one));
     }
-    let wishes = endpoint::wishes(tx, tenant).await?;
-    let wish = wishes.into_iter().find(|wish| wish.id == id);
+    let wish = endpoint::wish_of(tx, tenant, id).await?;
     wish.ok_or_else(|| Problem::conflict(DISABLED.1, DISABLED.2))
 }
 
@@ -163,10 +162,10 @@ async fn recover(call: &Call, tx: &mut Tx) -> Result<Reply, Problem> {
     let time = |name: &str| call.body.get(name).and_then(Value::as_str).and_then(read_time);
     let range = Range {
         since_us: time("since").unwrap_or(0),
-        until_us: time("until").unwrap_or_else(|| call.now_us()),
+        until_us: time("until").unwrap_or_else(|| call.now_us() + 1),
         failed_only: call.body.get("failed_only").and_then(Value::as_bool).unwrap_or(true),
     };
-    let count = store::again(tx, &call.ids, (tenant, &wish.id), range, call.now_us()).await?;
+    let count = store::again(tx, &call.ids, (tenant, &wish), range, call.now_us()).await?;
     let after = Map::from_iter([("deliveries".to_owned(), json!(count))]);
     let mut reply = Reply::json(json!({"deliveries": count}));
     reply.status = 202;

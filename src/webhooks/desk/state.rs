@@ -39,10 +39,12 @@ pub(super) struct State {
     pub(super) lined_up: bool,
     /// Whether it takes no more into memory.
     pub(super) full: bool,
-    /// Whether the database may have more that is due.
+    /// Whether the database may have more that is due than was read, or is being read.
     pub(super) more: bool,
     /// Whether that is being read.
     pub(super) loading: bool,
+    /// Whether it waits for its turn to be read.
+    pub(super) in_turn: bool,
     /// When the database will have more.
     pub(super) next_us: Option<i64>,
 }
@@ -62,6 +64,29 @@ impl State {
     /// Whether anything may be sent to it at this moment, however much is under way.
     pub(super) fn may_be_sent_to(&self, now_us: i64) -> bool {
         self.allowed(now_us) > 0
+    }
+
+    /// How many deliveries may wait in memory: of an endpoint that is only probed, few.
+    pub(super) fn room(&self) -> usize {
+        if self.breaker.probing().is_some() { limits::WAITING_LEAST } else { limits::WAITING }
+    }
+
+    /// Notes when the database has something due.
+    pub(super) fn due_at(&mut self, due_us: i64) {
+        self.next_us = Some(self.next_us.map_or(due_us, |next| next.min(due_us)));
+    }
+
+    /// Whether something in the database has become due. So has what is later than any pause lasts: it was noted while
+    /// the clock was wrong.
+    pub(super) fn is_due(&self, now_us: i64) -> bool {
+        self.next_us.is_some_and(|next| next <= now_us || next > now_us + limits::NEXT_MOST_US)
+    }
+
+    /// Whether there is nothing to remember of it: it is disabled or deleted, and nothing of it is under way.
+    pub(super) fn is_over(&self) -> bool {
+        let is_disabled = self.endpoint.as_ref().is_some_and(|e| e.status == WebhookStatus::Disabled);
+        let is_busy = self.in_flight > 0 || self.loading || self.in_turn || self.lined_up;
+        is_disabled && !is_busy && self.queue.is_empty()
     }
 
     /// Which place the next request takes; `None`: there is none to send now.

@@ -31,12 +31,27 @@ pub(super) fn start(
 
 /// Takes what the run before had in its hands out of them.
 pub(super) async fn begin(parts: &Parts, stopping: &mut Stopping) {
-    while let Err(error) = store::live(&parts.db, &parts.node, parts.clock.now_us(), true).await {
+    let begun = async || {
+        store::live(&parts.db, &parts.node, parts.clock.now_us() + limits::ALIVE_US).await?;
+        store::release(&parts.db, parts.node.as_str()).await
+    };
+    while let Err(error) = begun().await {
         tracing::warn!(%error, "deliveries of the run before can't be taken up; again later");
         tokio::select! {
             () = tokio::time::sleep(limits::AWAY_TIME) => {}
             () = stopping.stopped() => return,
         }
+    }
+}
+
+/// Leaves everything to others, at the end of a process: they need not wait until it counts as dead.
+pub(super) async fn end(parts: &Parts) {
+    let left = async {
+        store::release(&parts.db, parts.node.as_str()).await?;
+        store::live(&parts.db, &parts.node, 0).await
+    };
+    if let Err(error) = left.await {
+        tracing::info!(%error, "deliveries can't be left to other processes; they take them over in a minute");
     }
 }
 
@@ -75,9 +90,25 @@ async fn fan(parts: Parts, desk: UnboundedSender<Wake>, room: Arc<Room>, mut sto
                     tracing::warn!(%error, tenant.id = %tenant, "events can't be handed out to webhooks; again later");
                     dirty.insert(tenant);
                     tokio::time::sleep(limits::AWAY_TIME).await;
+                    if let fan_out::Error::Doubt(kept, _) = error {
+                        leave(&parts, &desk, kept).await;
+                    }
                 }
             }
         }
+    }
+}
+
+/// Leaves deliveries to the database again, however long it takes, and has it looked at what is due there.
+async fn leave(parts: &Parts, desk: &UnboundedSender<Wake>, deliveries: Vec<Delivery>) {
+    let ids: Vec<Id> = deliveries.iter().map(|delivery| delivery.id.clone()).collect();
+    while let Err(error) = store::give_back(&parts.db, &parts.node, &ids).await {
+        tracing::warn!(%error, deliveries = ids.len(), "deliveries can't be given back; again later");
+        tokio::time::sleep(limits::AWAY_TIME).await;
+    }
+    let webhooks: HashSet<Id> = deliveries.into_iter().map(|delivery| delivery.webhook).collect();
+    for webhook in webhooks {
+        let _ = desk.send(Wake::Nudged(webhook));
     }
 }
 
@@ -87,7 +118,7 @@ async fn step(
     desk: &UnboundedSender<Wake>,
     tenant: &TenantId,
     room: &(dyn Fn(&str) -> bool + Send + Sync),
-) -> sqlx::Result<bool> {
+) -> Result<bool, fan_out::Error> {
     const CURSOR: &str = "SELECT position FROM webhook_cursors WHERE tenant_id = ?";
     // Most tenants have no endpoints: the writer is not asked for them.
     let cursor: Option<i64> =
@@ -96,9 +127,12 @@ async fn step(
         return Ok(false);
     }
     let handed = fan_out::step(parts, tenant, room).await?;
-    let (unfinished, changed) = (handed.unfinished, handed.changed);
-    if changed {
-        refresh(parts, desk, parts.clock.now_us() - HEADS_OVERLAP_US).await?;
+    let unfinished = handed.unfinished;
+    if handed.changed {
+        // What was changed counts for what was handed out after it. When that fails, the next look finds it.
+        if let Err(error) = refresh(parts, desk, parts.clock.now_us() - HEADS_OVERLAP_US).await {
+            tracing::warn!(%error, "changed endpoints can't be read; again later");
+        }
     }
     let _ = desk.send(Wake::Handed(handed));
     Ok(unfinished)
@@ -117,7 +151,10 @@ async fn watch(parts: Parts, desk: UnboundedSender<Wake>, mut stopping: Stopping
     loop {
         let began = parts.clock.now_us();
         let looked = async {
-            store::live(&parts.db, &parts.node, began, false).await?;
+            store::live(&parts.db, &parts.node, began + limits::ALIVE_US).await?;
+            if store::take_over(&parts.db, began).await? > 0 {
+                let _ = desk.send(Wake::Orphaned);
+            }
             refresh(&parts, &desk, since_us).await
         };
         let pause = match looked.await {
@@ -172,7 +209,7 @@ pub(super) fn load(parts: &Parts, desk: &UnboundedSender<Wake>, webhook: Id, roo
     let (parts, desk) = (parts.clone(), desk.clone());
     tokio::spawn(async move {
         let now_us = parts.clock.now_us();
-        let loaded = match read(&parts, &webhook, now_us, room).await {
+        let loaded = match read(&parts, &desk, &webhook, now_us, room).await {
             Ok(loaded) => loaded,
             Err(error) => {
                 tracing::warn!(%error, webhook.id = %webhook, "deliveries can't be read; again later");
@@ -184,11 +221,27 @@ pub(super) fn load(parts: &Parts, desk: &UnboundedSender<Wake>, webhook: Id, roo
     });
 }
 
-async fn read(parts: &Parts, webhook: &Id, now_us: i64, room: usize) -> sqlx::Result<Loaded> {
-    let deliveries = store::take(&parts.db, &parts.node, webhook, now_us, room).await?;
-    let more = deliveries.len() >= room;
-    let next_us = if more { None } else { store::next_due(&parts.db, webhook).await? };
-    Ok(Loaded { webhook: webhook.clone(), deliveries, more, next_us })
+async fn read(
+    parts: &Parts,
+    desk: &UnboundedSender<Wake>,
+    webhook: &Id,
+    now_us: i64,
+    room: usize,
+) -> sqlx::Result<Loaded> {
+    let due = store::due(&parts.db, webhook, now_us, room).await?;
+    let more = due.len() >= room;
+    let next_us = if more { None } else { store::next_due(&parts.db, webhook, now_us).await? };
+    if due.is_empty() {
+        return Ok(Loaded { webhook: webhook.clone(), deliveries: due, more, next_us });
+    }
+    match store::claim(&parts.db, &parts.node, webhook, due.clone()).await {
+        Ok(deliveries) => Ok(Loaded { webhook: webhook.clone(), deliveries, more, next_us }),
+        Err(error) => {
+            // The answer may have got lost: nobody else would ever send them.
+            leave(parts, desk, due).await;
+            Err(error)
+        }
+    }
 }
 
 /// Reads one endpoint that the desk does not know yet.
@@ -198,7 +251,10 @@ pub(super) fn ask(parts: &Parts, desk: &UnboundedSender<Wake>, webhook: Id) {
         loop {
             match endpoint::one(&parts.db, &parts.auth, &webhook).await {
                 Ok(found) => {
-                    let _ = desk.send(Wake::Endpoints(found.into_iter().collect()));
+                    let _ = desk.send(match found {
+                        Some(found) => Wake::Endpoints(vec![found]),
+                        None => Wake::Unusable(webhook),
+                    });
                     return;
                 }
                 Err(error) => {
@@ -211,15 +267,10 @@ pub(super) fn ask(parts: &Parts, desk: &UnboundedSender<Wake>, webhook: Id) {
 }
 
 /// Leaves deliveries to the database again.
-pub(super) fn give_back(parts: &Parts, ids: Vec<Id>) {
-    if ids.is_empty() {
+pub(super) fn give_back(parts: &Parts, desk: &UnboundedSender<Wake>, deliveries: Vec<Delivery>) {
+    if deliveries.is_empty() {
         return;
     }
-    let parts = parts.clone();
-    tokio::spawn(async move {
-        while let Err(error) = store::give_back(&parts.db, &ids).await {
-            tracing::warn!(%error, deliveries = ids.len(), "deliveries can't be given back; again later");
-            tokio::time::sleep(limits::AWAY_TIME).await;
-        }
-    });
+    let (parts, desk) = (parts.clone(), desk.clone());
+    tokio::spawn(async move { leave(&parts, &desk, deliveries).await });
 }

@@ -9,6 +9,9 @@ use std::time::Duration;
 use hookswitch::api::{Kind, Record, Resource, store};
 use hookswitch::app;
 use hookswitch::base::role::Role;
+use hookswitch::events::{Draft, outbox};
+use hookswitch::webhooks::store::New;
+use hookswitch::webhooks::{self, Cause, DeliveryStatus};
 use serde_json::{Map, Value, json};
 
 use super::app::{Answer, TestApp};
@@ -22,7 +25,8 @@ const MARK: &str = "zzacmeonly";
 pub(crate) type Seeds = BTreeMap<&'static str, String>;
 
 /// Tables whose rows are made by other writes.
-const BY_OTHERS: [&str; 6] = ["calls", "api_keys", "audit_logs", "tenants", "users", "user_roles"];
+const BY_OTHERS: [&str; 7] =
+    ["calls", "api_keys", "audit_logs", "tenants", "users", "user_roles", "webhook_deliveries"];
 
 /// A row of every collection, for tenant `acme`. Written through the engine's own store, from the fields' examples.
 pub(crate) async fn seed(app: &TestApp) -> Seeds {
@@ -61,6 +65,8 @@ pub(crate) async fn seed(app: &TestApp) -> Seeds {
         let names: Vec<_> = waiting.iter().map(|r| r.name).collect();
         assert!(waiting.len() < before, "collections that need each other: {names:?}");
     }
+    let delivery = delivery(app, &seeds["webhooks"]).await;
+    seeds.insert("webhook_deliveries", delivery);
     let admin = app.token(Role::TenantAdmin, "acme").await;
     app.post("/tags", &admin, json!({"name": "for the audit"})).await.expect(201);
     let key = json!({"name": MARK, "role": "viewer", "scopes": ["tags:read"]});
@@ -68,6 +74,35 @@ pub(crate) async fn seed(app: &TestApp) -> Seeds {
     let lines = app.test.texts("SELECT id FROM audit_logs WHERE tenant_id = 'acme'").await;
     seeds.insert("audit_logs", lines[0].clone());
     seeds
+}
+
+/// A delivery of an event to an endpoint.
+async fn delivery(app: &TestApp, webhook: &str) -> String {
+    let (acme, now_us) = (tenant("acme"), app.clock.now_us());
+    let draft = Draft {
+        kind: "ticket.updated".into(),
+        key: "ticket:1".into(),
+        at_us: now_us,
+        owners: None,
+        data: Map::from_iter([("subject".to_owned(), json!(MARK))]),
+    };
+    let mut tx = app.test.db.begin().await.unwrap();
+    let position = outbox::append(&mut tx, &app.gate.ids, (&acme, now_us), &[draft]).await.unwrap();
+    let event = outbox::after_in(&mut tx, &acme, position - 1, 1).await.unwrap().remove(0);
+    let id = app.gate.ids.next();
+    let row = New {
+        id: id.clone(),
+        tenant: &acme,
+        webhook,
+        event: (position, &event.id, &event.kind, &event.key),
+        status: DeliveryStatus::Pending,
+        cause: Cause::Event,
+        owner: "",
+        at_us: now_us,
+    };
+    webhooks::store::insert(&mut tx, &[row]).await.unwrap();
+    tx.commit().await.unwrap();
+    id.to_string()
 }
 
 /// Values of every column of a collection; `None` while something it refers to is not there yet.
@@ -474,7 +509,7 @@ both_databases! {
 }
 
 /// Queries whose tenant is taken out: what they are, the operations that are walked, words that stand in them.
-const MUTATIONS: [(&str, &str, &str); 12] = [
+const MUTATIONS: [(&str, &str, &str); 16] = [
     (
         "one contact by id",
         "contacts.get",
@@ -495,6 +530,10 @@ const MUTATIONS: [(&str, &str, &str); 12] = [
     ("a page of chats", "chat-sessions.list", "FROM chat_sessions t WHERE tenant_id = ?"),
     ("a page of API keys", "api-keys.list", "t WHERE tenant_id = ? ORDER BY"),
     ("a page of the audit log", "audit-logs.list", "t WHERE tenant_id = ? ORDER BY"),
+    ("a page of webhooks", "webhooks.list", "FROM webhooks t WHERE tenant_id = ?"),
+    ("one webhook by id", "webhooks.get", "FROM webhooks t WHERE tenant_id = ?"),
+    ("a webhook that is tested", "webhooks.test", "FROM webhooks t WHERE tenant_id = ?"),
+    ("a webhook whose deliveries are listed", "webhook-deliveries.", "FROM webhooks t WHERE tenant_id = ?"),
 ];
 
 /// Each query without its tenant is noticed. The queries are rewritten between the service and MariaDB, so that what is

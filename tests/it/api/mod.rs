@@ -12,7 +12,7 @@ mod endpoints;
 mod events;
 mod hostile;
 mod imports;
-mod isolation;
+pub(crate) mod isolation;
 mod menus;
 mod proxy;
 mod queues;
