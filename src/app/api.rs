@@ -85,7 +85,7 @@ pub fn actions(parts: &Parts) -> Vec<Action> {
     all.extend(chat::api::actions());
     all.extend(audit::api::actions());
     all.extend(tenants::api::actions(&parts.auth));
-    all.extend(webhooks::api::actions(&parts.auth, &parts.guard));
+    all.extend(webhooks::api::actions(&parts.auth, &parts.guard, &parts.events));
     all.extend(events::api::actions(&parts.events));
     let chapters: Vec<String> = all.iter().map(|action| action.operation.tag.clone()).collect();
     all.extend(users::api::actions(&parts.auth, chapters));

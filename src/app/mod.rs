@@ -91,7 +91,6 @@ fn unknown_destination(config: &Config) -> Result<Option<Destination>, String> {
 /// When a setting is wrong that only this part can check.
 pub fn router(config: &Config, db: Db, clock: Clock) -> Result<Router, Error> {
     let metrics = Arc::new(Metrics::default());
-    let guard = guard(config).map_err(Error::Said)?;
     Ok(Router {
         names: Names::new(db.clone()),
         memory: Memory::new(db, Arc::clone(&metrics), config.cached_dids, config.lookup_deadline),
@@ -99,9 +98,15 @@ pub fn router(config: &Config, db: Db, clock: Clock) -> Result<Router, Error> {
         metrics,
         ids: IdSource::new(clock.clone()),
         clock,
-        client: Client::new(guard).map_err(|e| Error::Said(format!("TLS: {e}")))?,
+        client: client(config)?,
         unknown: unknown_destination(config).map_err(Error::Said)?,
     })
+}
+
+/// A way out to tenants' URLs, with connections and look-ups of names of its own.
+fn client(config: &Config) -> Result<Client, Error> {
+    let guard = guard(config).map_err(Error::Said)?;
+    Client::new(guard).map_err(|e| Error::Said(format!("TLS: {e}")))
 }
 
 /// The service, built and not yet listening.
@@ -115,6 +120,8 @@ pub struct App {
     auth: Arc<Auth>,
     events: Arc<Events>,
     webhooks: Arc<webhooks::desk::Stats>,
+    /// Not the one that calls wait for: a name that hangs must not keep a route webhook from its look-up.
+    outgoing: Client,
 }
 
 /// Addresses the service listens on, once it does.
@@ -166,6 +173,7 @@ impl App {
         let auth = Auth::new(&config.secret()?, clock.clone(), router.ids.clone())
             .map_err(|e| Error::Said(format!("keys can't be made of the secret: {e}")))?;
         Ok(Self {
+            outgoing: client(&config)?,
             config,
             clock,
             db,
@@ -306,7 +314,7 @@ impl App {
             ids: self.router.ids.clone(),
             auth: Arc::clone(&self.auth),
             events: Arc::clone(&self.events),
-            client: self.router.client.clone(),
+            client: self.outgoing.clone(),
             node: self.journal.node().clone(),
             stats: Arc::clone(&self.webhooks),
         };

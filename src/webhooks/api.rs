@@ -9,11 +9,13 @@ use hyper::header::{HeaderName, HeaderValue};
 use serde_json::Value;
 
 use super::{Cause, DeliveryStatus, WebhookStatus};
-use crate::api::{Action, Field, Kind, May, Null, Parent, Resource, Rule, Shape, Tells};
+use crate::api::{
+    Access, Action, Call, Field, Kind, May, Null, Parent, Problem, Resource, Rule, Shape, Tells,
+};
 use crate::auth::Auth;
 use crate::base::role::Roles;
 use crate::config::limits::{events, webhooks as limits};
-use crate::events::PATTERN;
+use crate::events::{Events, PATTERN, matches};
 use crate::outgoing::{Guard, OutgoingUrl};
 
 /// `/webhooks`
@@ -322,8 +324,36 @@ const fn heads(name: &'static str, doc: &'static str) -> Field {
 }
 
 /// What is no plain collection.
-pub fn actions(auth: &Arc<Auth>, guard: &Arc<Guard>) -> Vec<Action> {
-    let mut all = act::actions(auth, guard);
-    all.extend(again::actions());
+pub fn actions(auth: &Arc<Auth>, guard: &Arc<Guard>, events: &Arc<Events>) -> Vec<Action> {
+    let tools = Tools { auth: Arc::clone(auth), guard: Arc::clone(guard), events: Arc::clone(events) };
+    let mut all = act::actions(&tools);
+    all.extend(again::actions(&tools));
     all
+}
+
+/// What operations need besides their request.
+#[derive(Clone)]
+struct Tools {
+    /// Seals secrets.
+    auth: Arc<Auth>,
+    /// Which addresses may be reached.
+    guard: Arc<Guard>,
+    /// Which types of events there are.
+    events: Arc<Events>,
+}
+
+impl Tools {
+    /// Whether an API key may read every type that is meant: an endpoint of its own would show it what its scopes don't.
+    fn readable(&self, call: &Call, patterns: &[&str]) -> Result<(), Problem> {
+        let Some(scopes) = &call.caller()?.scopes else { return Ok(()) };
+        let is_meant = |kind: &&crate::events::Kind| patterns.iter().any(|p| matches(p, &kind.name));
+        let mut meant = self.events.catalogue.kinds().iter().filter(is_meant);
+        match meant.find(|kind| !scopes.allow(&kind.chapter, Access::Read)) {
+            None => Ok(()),
+            Some(kind) => Err(Problem::forbidden(format!(
+                "The key lacks the scope {}:read, which {} takes.",
+                kind.chapter, kind.name
+            ))),
+        }
+    }
 }

@@ -1,10 +1,8 @@
 //! Endpoints are made, changed, deleted, and get new secrets.
 
-use std::sync::Arc;
-
 use serde_json::{Value, json};
 
-use super::{CHANGED, MADE, NEW, WEBHOOKS};
+use super::{CHANGED, MADE, NEW, Tools, WEBHOOKS};
 use crate::api::check::show_time;
 use crate::api::store::Scope;
 use crate::api::{
@@ -29,25 +27,23 @@ static OVERLAP: &[Field] = &[Field::int(
 .default("86400")];
 
 /// The operations.
-pub(super) fn actions(auth: &Arc<Auth>, guard: &Arc<Guard>) -> Vec<Action> {
+pub(super) fn actions(tools: &Tools) -> Vec<Action> {
     let base = |id, method, path, summary| Operation {
         output: Output::Record(&WEBHOOKS, 200),
         ..Operation::new(id, method, path, summary, Roles::ADMINS)
     };
-    let (making, checking) = (Arc::clone(auth), Arc::clone(guard));
+    let (making, changing, turning) = (tools.clone(), tools.clone(), tools.clone());
     let create = Handler::write(move |call, tx| {
-        let (auth, guard) = (Arc::clone(&making), Arc::clone(&checking));
-        Box::pin(async move { create(call, tx, &auth, &guard).await })
+        let tools = making.clone();
+        Box::pin(async move { create(call, tx, &tools).await })
     });
-    let (changing, checking) = (Arc::clone(auth), Arc::clone(guard));
     let update = Handler::write(move |call, tx| {
-        let (auth, guard) = (Arc::clone(&changing), Arc::clone(&checking));
-        Box::pin(async move { update(call, tx, &auth, &guard).await })
+        let tools = changing.clone();
+        Box::pin(async move { update(call, tx, &tools).await })
     });
-    let turning = Arc::clone(auth);
     let rotate = Handler::write(move |call, tx| {
-        let auth = Arc::clone(&turning);
-        Box::pin(async move { rotate(call, tx, &auth).await })
+        let tools = turning.clone();
+        Box::pin(async move { rotate(call, tx, &tools.auth).await })
     });
     vec![
         Action {
@@ -109,10 +105,16 @@ fn sound(call: &Call, guard: &Guard) -> Result<(), Problem> {
     if faults.is_empty() { Ok(()) } else { Err(Problem::invalid(faults)) }
 }
 
-async fn create(call: &Call, tx: &mut Tx, auth: &Auth, guard: &Guard) -> Result<Reply, Problem> {
+/// The texts of a list.
+fn texts(list: Option<&Value>) -> Vec<&str> {
+    list.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+async fn create(call: &Call, tx: &mut Tx, tools: &Tools) -> Result<Reply, Problem> {
     const COUNT: &str = "SELECT COUNT(*) FROM webhooks WHERE tenant_id = ? AND deleted_at = 0";
-    let tenant = call.tenant()?;
-    sound(call, guard)?;
+    let (tenant, auth) = (call.tenant()?, &*tools.auth);
+    sound(call, &tools.guard)?;
+    tools.readable(call, &texts(call.body.get("types")))?;
     let position = head(tx, tenant).await?;
     // One at a time: the row of the tenant's cursor is locked by it.
     store::begin_handing_out(tx, tenant, position).await?;
@@ -147,15 +149,17 @@ async fn create(call: &Call, tx: &mut Tx, auth: &Auth, guard: &Guard) -> Result<
     Ok(reply.audited(crud::line(&WEBHOOKS, "create", id.to_string(), Record::new(), change.after)))
 }
 
-async fn update(call: &Call, tx: &mut Tx, auth: &Auth, guard: &Guard) -> Result<Reply, Problem> {
+async fn update(call: &Call, tx: &mut Tx, tools: &Tools) -> Result<Reply, Problem> {
     const RELEASE: &str = "UPDATE webhook_deliveries SET status = 'pending', owner = '' \
          WHERE webhook_id = ? AND status = 'waiting'";
     let (tenant, scope) = (call.tenant()?, Scope::tenant(call.tenant()?));
-    sound(call, guard)?;
+    sound(call, &tools.guard)?;
     let before = crud::current(call, tx, &WEBHOOKS, &scope).await?;
+    // A new address would get what the endpoint wants already.
+    tools.readable(call, &texts(call.body.get("types").or(before.get("types"))))?;
     let id = Id::parse(call.part(crud::ID)).map_err(|_| Problem::not_found(WEBHOOKS.one))?;
     let mut given = call.body.clone();
-    seal_headers(auth, &id, &mut given)?;
+    seal_headers(&tools.auth, &id, &mut given)?;
     let was_disabled = before.get("status").and_then(Value::as_str) == Some(WebhookStatus::Disabled.as_str());
     if was_disabled && given.get("status").is_some() {
         given.insert("disabled_reason".into(), Value::Null);

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{DELIVERIES, WEBHOOKS};
+use super::{DELIVERIES, Tools, WEBHOOKS};
 use crate::api::check::read_time;
 use crate::api::store::{self as rows, Scope};
 use crate::api::{
@@ -28,7 +28,8 @@ const DISABLED: (u16, &str, &str) =
     (409, "webhook-disabled", "The endpoint is disabled; make it active first.");
 
 /// The operations.
-pub(super) fn actions() -> Vec<Action> {
+pub(super) fn actions(tools: &Tools) -> Vec<Action> {
+    let tools = tools.clone();
     let base = |id, method, path, summary| Operation::new(id, method, path, summary, Roles::ADMINS);
     vec![
         Action {
@@ -79,7 +80,10 @@ pub(super) fn actions() -> Vec<Action> {
                     "Read a delivery's body",
                 )
             },
-            handler: Handler::read(|call| Box::pin(payload(call))),
+            handler: Handler::read(move |call| {
+                let tools = tools.clone();
+                Box::pin(async move { payload(call, &tools).await })
+            }),
         },
     ]
 }
@@ -179,18 +183,19 @@ async fn recover(call: &Call, tx: &mut Tx) -> Result<Reply, Problem> {
     }))
 }
 
-async fn payload(call: &Call) -> Result<Reply, Problem> {
-    const FIND: &str =
-        "SELECT event_position FROM webhook_deliveries WHERE tenant_id = ? AND webhook_id = ? AND id = ?";
+async fn payload(call: &Call, tools: &Tools) -> Result<Reply, Problem> {
+    const FIND: &str = "SELECT event_position, event_type FROM webhook_deliveries \
+         WHERE tenant_id = ? AND webhook_id = ? AND id = ?";
     let tenant = call.tenant()?;
     crud::scope(call, &DELIVERIES).await?;
-    let position: Option<i64> = db_read!(&call.db, |p| sqlx::query_scalar(FIND)
+    let found: Option<(i64, String)> = db_read!(&call.db, |p| sqlx::query_as(FIND)
         .bind(tenant.as_str())
         .bind(call.part("webhook_id"))
         .bind(call.part(crud::ID))
         .fetch_optional(p)
         .await)?;
-    let position = position.ok_or_else(|| Problem::not_found(DELIVERIES.one))?;
+    let (position, kind) = found.ok_or_else(|| Problem::not_found(DELIVERIES.one))?;
+    tools.readable(call, &[&kind])?;
     let body = store::payload(&call.db, tenant, position).await?;
     let body = body.ok_or_else(|| Problem::new(TOO_OLD.0, TOO_OLD.1, TOO_OLD.2))?;
     let mut reply = Reply::empty();

@@ -88,8 +88,11 @@ async fn fan(parts: Parts, desk: UnboundedSender<Wake>, room: Arc<Room>, mut sto
                 Ok(false) => {}
                 Err(error) => {
                     tracing::warn!(%error, tenant.id = %tenant, "events can't be handed out to webhooks; again later");
-                    dirty.insert(tenant);
-                    tokio::time::sleep(limits::AWAY_TIME).await;
+                    // A row that can't be read is no reason to keep others waiting: the next event tries again.
+                    if !matches!(error, fan_out::Error::Away(sqlx::Error::Decode(_))) {
+                        dirty.insert(tenant);
+                        tokio::time::sleep(limits::AWAY_TIME).await;
+                    }
                     if let fan_out::Error::Doubt(kept, _) = error {
                         leave(&parts, &desk, kept).await;
                     }

@@ -125,7 +125,39 @@ both_databases! {
         world.sink.clear();
         world.tag("y").await;
         world.until("the tag", |w| w.sink.types().contains(&"tag.created".to_owned())).await;
-        assert!(world.sink.taken().iter().rfind(|t| t.json()["type"] == "tag.created").unwrap().headers.get("authorization").is_none());
+        let taken = world.sink.taken().into_iter().rfind(|t| t.json()["type"] == "tag.created").unwrap();
+        assert!(!taken.headers.contains_key("authorization"));
+    }
+
+    /// An API key gets through an endpoint only what its scopes let it read.
+    async fn a_key_reads_no_more_through_an_endpoint(test) {
+        let world = World::new(test).await;
+        let key = json!({"name": "k", "role": "tenant_admin", "scopes": ["webhooks:write", "tags:read"]});
+        let key = world.post("/api-keys", key).await.expect(201).text("key");
+        let app = &world.desk.app;
+        let make = async |types: Value| app.post("/webhooks", &key, json!({"url": world.sink.url("/key"), "types": types})).await;
+        for types in [json!(["*"]), json!(["tag.*", "contact.created"]), json!(["ticket.*"])] {
+            let refused = make(types.clone()).await.expect(403);
+            assert_eq!(refused.code(), "forbidden", "{types}");
+        }
+        let made = make(json!(["tag.*", "webhook.*"])).await.expect(201);
+        let path = format!("/webhooks/{}", made.id());
+        app.patch(&path, &key, json!({"types": ["user.*"]})).await.expect(403);
+        app.patch(&path, &key, json!({"name": "mine"})).await.expect(200);
+        // One that somebody else made wants more: sent to another place it would tell the key.
+        let wide = world.webhook("/wide", json!({"types": ["contact.*"]})).await;
+        app.patch(&format!("/webhooks/{}", wide.id()), &key, json!({"url": world.sink.url("/key")})).await.expect(403);
+        world.post("/contacts", json!({"first_name": "Ann"})).await.expect(201);
+        world.came(1).await;
+        world.all_done().await;
+        let delivery = world.deliveries(&wide.id()).await.remove(0);
+        let payload = format!("/webhooks/{}/deliveries/{}/payload", wide.id(), delivery["id"].as_str().unwrap());
+        app.get(&payload, &key).await.expect(403);
+        world.get(&payload).await.expect(200);
+        // Nor is a delivery found below another endpoint.
+        let crossed = payload.replace(&wide.id(), &made.id());
+        world.get(&crossed).await.expect(404);
+        world.act(&crossed.replace("/payload", "/resend")).await.expect(404);
     }
 
     /// Fifty and no more, also when several ask at the same time.
