@@ -3,18 +3,17 @@
 use super::rows::Row;
 use crate::base::ids::Id;
 use crate::config::limits::sockets as limits;
-use crate::db::{Db, db_write};
+use crate::db::{self, Db, db_write};
 
 use super::frames::Closing;
 
 /// Adds rows.
 pub(super) async fn insert(db: &Db, node: &Id, rows: &[(Id, Row)]) -> sqlx::Result<()> {
     const INSERT: &str = "INSERT INTO websocket_sessions (id, tenant_id, user_id, api_key_id, node_id, address, user_agent, \
-         subscriptions, connected_at, last_seen_at, disconnected_at, close_code, close_reason, created_at, updated_at) VALUES ";
-    let places = vec!["(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"; rows.len()].join(", ");
-    let sql = format!("{INSERT}{places}");
+         subscriptions, connected_at, last_seen_at, disconnected_at, close_code, close_reason, created_at, updated_at) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     db_write!(db, |p| {
-        let mut query = sqlx::query(sqlx::AssertSqlSafe(sql));
+        let mut query = sqlx::query(db::with_rows(INSERT, rows.len()));
         for (id, row) in rows {
             let (ended_us, closing) = row.ended.unzip();
             query = query
@@ -41,7 +40,7 @@ pub(super) async fn insert(db: &Db, node: &Id, rows: &[(Id, Row)]) -> sqlx::Resu
 /// Changes sockets by id, some at a time; `set` has one `?` for each text or number of `values`.
 async fn update(db: &Db, set: &str, values: &[Value<'_>], ids: &[Id]) -> sqlx::Result<()> {
     for piece in ids.chunks(limits::ROWS_BATCH) {
-        let places = vec!["?"; piece.len()].join(", ");
+        let places = db::places(piece.len());
         let sql = format!("UPDATE websocket_sessions SET {set} WHERE id IN ({places})");
         db_write!(db, |p| {
             let mut query = sqlx::query(sqlx::AssertSqlSafe(sql));

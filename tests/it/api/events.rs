@@ -247,10 +247,12 @@ both_databases! {
         desk.make("/tags", json!({"name": "before"})).await;
         // Of the one connection that writes.
         let pages = desk.app.test.number("PRAGMA page_count").await;
-        desk.app.test.execute(&format!("PRAGMA max_page_count = {pages}")).await.unwrap();
+        let full = format!("PRAGMA max_page_count = {pages}");
         let long = "x".repeat(50_000);
         let (mut refused, mut made) = (0, 0);
         for n in 0..20 {
+            // Each time anew: a connection that met the end of the disk is replaced.
+            desk.app.test.execute(&full).await.unwrap();
             let answer = desk.app.post("/tickets", &desk.admin, json!({"subject": format!("t{n}"), "description": long})).await;
             match answer.status.as_u16() {
                 201 => made += 1,
