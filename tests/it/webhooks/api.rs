@@ -148,7 +148,7 @@ both_databases! {
         let wide = world.webhook("/wide", json!({"types": ["contact.*"]})).await;
         app.patch(&format!("/webhooks/{}", wide.id()), &key, json!({"url": world.sink.url("/key")})).await.expect(403);
         world.post("/contacts", json!({"first_name": "Ann"})).await.expect(201);
-        world.came(1).await;
+        world.until("the contact", |w| w.sink.at("/wide").len() == 1).await;
         world.all_done().await;
         let delivery = world.deliveries(&wide.id()).await.remove(0);
         let payload = format!("/webhooks/{}/deliveries/{}/payload", wide.id(), delivery["id"].as_str().unwrap());

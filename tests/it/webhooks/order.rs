@@ -73,7 +73,8 @@ both_databases! {
             if world.desk.app.test.number(unfinished).await == 0 {
                 break;
             }
-            world.wait(Duration::from_secs(10));
+            // Further than any pause between probes in a few steps.
+            world.wait(Duration::from_secs(300));
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         world.all_done().await;
