@@ -342,8 +342,12 @@ impl App {
         let gate = api::gate(&self.config, self.db.clone(), self.clock.clone(), routing, auth, events)?;
         let api =
             http::router::routes(&gate, api::actions(&parts), &api::document()?, &self.config.http_origins);
-        let mut routes = health::routes(health).merge(api);
+        let node = self.journal.node().clone();
+        let sockets =
+            http::socket::Sockets::new(&gate, http::socket::Options::new(node, descriptors::raise_limit()));
+        let mut routes = health::routes(health).merge(api).merge(http::socket::routes(&sockets));
         let mut tasks = keep::start(&gate, self.config.events_kept, keep);
+        tasks.extend(sockets.start(keep));
         match metrics {
             Some(metrics) => tasks.push(tokio::spawn(http::serve::serve(metrics, counters, keep.clone()))),
             None => routes = routes.merge(counters),

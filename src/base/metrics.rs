@@ -7,6 +7,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
@@ -42,6 +43,30 @@ pub struct Metrics {
     pub lookups: Family<Outcome, Counter>,
     /// Calls that ended, by who told: hook, late, lost.
     pub ended: Family<Outcome, Counter>,
+    /// The event stream's sockets.
+    pub sockets: SocketMetrics,
+}
+
+/// What is counted of the event stream's sockets.
+#[derive(Debug, Default)]
+pub struct SocketMetrics {
+    /// Sockets that are open and have said who they are.
+    pub open: Gauge,
+    /// Events sent.
+    pub events: Counter,
+    /// Sockets closed because their client did not read.
+    pub slow: Counter,
+    /// Clients that came with a cursor of events which are gone.
+    pub resyncs: Counter,
+}
+
+impl SocketMetrics {
+    fn register(&self, registry: &mut Registry) {
+        registry.register("sockets_open", "Open sockets of the event stream", self.open.clone());
+        registry.register("socket_events", "Events sent over sockets", self.events.clone());
+        registry.register("sockets_slow", "Sockets closed: client too slow", self.slow.clone());
+        registry.register("socket_resyncs", "Cursors that were too old", self.resyncs.clone());
+    }
 }
 
 impl Default for Metrics {
@@ -55,6 +80,7 @@ impl Default for Metrics {
             webhooks: Family::default(),
             lookups: Family::default(),
             ended: Family::default(),
+            sockets: SocketMetrics::default(),
         };
         {
             let mut registry = metrics.registry();
@@ -63,6 +89,7 @@ impl Default for Metrics {
             registry.register("route_webhooks", "Route webhooks by outcome", metrics.webhooks.clone());
             registry.register("lookups", "Look-ups of routing data by outcome", metrics.lookups.clone());
             registry.register("calls_ended", "Ended calls by who told", metrics.ended.clone());
+            metrics.sockets.register(&mut registry);
         }
         metrics
     }

@@ -10,8 +10,7 @@ use crate::api::check::show_time;
 use crate::api::{Field, Null, Record};
 use crate::base::ids::{IdSource, TenantId};
 use crate::base::role::Roles;
-use crate::config::limits::journal::INSERT_ROWS;
-use crate::db::{Tx, db_tx};
+use crate::db::{self, Tx, db_tx};
 use crate::events::{Data, Draft, Kind, outbox};
 
 const CALL: Field = Field::id("call_id", "The call.").server();
@@ -192,9 +191,9 @@ impl Tells {
     pub(super) async fn ended(&mut self, tx: &mut Tx, ids: &[String]) -> sqlx::Result<()> {
         const READ: &str = "SELECT id, tenant_id, direction, did, caller_number, caller_name, uniqueid, linkedid, \
              action, target, reason, started_at, answered_at, ended_at, ended_by, cause, disposition, duration_ms, \
-             billed_ms, answered_by, dial_status, queue_status, voicemail_status FROM calls WHERE id IN ";
-        for piece in ids.chunks(INSERT_ROWS) {
-            let sql = format!("{READ}({}) ORDER BY id", vec!["?"; piece.len()].join(", "));
+             billed_ms, answered_by, dial_status, queue_status, voicemail_status FROM calls";
+        for piece in db::pieces(ids.len()).map(|piece| &ids[piece]) {
+            let sql = format!("{READ} WHERE id IN ({}) ORDER BY id", db::places(piece.len()));
             let rows: Vec<Over> = db_tx!(&mut *tx, |c| {
                 let mut query = sqlx::query_as(sqlx::AssertSqlSafe(sql));
                 for id in piece {
@@ -252,8 +251,8 @@ impl Tells {
         let mut told = Vec::with_capacity(self.drafts.len());
         let tenants: Vec<&TenantId> = self.drafts.keys().collect();
         let mut living = Vec::new();
-        for piece in tenants.chunks(INSERT_ROWS) {
-            let sql = format!("SELECT id FROM tenants WHERE id IN ({})", vec!["?"; piece.len()].join(", "));
+        for piece in db::pieces(tenants.len()).map(|piece| &tenants[piece]) {
+            let sql = format!("SELECT id FROM tenants WHERE id IN ({})", db::places(piece.len()));
             let found: Vec<String> = db_tx!(&mut *tx, |c| {
                 let mut query = sqlx::query_scalar(sqlx::AssertSqlSafe(sql));
                 for tenant in piece {

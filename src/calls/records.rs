@@ -1,8 +1,7 @@
 //! Call detail records are made of the calls' own rows, in the transaction that ends the call. A record has its call's
 //! id: there can't be two, however often an end is told.
 
-use crate::config::limits::journal::INSERT_ROWS;
-use crate::db::{Tx, db_tx};
+use crate::db::{self, Tx, db_tx};
 
 /// Names lose what makes them global in Asterisk (`acme-support`, `101@acme`). Lengths are whole seconds; the division
 /// is exact, because the databases round differently. A call of a tenant that is gone has no record.
@@ -67,11 +66,11 @@ impl Ends {
     /// Makes the records.
     pub(super) async fn insert(self, tx: &mut Tx, now_us: i64) -> sqlx::Result<()> {
         // Only what is there is deleted: on MariaDB a search in vain would lock the gap where others insert.
-        for piece in self.again.chunks(INSERT_ROWS) {
+        for piece in db::pieces(self.again.len()).map(|piece| &self.again[piece]) {
             let sql = format!("DELETE FROM cdrs WHERE id IN {}", places(piece.len()));
             run(tx, sql, None, piece).await?;
         }
-        for piece in self.ids.chunks(INSERT_ROWS) {
+        for piece in db::pieces(self.ids.len()).map(|piece| &self.ids[piece]) {
             run(tx, INSERT.replace("(?)", &places(piece.len())), Some(now_us), piece).await?;
         }
         Ok(())
@@ -79,7 +78,7 @@ impl Ends {
 }
 
 fn places(n: usize) -> String {
-    format!("({})", vec!["?"; n].join(", "))
+    format!("({})", db::places(n))
 }
 
 async fn run(tx: &mut Tx, sql: String, first: Option<i64>, ids: &[String]) -> sqlx::Result<()> {

@@ -4,12 +4,10 @@
 //! a call is inserted once, an end is set once (a real end beats `lost`).
 
 use std::collections::HashSet;
-use std::ops::Range;
 use std::sync::Arc;
 
 use crate::base::clock::Clock;
 use crate::base::ids::{Id, IdSource, Number, TenantId};
-use crate::config::limits::journal::INSERT_ROWS;
 use crate::config::limits::routing::LIVE_CALLS;
 use crate::db::{self, Db, Tx, db_read, db_tx};
 use crate::events::News;
@@ -203,22 +201,6 @@ impl<'a> Begun<'a> {
     }
 }
 
-/// Cuts so many rows into pieces of 64, 32 ... 1, so that a handful of prepared statements serves every number.
-fn pieces(rows: usize) -> impl Iterator<Item = Range<usize>> + Send {
-    let mut from = 0;
-    std::iter::from_fn(move || {
-        let size = INSERT_ROWS.min(1 << (rows - from).checked_ilog2()?);
-        from += size;
-        Some(from - size..from)
-    })
-}
-
-/// `insert`, which has the places of one row, with those of `rows` rows.
-fn with_rows(insert: &str, rows: usize) -> sqlx::AssertSqlSafe<String> {
-    let (_, row) = insert.rsplit_once("VALUES ").unwrap_or((insert, ""));
-    sqlx::AssertSqlSafe(format!("{insert}{}", format!(", {row}").repeat(rows - 1)))
-}
-
 /// A call that the operator's fallback took because we were not there, or whose caller had left when we died over the
 /// decision: it belongs to whoever owns the number.
 async fn insert_undecided(tx: &mut Tx, id: &Id, ended: &Ended) -> sqlx::Result<()> {
@@ -260,10 +242,10 @@ async fn insert_calls(tx: &mut Tx, calls: &[&CallAndDecision]) -> sqlx::Result<(
     const INSERT: &str = "INSERT INTO calls (id, tenant_id, direction, did, caller_number, caller_name, channel, \
          uniqueid, linkedid, language, action, target, reason, started_at) \
          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-    for piece in pieces(calls.len()) {
+    for piece in db::pieces(calls.len()) {
         let piece = &calls[piece];
         db_tx!(tx, |c| {
-            let mut query = sqlx::query(with_rows(INSERT, piece.len()));
+            let mut query = sqlx::query(db::with_rows(INSERT, piece.len()));
             for call in piece {
                 let (s, d) = (&call.started, &call.decided);
                 query = query
@@ -291,10 +273,10 @@ async fn insert_calls(tx: &mut Tx, calls: &[&CallAndDecision]) -> sqlx::Result<(
 async fn insert_traces(tx: &mut Tx, node: &str, traces: &[(u64, &Decided)]) -> sqlx::Result<()> {
     const INSERT: &str = "INSERT INTO call_traces (call_id, node_id, sequence, tenant_id, hook, at, trace) \
          VALUES (?, ?, ?, ?, ?, ?, ?)";
-    for piece in pieces(traces.len()) {
+    for piece in db::pieces(traces.len()) {
         let piece = &traces[piece];
         db_tx!(tx, |c| {
-            let mut query = sqlx::query(with_rows(INSERT, piece.len()));
+            let mut query = sqlx::query(db::with_rows(INSERT, piece.len()));
             for (sequence, decided) in piece {
                 query = query
                     .bind(decided.id.as_str())
@@ -398,8 +380,8 @@ pub async fn open_calls(db: &Db) -> sqlx::Result<Vec<(Id, Option<TenantId>, Stri
 /// When the database is away.
 pub async fn ended_among(db: &Db, ids: &[Id]) -> sqlx::Result<Vec<Id>> {
     let mut ended = Vec::new();
-    for piece in ids.chunks(INSERT_ROWS) {
-        let places = vec!["?"; piece.len()].join(", ");
+    for piece in db::pieces(ids.len()).map(|piece| &ids[piece]) {
+        let places = db::places(piece.len());
         let sql = format!("SELECT id FROM calls WHERE id IN ({places}) AND ended_at IS NOT NULL");
         let found: Vec<String> = db_read!(db, |p| {
             let mut query = sqlx::query_scalar(sqlx::AssertSqlSafe(sql));
@@ -522,24 +504,4 @@ pub async fn traces(db: &Db, tenant: Option<&TenantId>, id: &Id) -> sqlx::Result
          ORDER BY at, node_id, sequence";
     let tenant = tenant.map(TenantId::as_str).unwrap_or_default();
     db_read!(db, |p| sqlx::query_scalar(SQL).bind(id.as_str()).bind(tenant).bind(tenant).fetch_all(p).await)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rows_are_cut_into_few_sizes_and_none_is_lost() {
-        let sizes: Vec<usize> = pieces(203).map(|piece| piece.len()).collect();
-        assert_eq!(sizes, [64, 64, 64, 8, 2, 1]);
-        assert_eq!(pieces(203).flatten().collect::<Vec<_>>(), (0..203).collect::<Vec<_>>());
-        assert_eq!(pieces(0).count(), 0);
-    }
-
-    #[test]
-    fn an_insert_has_a_place_for_every_value() {
-        let insert = "INSERT INTO t (a, b) VALUES (?, ?)";
-        assert_eq!(with_rows(insert, 3).0, "INSERT INTO t (a, b) VALUES (?, ?), (?, ?), (?, ?)");
-        assert_eq!(with_rows(insert, 1).0, insert);
-    }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 pub mod auth;
 pub mod events;
+pub mod sockets;
 pub mod webhooks;
 
 /// AGI: what one connection from Asterisk may cost.
@@ -91,6 +92,8 @@ pub mod db {
     pub const CONNECTION_LIFE: Duration = Duration::from_secs(1_800);
     /// How long one process waits for another that changes the schema: a large table may take minutes.
     pub const MIGRATE_TIME: Duration = Duration::from_secs(300);
+    /// Rows of one INSERT, and values of one IN list, at most: beyond some dozens the statement's own cost no longer shows.
+    pub const INSERT_ROWS: usize = 64;
     /// How long `/readyz` waits for an answer of the database.
     pub const PROBE_TIME: Duration = Duration::from_secs(1);
 }
@@ -133,8 +136,6 @@ pub mod journal {
     pub const WRITE_BATCH: usize = 512;
     /// Records moved into the database in one transaction at most.
     pub const DRAIN_BATCH: usize = 1_024;
-    /// Rows of one INSERT at most: beyond some dozens the statement's own cost no longer shows.
-    pub const INSERT_ROWS: usize = 64;
     /// Records that come while one batch is moved (some 30 ms) from which on it is a burst of calls.
     pub const DRAIN_BURST: u64 = 32;
     /// Pause between two transactions while less than a batch waits: what a record waits at most when calls come

@@ -12,7 +12,7 @@ use crate::api::{
 };
 use crate::base::role::Roles;
 use crate::config::limits::contacts as limits;
-use crate::db::{Tx, db_read, db_tx};
+use crate::db::{self, Tx, db_read, db_tx};
 
 /// Every column that refers to a contact, but for those of the contact's own lists.
 pub const REFERENCES: [(&str, &str); 5] = [
@@ -213,7 +213,7 @@ async fn members(call: &Call, by: &str, values: &[String]) -> Result<BTreeMap<St
     if values.is_empty() {
         return Ok(members);
     }
-    let (tenant, marks) = (call.tenant()?.as_str(), vec!["?"; values.len()].join(", "));
+    let (tenant, marks) = (call.tenant()?.as_str(), db::places(values.len()));
     let mut sql = format!(
         "SELECT {by} AS value, id, created_at FROM contacts WHERE tenant_id = ? AND deleted_at = 0 AND {by} IN ({marks})"
     );

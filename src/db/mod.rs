@@ -9,10 +9,12 @@
 //! `RETURNING`; claims are compare-and-set; unique violations are told by type.
 
 mod migrate;
+mod rows;
 
 use std::str::FromStr;
 use std::time::Duration;
 
+use sqlx::Connection;
 use sqlx::mysql::{MySqlConnectOptions, MySqlPool, MySqlPoolOptions};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
@@ -21,6 +23,7 @@ use sqlx::sqlite::{
 use crate::config::limits;
 
 pub use migrate::{MigrateError, Schema, migrations};
+pub use rows::{pieces, places, with_rows};
 
 /// A handle on the database; cheap to clone.
 #[derive(Clone, Debug)]
@@ -195,7 +198,12 @@ impl Db {
                 .acquire_timeout(limits::db::ACQUIRE_TIME)
                 .idle_timeout(None)
         };
-        let writer = pool(1).connect_with(options.clone()).await?;
+        // With the disk full SQLite undoes a transaction by itself; the driver's own ROLLBACK then fails, and it would refuse
+        // to begin another on that connection for ever.
+        let writer = pool(1)
+            .before_acquire(|connection, _| Box::pin(async { Ok(!connection.is_in_transaction()) }))
+            .connect_with(options.clone())
+            .await?;
         let reader = pool(connections).connect_with(options.create_if_missing(false).read_only(true)).await?;
         Ok(Self::Sqlite { reader, writer })
     }

@@ -47,6 +47,9 @@ const DATA: Field = Field {
 }
 .server();
 
+/// What keys need a scope of to read events.
+pub const CHAPTER: &str = "events";
+
 /// `GET /events`
 pub fn actions(events: &Arc<Events>) -> Vec<Action> {
     let parameter = |field| Parameter { field, required: false };

@@ -13,6 +13,7 @@ pub mod catalogue;
 pub mod changes;
 pub mod news;
 pub mod outbox;
+pub mod stream;
 
 use serde::Serialize;
 use serde_json::value::RawValue;

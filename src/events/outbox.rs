@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::{Draft, Event};
 use crate::base::ids::{IdSource, TenantId};
 use crate::config::limits::events as limits;
-use crate::db::{Db, Tx, db_read, db_tx, db_write};
+use crate::db::{self, Db, Tx, db_read, db_tx, db_write};
 
 /// Writes events of a tenant in their order and returns the position of the last one; 0 for none.
 ///
@@ -69,8 +69,8 @@ async fn sequences<'d>(
 ) -> sqlx::Result<HashMap<&'d str, i64>> {
     let mut found: HashMap<&str, i64> = drafts.iter().map(|draft| (draft.key.as_str(), 0)).collect();
     let keys: Vec<&str> = found.keys().copied().collect();
-    for piece in keys.chunks(limits::INSERT_ROWS) {
-        let places = vec!["?"; piece.len()].join(", ");
+    for piece in db::pieces(keys.len()).map(|piece| &keys[piece]) {
+        let places = db::places(piece.len());
         let sql = format!(
             "SELECT event_key, sequence FROM event_sequences WHERE tenant_id = ? AND event_key IN ({places})"
         );
@@ -96,19 +96,17 @@ async fn keep_sequences(
     sequences: &HashMap<&str, i64>,
     now_us: i64,
 ) -> sqlx::Result<()> {
-    const INSERT: &str = "INSERT INTO event_sequences (tenant_id, event_key, sequence, changed_at) VALUES ";
-    const SQLITE: &str = " ON CONFLICT (tenant_id, event_key) DO UPDATE SET sequence = excluded.sequence, \
-         changed_at = excluded.changed_at";
-    const MYSQL: &str =
-        " ON DUPLICATE KEY UPDATE sequence = VALUES(sequence), changed_at = VALUES(changed_at)";
+    const SQLITE: &str = "INSERT INTO event_sequences (tenant_id, event_key, sequence, changed_at) VALUES (?, ?, ?, ?) \
+         ON CONFLICT (tenant_id, event_key) DO UPDATE SET sequence = excluded.sequence, changed_at = excluded.changed_at";
+    const MYSQL: &str = "INSERT INTO event_sequences (tenant_id, event_key, sequence, changed_at) VALUES (?, ?, ?, ?) \
+         ON DUPLICATE KEY UPDATE sequence = VALUES(sequence), changed_at = VALUES(changed_at)";
     // In one order, so that nobody waits crosswise.
     let mut all: Vec<(&str, i64)> = sequences.iter().map(|(key, sequence)| (*key, *sequence)).collect();
     all.sort_unstable();
-    for piece in all.chunks(limits::INSERT_ROWS) {
-        let places = vec!["(?, ?, ?, ?)"; piece.len()].join(", ");
-        let sql = format!("{INSERT}{places}{}", tx.pick(SQLITE, MYSQL));
+    for piece in db::pieces(all.len()).map(|piece| &all[piece]) {
+        let sql = db::with_rows(tx.pick(SQLITE, MYSQL), piece.len());
         db_tx!(&mut *tx, |c| {
-            let mut query = sqlx::query(sqlx::AssertSqlSafe(sql));
+            let mut query = sqlx::query(sql);
             for (key, sequence) in piece {
                 query = query.bind(tenant.as_str()).bind(*key).bind(*sequence).bind(now_us);
             }
@@ -124,12 +122,11 @@ async fn insert(
     tenant: &TenantId,
     rows: &[(&Draft, i64, i64)],
 ) -> sqlx::Result<()> {
-    const INSERT: &str =
-        "INSERT INTO events (tenant_id, position, id, kind, event_key, sequence, at, owners, data) VALUES ";
-    for piece in rows.chunks(limits::INSERT_ROWS) {
-        let sql = format!("{INSERT}{}", vec!["(?, ?, ?, ?, ?, ?, ?, ?, ?)"; piece.len()].join(", "));
+    const INSERT: &str = "INSERT INTO events (tenant_id, position, id, kind, event_key, sequence, at, owners, data) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    for piece in db::pieces(rows.len()).map(|piece| &rows[piece]) {
         db_tx!(&mut *tx, |c| {
-            let mut query = sqlx::query(sqlx::AssertSqlSafe(sql));
+            let mut query = sqlx::query(db::with_rows(INSERT, piece.len()));
             for (draft, position, sequence) in piece {
                 query = query
                     .bind(tenant.as_str())

@@ -13,8 +13,21 @@ use crate::db::Db;
 /// # Errors
 /// 401 when it is none of ours, has ended or was revoked; 503 when a key can't be looked up.
 pub async fn authenticate(auth: &Auth, db: &Db, token: &str, address: IpAddr) -> Result<Caller, Problem> {
+    Ok(until(auth, db, token, address).await?.0)
+}
+
+/// As [`authenticate`], and the second since 1970 at which an access token ends; `None` for keys.
+///
+/// # Errors
+/// As [`authenticate`].
+pub async fn until(
+    auth: &Auth,
+    db: &Db,
+    token: &str,
+    address: IpAddr,
+) -> Result<(Caller, Option<i64>), Problem> {
     if ApiKeys::is_key(token) {
-        return key(auth, db, token, address).await;
+        return Ok((key(auth, db, token, address).await?, None));
     }
     let claims = auth.tokens.verify(token).map_err(|error| match error {
         TokenError::Expired => {
@@ -25,13 +38,14 @@ pub async fn authenticate(auth: &Auth, db: &Db, token: &str, address: IpAddr) ->
     if auth.revoked.contains(&claims.sid) {
         return Err(Problem::new(401, "session-ended", "The session has ended; sign in again."));
     }
-    Ok(Caller {
+    let caller = Caller {
         actor: Actor::User(claims.sub.clone()),
         tenant: claims.tid.clone(),
         role: claims.role,
         session: Some(claims.sid.clone()),
         scopes: None,
-    })
+    };
+    Ok((caller, Some(claims.exp)))
 }
 
 async fn key(auth: &Auth, db: &Db, token: &str, address: IpAddr) -> Result<Caller, Problem> {

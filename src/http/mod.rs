@@ -1,4 +1,4 @@
-//! The HTTP edge: the REST API's gate and router, health, readiness and metrics.
+//! The HTTP edge: the REST API's gate and router, the sockets of events, health, readiness and metrics.
 
 pub mod authenticate;
 pub mod dispatch;
@@ -10,3 +10,4 @@ pub mod rate;
 pub mod request;
 pub mod router;
 pub mod serve;
+pub mod socket;

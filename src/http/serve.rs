@@ -1,4 +1,6 @@
 //! A listener for HTTP/1.1 with limits: connections at a time, time for a request's head, time to finish at shutdown.
+//!
+//! A connection that becomes a socket gives its place back: sockets have places of their own ([`super::socket`]).
 
 use std::sync::Arc;
 
@@ -6,7 +8,6 @@ use axum::Router;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tower_service::Service;
@@ -18,7 +19,6 @@ use crate::config::limits::http as limits;
 /// Serves `routes` until `stopping`; then open requests get [`limits::DRAIN_TIME`].
 pub async fn serve(listener: TcpListener, routes: Router, mut stopping: Stopping) {
     let places = Arc::new(Semaphore::new(limits::CONNECTIONS));
-    let open = GracefulShutdown::new();
     let mut server = hyper::server::conn::http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(limits::HEAD_TIME).max_buf_size(limits::HEAD_BYTES);
     loop {
@@ -45,16 +45,26 @@ pub async fn serve(listener: TcpListener, routes: Router, mut stopping: Stopping
             // A router is always ready.
             routes.clone().call(request)
         });
-        let connection = open.watch(server.serve_connection(TokioIo::new(stream), service));
+        let connection = server.serve_connection(TokioIo::new(stream), service).with_upgrades();
+        let mut stopping = stopping.clone();
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
+            let mut connection = std::pin::pin!(connection);
+            let ended = tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = stopping.stopped() => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            if let Err(error) = ended {
                 tracing::debug!(%error, "an HTTP connection ended early");
             }
             drop(place);
         });
     }
     drop(listener);
-    if tokio::time::timeout(limits::DRAIN_TIME, open.shutdown()).await.is_err() {
+    let all = places.acquire_many(u32::try_from(limits::CONNECTIONS).unwrap_or(u32::MAX));
+    if tokio::time::timeout(limits::DRAIN_TIME, all).await.is_err() {
         tracing::info!("HTTP requests that had not come whole were cut off");
     }
 }

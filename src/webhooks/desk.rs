@@ -275,7 +275,7 @@ impl Desk {
     }
 
     fn call_crowd(&mut self) {
-        for _ in 0..self.crowd.len().min(limits::INSERT_ROWS) {
+        for _ in 0..self.crowd.len().min(limits::CALLED) {
             if let Some(webhook) = self.crowd.pop_front() {
                 if let Some(state) = self.states.get_mut(&webhook) {
                     state.lined_up = false;

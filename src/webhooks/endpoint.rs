@@ -77,7 +77,7 @@ struct Row {
 
 const READ: &str = "SELECT id, tenant_id, url, headers_secret, signatures, secret, old_secret, old_secret_until, \
      private_key, concurrency, timeout_s, status, failing_since, failures \
-     , deleted_at FROM webhooks WHERE ";
+     , deleted_at FROM webhooks";
 
 /// Why a row can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -225,7 +225,7 @@ pub async fn wish_of(tx: &mut Tx, tenant: &TenantId, id: &str) -> sqlx::Result<O
 /// # Errors
 /// When the database is away.
 pub async fn changed(db: &Db, auth: &Auth, since_us: i64) -> sqlx::Result<Vec<Arc<Endpoint>>> {
-    let sql = sqlx::AssertSqlSafe(format!("{READ}updated_at >= ? ORDER BY id"));
+    let sql = sqlx::AssertSqlSafe(format!("{READ} WHERE updated_at >= ? ORDER BY id"));
     let rows: Vec<Row> = db_read!(db, |p| sqlx::query_as(sql).bind(since_us).fetch_all(p).await)?;
     Ok(opened(rows, auth))
 }
@@ -235,7 +235,7 @@ pub async fn changed(db: &Db, auth: &Auth, since_us: i64) -> sqlx::Result<Vec<Ar
 /// # Errors
 /// When the database is away.
 pub async fn one(db: &Db, auth: &Auth, id: &Id) -> sqlx::Result<Option<Arc<Endpoint>>> {
-    let sql = sqlx::AssertSqlSafe(format!("{READ}id = ?"));
+    let sql = sqlx::AssertSqlSafe(format!("{READ} WHERE id = ?"));
     let rows: Vec<Row> = db_read!(db, |p| sqlx::query_as(sql).bind(id.as_str()).fetch_all(p).await)?;
     Ok(opened(rows, auth).pop())
 }

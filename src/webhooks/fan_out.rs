@@ -9,7 +9,7 @@ use super::store::{self, New};
 use super::{Body, Cause, Delivery, DeliveryStatus, Parts};
 use crate::base::ids::{Id, TenantId};
 use crate::config::limits::webhooks as limits;
-use crate::db::{Tx, db_tx};
+use crate::db::{self, Tx, db_tx};
 use crate::events::{Event, outbox};
 
 /// What was handed out.
@@ -131,11 +131,11 @@ pub(super) async fn busy_keys(
     keys.sort_unstable();
     keys.dedup();
     let mut busy = HashSet::new();
-    for piece in keys.chunks(limits::INSERT_ROWS) {
+    for piece in db::pieces(keys.len()).map(|piece| &keys[piece]) {
         let sql = format!(
             "SELECT event_key FROM webhook_deliveries WHERE webhook_id = ? AND status IN ('pending', 'waiting') \
              AND event_key IN ({}){}",
-            vec!["?"; piece.len()].join(", "),
+            db::places(piece.len()),
             tx.pick("", " FOR UPDATE")
         );
         let found: Vec<String> = db_tx!(&mut *tx, |c| {

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::{record, store};
 use crate::base::ids::TenantId;
 use crate::config::limits::webhooks as limits;
-use crate::db::{Db, db_read, db_tx, db_write};
+use crate::db::{self, Db, db_read, db_tx, db_write};
 
 /// Removes what was finished before then, and the attempts of that time. Returns how many rows.
 ///
@@ -88,8 +88,8 @@ async fn remove(db: &Db, tenant: &TenantId, before_us: i64) -> sqlx::Result<u64>
             if ids.is_empty() {
                 break;
             }
-            for piece in ids.chunks(limits::INSERT_ROWS) {
-                let sql = format!("{delete}({})", vec!["?"; piece.len()].join(", "));
+            for piece in db::pieces(ids.len()).map(|piece| &ids[piece]) {
+                let sql = format!("{delete}({})", db::places(piece.len()));
                 removed += db_write!(db, |p| {
                     let mut query = sqlx::query(sqlx::AssertSqlSafe(sql));
                     for id in piece {

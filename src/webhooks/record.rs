@@ -18,7 +18,7 @@ use crate::api::{Record, crud};
 use crate::audit;
 use crate::base::ids::{Id, TenantId};
 use crate::config::limits::webhooks as limits;
-use crate::db::{Tx, db_tx};
+use crate::db::{self, Tx, db_tx};
 
 /// What became of an attempt.
 #[derive(Debug)]
@@ -122,10 +122,10 @@ async fn ordered(tx: &mut Tx, batch: &[Outcome]) -> sqlx::Result<Vec<String>> {
     ids.sort_unstable();
     ids.dedup();
     let mut ordered = Vec::new();
-    for piece in ids.chunks(limits::INSERT_ROWS) {
+    for piece in db::pieces(ids.len()).map(|piece| &ids[piece]) {
         let sql = format!(
             "SELECT id, ordered FROM webhooks WHERE id IN ({}) ORDER BY id{}",
-            vec!["?"; piece.len()].join(", "),
+            db::places(piece.len()),
             tx.pick("", " FOR UPDATE")
         );
         let found: Vec<(String, bool)> = db_tx!(&mut *tx, |c| {
@@ -143,11 +143,10 @@ async fn ordered(tx: &mut Tx, batch: &[Outcome]) -> sqlx::Result<Vec<String>> {
 async fn insert_attempts(tx: &mut Tx, batch: &[Outcome]) -> sqlx::Result<()> {
     const INSERT: &str = "INSERT INTO webhook_attempts (id, tenant_id, webhook_id, delivery_id, event_id, number, \
          outcome, status_code, detail, duration_ms, url, peer, request_headers, response_headers, response_body, \
-         created_at) VALUES ";
-    for piece in batch.chunks(limits::INSERT_ROWS) {
-        let places = vec!["(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"; piece.len()].join(", ");
+         created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    for piece in db::pieces(batch.len()).map(|piece| &batch[piece]) {
         db_tx!(&mut *tx, |c| {
-            let mut query = sqlx::query(sqlx::AssertSqlSafe(format!("{INSERT}{places}")));
+            let mut query = sqlx::query(db::with_rows(INSERT, piece.len()));
             for Outcome { id, delivery, endpoint, attempt, .. } in piece {
                 query = query
                     .bind(id.as_str())
@@ -180,8 +179,8 @@ async fn finish_delivered(tx: &mut Tx, batch: &[Outcome], now_us: i64) -> sqlx::
         by_status.entry(outcome.attempt.status.unwrap_or(0)).or_default().push(&outcome.delivery.id);
     }
     for (status, ids) in by_status {
-        for piece in ids.chunks(limits::INSERT_ROWS) {
-            let places = vec!["?"; piece.len()].join(", ");
+        for piece in db::pieces(ids.len()).map(|piece| &ids[piece]) {
+            let places = db::places(piece.len());
             let sql = format!(
                 "UPDATE webhook_deliveries SET status = 'delivered', attempts = attempts + 1, last_status = ?, \
                  last_error = '', finished_at = ?, owner = '' WHERE id IN ({places})"

@@ -9,7 +9,7 @@ use super::endpoint::Wish;
 use super::{Body, Cause, Delivery, DeliveryStatus, fan_out};
 use crate::base::ids::{Id, IdSource, TenantId};
 use crate::config::limits::webhooks as limits;
-use crate::db::{Db, Tx, db_read, db_tx, db_write};
+use crate::db::{self, Db, Tx, db_read, db_tx, db_write};
 use crate::events::Event;
 
 /// A delivery that is about to be written.
@@ -39,11 +39,11 @@ pub struct New<'n> {
 /// When the database is away.
 pub async fn insert(tx: &mut Tx, rows: &[New<'_>]) -> sqlx::Result<()> {
     const INSERT: &str = "INSERT INTO webhook_deliveries (id, tenant_id, webhook_id, event_position, event_id, \
-         event_type, event_key, status, cause, attempts, next_at, owner, created_at) VALUES ";
-    for piece in rows.chunks(limits::INSERT_ROWS) {
-        let places = vec!["(?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?)"; piece.len()].join(", ");
+         event_type, event_key, status, cause, attempts, next_at, owner, created_at) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?)";
+    for piece in db::pieces(rows.len()).map(|piece| &rows[piece]) {
         db_tx!(&mut *tx, |c| {
-            let mut query = sqlx::query(sqlx::AssertSqlSafe(format!("{INSERT}{places}")));
+            let mut query = sqlx::query(db::with_rows(INSERT, piece.len()));
             for row in piece {
                 let (position, id, kind, key) = row.event;
                 query = query
@@ -150,8 +150,8 @@ pub async fn claim(
     let mut tx = db.begin().await?;
     lock_endpoint(&mut tx, webhook.as_str()).await?;
     let mut claimed: HashMap<String, i64> = HashMap::new();
-    for piece in deliveries.chunks(limits::INSERT_ROWS) {
-        let places = vec!["?"; piece.len()].join(", ");
+    for piece in db::pieces(deliveries.len()).map(|piece| &deliveries[piece]) {
+        let places = db::places(piece.len());
         let claim = format!(
             "UPDATE webhook_deliveries SET owner = ? WHERE id IN ({places}) AND status = 'pending' AND owner = ''"
         );
@@ -195,8 +195,8 @@ pub async fn next_due(db: &Db, webhook: &Id, now_us: i64) -> sqlx::Result<Option
 /// # Errors
 /// When the database is away.
 pub async fn give_back(db: &Db, node: &Id, ids: &[Id]) -> sqlx::Result<()> {
-    for piece in ids.chunks(limits::INSERT_ROWS) {
-        let places = vec!["?"; piece.len()].join(", ");
+    for piece in db::pieces(ids.len()).map(|piece| &ids[piece]) {
+        let places = db::places(piece.len());
         let sql = format!("UPDATE webhook_deliveries SET owner = '' WHERE owner = ? AND id IN ({places})");
         db_write!(db, |p| {
             let mut query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(node.as_str());

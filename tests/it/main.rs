@@ -14,5 +14,6 @@ mod journal;
 mod memory;
 mod models;
 mod routing;
+mod socket;
 mod webhooks;
 mod world;

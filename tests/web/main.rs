@@ -6,6 +6,7 @@
 
 mod page;
 mod schema;
+mod socket;
 mod tools;
 mod typescript;
 mod webhooks;

@@ -7,7 +7,7 @@ use crate::support::service::{Database, Service, ServiceOptions};
 use crate::tools::run;
 
 /// A copy of the client, so that nothing is written into the checkout, with its packages.
-fn client() -> tempfile::TempDir {
+pub(crate) fn client() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/typescript");
     run(
@@ -45,6 +45,7 @@ fn the_client_is_of_this_document_and_walks() {
         "clients/typescript is of another document: run scripts/generate-client"
     );
     run(folder, "npm", &["run", "build"]);
+    assert_eq!(run(folder, "node", &["dist/test/events.js"]).trim(), "ok");
     let base = format!("http://{}", service.http());
     let printed =
         run(folder, "node", &["dist/test/walk.js", &base, "root@hookswitch.test", "hookswitch-demo-1"]);

@@ -9,7 +9,7 @@ use serde_json::Value;
 pub(super) fn select(part: &Part, n: usize) -> String {
     let mut columns = vec![part.parent];
     columns.extend(part.fields.iter().map(|f| f.column));
-    let marks = vec!["?"; n].join(", ");
+    let marks = crate::db::places(n);
     let mut sql = format!(
         "SELECT {} FROM {} WHERE tenant_id = ? AND {} IN ({marks})",
         columns.join(", "),

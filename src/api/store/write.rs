@@ -9,7 +9,7 @@ use crate::api::field::{Field, Kind, Target};
 use crate::api::problem::Fault;
 use crate::api::resource::{Part, Record, Resource};
 use crate::base::ids::TenantId;
-use crate::db::{Tx, db_tx};
+use crate::db::{self, Tx, db_tx};
 
 /// Adds a record. Values of fields that are no columns are skipped.
 ///
@@ -39,7 +39,7 @@ pub async fn insert(
         columns.push("updated_at");
         binds.push(Bind::Int(now_us));
     }
-    let marks = vec!["?"; columns.len()].join(", ");
+    let marks = db::places(columns.len());
     run(tx, format!("INSERT INTO {} ({}) VALUES ({marks})", resource.table, columns.join(", ")), &binds)
         .await?;
     write_parts(tx, resource, scope.tenant_id(), id, values, now_us).await
@@ -226,7 +226,7 @@ async fn insert_item(
         columns.push("created_at");
         binds.push(Bind::Int(now_us));
     }
-    let marks = vec!["?"; columns.len()].join(", ");
+    let marks = db::places(columns.len());
     run(tx, format!("INSERT INTO {} ({}) VALUES ({marks})", part.table, columns.join(", ")), &binds)
         .await
         .map(drop)

@@ -4,8 +4,6 @@ use std::time::Duration;
 
 /// Characters of a type or pattern.
 pub const KIND_CHARACTERS: usize = 80;
-/// Rows of one INSERT, and keys of one look-up, at most: beyond some dozens the statement's own cost no longer shows.
-pub const INSERT_ROWS: usize = 64;
 /// Bytes of an event's data. Larger records are told by their id and size: consumers want small messages (Standard
 /// Webhooks: below 20 kB), and a ticket's text of 50,000 characters is read where it lies.
 pub const DATA_BYTES: usize = 64 * 1024;

@@ -71,14 +71,14 @@ pub const WAITING: usize = 512;
 pub const WAITING_LEAST: usize = 4;
 /// The same of all endpoints; some 2 KiB each.
 pub const WAITING_ALL: usize = 20_000;
+/// Endpoints of those that wait for a place which are called when one becomes free.
+pub const CALLED: usize = 64;
 /// Endpoints whose deliveries are read at a time.
 pub const LOADS: usize = 8;
 /// How long an endpoint that is about to be disabled is left alone. Microseconds.
 pub const LEFT_ALONE_US: i64 = 10 * SECOND_US;
 /// Events handed out in one transaction.
 pub const FAN_OUT: usize = 256;
-/// Rows of one INSERT.
-pub const INSERT_ROWS: usize = 64;
 /// Results written in one transaction.
 pub const RESULTS: usize = 256;
 /// Results that wait to be written: beyond, nothing new is sent until the database has caught up.

@@ -2,6 +2,7 @@
 
 mod api;
 mod away;
+mod clock;
 mod deliver;
 mod faults;
 mod kill;
