@@ -6,7 +6,7 @@
 //! mechanism. A module uses only what stands below it (`tests/architecture.rs` checks it):
 //!
 //! 1. [`app`], [`cli`]: put everything together.
-//! 2. Edges: [`agi`] (Asterisk asks over FastAGI), [`http`].
+//! 2. Edges: [`agi`] (Asterisk asks over FastAGI), [`http`] (REST, and events over sockets).
 //! 3. Domains: [`routing`], [`calls`], [`tenants`], [`queues`], [`endpoints`], [`voicemail`], [`webhooks`], [`outgoing`],
 //!    [`contacts`], [`agents`], [`sms`], [`tickets`], [`chat`], [`audit`],
 //!    [`users`], [`auth`] (passwords, tokens, sessions, keys).
@@ -38,6 +38,9 @@
 //!   is counted.
 //! * **FastAGI has a thread of its own** with a single-threaded runtime, and all other threads but the journal's give way
 //!   to it ([`base::priority`]): nothing else in the process delays a call.
+//! * **Sockets pull.** Each has a position in its tenant's stream and reads on from memory that all of them share, or from
+//!   the database ([`http::socket`], [`events::stream`]): a slow one holds up itself alone, and none misses anything
+//!   without being told. Its closing codes are [`http::socket::frames::CLOSINGS`].
 //! * **One SQL text for both databases**, expanded once per driver by a macro; ids are parsed types, columns have binary
 //!   collations, times are our own clock's microseconds.
 //! * **Every number is in [`config::limits`]** with its unit and reason, every setting in `src/config/defaults.toml`.

@@ -339,3 +339,53 @@ impl Streams {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(position: i64, bytes: usize) -> Arc<Shown> {
+        let event = Event {
+            tenant: TenantId::parse("acme").unwrap(),
+            position,
+            id: String::new(),
+            kind: "tag.created".into(),
+            key: String::new(),
+            sequence: 1,
+            at_us: 0,
+            owners: None,
+            data: RawValue::NULL.to_owned(),
+        };
+        Arc::new(Shown { event, text: Bytes::from(vec![b'x'; bytes]) })
+    }
+
+    fn taken(ring: &Ring, position: i64, most: usize) -> String {
+        match ring.take(position, most) {
+            Taken::Events(some) => {
+                some.iter().map(|one| one.event.position.to_string()).collect::<Vec<_>>().join(" ")
+            }
+            Taken::UpToDate => "up to date".into(),
+            Taken::Behind => "behind".into(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_ring_has_the_newest_without_gaps() {
+        let (mut ring, now) = (Ring { base: 4, ..Ring::default() }, Instant::now());
+        assert_eq!((taken(&ring, 4, 9), taken(&ring, 3, 9)), ("up to date".into(), "behind".into()));
+        (5..=8).for_each(|n| ring.push(shown(n, 10), now));
+        for (position, what) in
+            [(3, "behind"), (4, "5 6"), (6, "7 8"), (7, "8"), (8, "up to date"), (99, "up to date")]
+        {
+            assert_eq!(taken(&ring, position, 2), what, "{position}");
+        }
+        // What is before a gap is worth nothing.
+        ring.push(shown(20, 10), now);
+        assert_eq!((taken(&ring, 8, 9), taken(&ring, 19, 9), ring.bytes), ("behind".into(), "20".into(), 10));
+        // By number, and by size: the last one stays however large.
+        (21..=20 + limits::RING_EVENTS as i64).for_each(|n| ring.push(shown(n, 1), now));
+        assert_eq!((taken(&ring, 19, 1), taken(&ring, 20, 1)), ("behind".into(), "21".into()));
+        ring.push(shown(ring.last() + 1, limits::RING_BYTES + 1), now);
+        assert_eq!((ring.held.len(), ring.bytes), (1, limits::RING_BYTES + 1));
+    }
+}

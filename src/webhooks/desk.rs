@@ -19,6 +19,7 @@ use tokio::task::JoinHandle;
 use super::endpoint::Endpoint;
 use super::fan_out::Handed;
 use super::record::{self, Outcome, Recorded};
+use super::schedule::Pause;
 use super::send::Attempt;
 use super::{Delivery, Parts, WebhookStatus, schedule};
 use crate::base::ids::Id;
@@ -340,7 +341,7 @@ impl Desk {
         state.in_flight = state.in_flight.saturating_sub(1);
         let disable = state.judge(&attempt, now_us);
         if !disable.is_empty() {
-            state.quiet_until_us = now_us + limits::LEFT_ALONE_US;
+            state.quiet = Pause::new(now_us, limits::LEFT_ALONE_US);
         }
         let is_too_full = state.queue.len() > state.room();
         match lane {
@@ -377,7 +378,7 @@ impl Desk {
             state.breaker = schedule::Breaker::after(endpoint.failures);
             state.failing_since_us = endpoint.failing_since_us;
             // Somebody made it active again: whatever it asked for before counts no more.
-            state.quiet_until_us = 0;
+            state.quiet = Pause::default();
         }
         state.endpoint = Some(endpoint);
         state.asked = false;

@@ -23,11 +23,35 @@ pub fn retry_after_us(text: &str, now_us: i64) -> Option<i64> {
     Some((date.timestamp_micros() - now_us).max(0))
 }
 
+/// A stretch of time in which nothing is sent. A clock that was set back to before it began ends it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pause {
+    since_us: i64,
+    until_us: i64,
+}
+
+impl Pause {
+    /// From `now_us` on for so long.
+    pub fn new(now_us: i64, for_us: i64) -> Self {
+        Self { since_us: now_us, until_us: now_us.saturating_add(for_us) }
+    }
+
+    /// Whether it is going on.
+    pub fn holds(&self, now_us: i64) -> bool {
+        (self.since_us..self.until_us).contains(&now_us)
+    }
+
+    /// This one, or `other` when it lasts longer.
+    pub fn or_longer(self, other: Self) -> Self {
+        if other.until_us > self.until_us { other } else { self }
+    }
+}
+
 /// Whether an endpoint works, as far as is known: after some failures in a row it is only probed, less and less often.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Breaker {
     failures: u32,
-    open_until_us: i64,
+    open: Pause,
     pause_us: i64,
 }
 
@@ -42,18 +66,16 @@ impl Breaker {
         self.failures > 0
     }
 
-    /// Whether only one request at a time may go out, and when the next may.
-    pub fn probing(&self) -> Option<i64> {
-        (self.failures >= limits::BREAKER_FAILURES).then_some(self.open_until_us)
+    /// Whether only one request at a time may go out.
+    pub fn is_probing(&self) -> bool {
+        self.failures >= limits::BREAKER_FAILURES
     }
 
     /// How many requests may be under way at `now_us`, of `most`.
     pub fn allowed(&self, now_us: i64, most: usize) -> usize {
-        match self.probing() {
-            None => most,
-            // A clock that was set back must not close an endpoint for longer than the longest pause.
-            Some(until) if now_us < until && until - now_us <= limits::PROBE_US.1 => 0,
-            Some(_) => 1,
+        match self.is_probing() {
+            false => most,
+            true => usize::from(!self.open.holds(now_us)),
         }
     }
 
@@ -64,12 +86,12 @@ impl Breaker {
 
     /// A request failed. Of those that were under way together only the first counts as a probe.
     pub fn failed(&mut self, now_us: i64) {
-        let is_probe = self.probing().is_none() || self.allowed(now_us, 1) > 0;
+        let is_probe = !self.is_probing() || self.allowed(now_us, 1) > 0;
         self.failures = self.failures.saturating_add(1);
-        if self.failures >= limits::BREAKER_FAILURES && is_probe {
+        if self.is_probing() && is_probe {
             let (first, longest) = limits::PROBE_US;
             self.pause_us = if self.pause_us == 0 { first } else { (self.pause_us * 2).min(longest) };
-            self.open_until_us = now_us + self.pause_us;
+            self.open = Pause::new(now_us, self.pause_us);
         }
     }
 }

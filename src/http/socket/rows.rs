@@ -25,11 +25,14 @@ pub(super) struct Row {
     pub(super) ended: Option<(i64, Closing)>,
 }
 
+/// A socket, when it was closed and how.
+type Closed = (Id, (i64, Closing));
+
 #[derive(Debug, Default)]
 struct Waiting {
     opened: HashMap<Id, Row>,
     subscribed: HashMap<Id, String>,
-    closed: Vec<(Id, Closing)>,
+    closed: HashMap<Id, (i64, Closing)>,
     seen: Vec<Id>,
     lost: usize,
 }
@@ -76,7 +79,7 @@ impl Rows {
         let has_room = waiting.closed.len() < limits::ROWS_WAITING;
         match waiting.opened.get_mut(id) {
             Some(row) => row.ended = Some((now_us, closing)),
-            None if has_room => waiting.closed.push((id.clone(), closing)),
+            None if has_room => drop(waiting.closed.insert(id.clone(), (now_us, closing))),
             None => waiting.lost += 1,
         }
     }
@@ -114,20 +117,21 @@ impl Rows {
         let seen = std::mem::take(&mut self.waiting().seen);
         store::seen(db, &seen, now_us).await?;
         let closed = std::mem::take(&mut self.waiting().closed);
-        let groups = grouped(closed.into_iter().map(|(id, closing)| ((closing.code, closing.reason), id)));
-        let mut failed = None;
-        for ((code, reason), ids) in groups {
-            let closing = Closing { code, reason };
-            let written = match failed {
-                None => store::closed(db, closing, &ids, now_us).await,
-                Some(error) => Err(error),
-            };
-            failed = written.err();
-            if failed.is_some() {
-                self.waiting().closed.extend(ids.into_iter().map(|id| (id, closing)));
+        // Many at once, and then for one reason: their times are a fraction of a second apart, and one is written.
+        let mut groups: HashMap<(u16, &str), Vec<Closed>> = HashMap::new();
+        for (id, (at_us, closing)) in closed {
+            groups.entry((closing.code, closing.reason)).or_default().push((id, (at_us, closing)));
+        }
+        let mut groups = groups.into_values();
+        while let Some(group) = groups.next() {
+            let Some((_, (at_us, closing))) = group.first().cloned() else { continue };
+            let ids: Vec<Id> = group.iter().map(|(id, _)| id.clone()).collect();
+            if let Err(error) = store::closed(db, closing, &ids, at_us).await {
+                self.waiting().closed.extend(group.into_iter().chain(groups.flatten()));
+                return Err(error);
             }
         }
-        failed.map_or(Ok(()), Err)
+        Ok(())
     }
 
     async fn flush_opened(&self, db: &Db) -> sqlx::Result<()> {
@@ -162,17 +166,13 @@ impl Rows {
     /// Back to the others, with what happened to them since they were taken.
     fn put_back(&self, left: Vec<(Id, Row)>) {
         let mut waiting = self.waiting();
-        let mut closed: HashMap<Id, Closing> = std::mem::take(&mut waiting.closed).into_iter().collect();
         for (id, mut row) in left {
             if let Some(types) = waiting.subscribed.remove(&id) {
                 row.subscriptions = types;
             }
-            if let Some(closing) = closed.remove(&id) {
-                row.ended = Some((row.connected_us, closing));
-            }
+            row.ended = waiting.closed.remove(&id).or(row.ended);
             waiting.opened.insert(id, row);
         }
-        waiting.closed = closed.into_iter().collect();
     }
 }
 

@@ -386,8 +386,13 @@ impl Session<'_> {
         newest.borrow_and_update();
         match stream.take(self.position, limits::BATCH) {
             Taken::Events(some) => {
+                // Fewer than asked for were all there was; what came since moves `newest`, which was marked before.
+                if some.len() == limits::BATCH {
+                    self.feed.due()
+                } else {
+                    self.feed.rest()
+                }
                 self.hand_out(&stream, &some).await?;
-                self.feed.due();
             }
             Taken::UpToDate => self.feed.rest(),
             Taken::Behind => self.look(&stream),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::config::limits::webhooks as limits;
 use crate::webhooks::endpoint::Endpoint;
-use crate::webhooks::schedule::Breaker;
+use crate::webhooks::schedule::{Breaker, Pause};
 use crate::webhooks::send::Attempt;
 use crate::webhooks::{Delivery, WebhookStatus};
 
@@ -34,7 +34,7 @@ pub(super) struct State {
     /// Since when it only fails.
     pub(super) failing_since_us: Option<i64>,
     /// It asked to be left alone until then.
-    pub(super) quiet_until_us: i64,
+    pub(super) quiet: Pause,
     /// Whether it stands in the ring or in the crowd.
     pub(super) lined_up: bool,
     /// Whether it takes no more into memory.
@@ -55,10 +55,7 @@ impl State {
         let Some(endpoint) = self.endpoint.as_ref().filter(|e| e.status == WebhookStatus::Active) else {
             return 0;
         };
-        // A clock that was set back must not silence an endpoint for longer than it can ask for.
-        let is_quiet =
-            now_us < self.quiet_until_us && self.quiet_until_us - now_us <= limits::RETRY_AFTER_MOST_US;
-        if is_quiet { 0 } else { self.breaker.allowed(now_us, endpoint.concurrency) }
+        if self.quiet.holds(now_us) { 0 } else { self.breaker.allowed(now_us, endpoint.concurrency) }
     }
 
     /// Whether anything may be sent to it at this moment, however much is under way.
@@ -68,7 +65,7 @@ impl State {
 
     /// How many deliveries may wait in memory: of an endpoint that is only probed, few.
     pub(super) fn room(&self) -> usize {
-        if self.breaker.probing().is_some() { limits::WAITING_LEAST } else { limits::WAITING }
+        if self.breaker.is_probing() { limits::WAITING_LEAST } else { limits::WAITING }
     }
 
     /// Notes when the database has something due.
@@ -115,7 +112,7 @@ impl State {
         self.breaker.failed(now_us);
         if matches!(attempt.status, Some(429 | 502..=504)) {
             let asked = attempt.retry_after_us.unwrap_or(0).min(limits::RETRY_AFTER_MOST_US);
-            self.quiet_until_us = self.quiet_until_us.max(now_us + asked);
+            self.quiet = self.quiet.or_longer(Pause::new(now_us, asked));
         }
         let since = *self.failing_since_us.get_or_insert(now_us);
         match attempt.is_gone() {
