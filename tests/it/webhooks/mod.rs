@@ -21,11 +21,12 @@ use hookswitch::events::{Draft, outbox};
 use hookswitch::outgoing::{Client, Guard};
 use hookswitch::webhooks::{Parts, desk};
 use serde_json::{Map, Value, json};
+use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 
 use crate::api::app::{Answer, Person};
 use crate::api::telephony::Desk;
-use crate::support::{PATIENCE, TestDb, tenant};
+use crate::support::{Kind, PATIENCE, TestDb, tenant};
 
 pub(crate) use sink::Sink;
 
@@ -37,7 +38,22 @@ pub(crate) struct World {
     admin: Person,
     node: Id,
     allow: &'static str,
-    running: Option<(Stopper, JoinHandle<()>)>,
+    running: Option<Running>,
+}
+
+/// Whatever delivers, on a runtime of its own: with it every task ends, as with a process.
+struct Running {
+    stopper: Stopper,
+    task: JoinHandle<()>,
+    runtime: Runtime,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.runtime.shutdown_background();
+        }
+    }
 }
 
 /// A process beside it on the same database.
@@ -95,21 +111,32 @@ impl World {
     pub(crate) fn start(&mut self) {
         let (stopper, stopping) = shutdown::channel();
         self.stats = Arc::default();
-        let running = tokio::spawn(desk::run(self.parts(), stopping));
-        self.running = Some((stopper, running));
+        let (parts, test) = (self.parts(), Arc::clone(&self.desk.app.test));
+        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let task = runtime.spawn(async move {
+            // Connections to MariaDB end with the runtime that made them; SQLite has threads of its own and one writer.
+            let db = match test.kind {
+                Kind::Sqlite => parts.db.clone(),
+                Kind::MySql => test.again().await,
+            };
+            desk::run(Parts { db, ..parts }, stopping).await;
+        });
+        self.running = Some(Running { stopper, task, runtime });
     }
 
     /// Ends in order.
     pub(crate) async fn stop(&mut self) {
-        let (stopper, running) = self.running.take().unwrap();
+        let Running { stopper, task, runtime } = self.running.take().unwrap();
         stopper.stop();
-        running.await.unwrap();
+        task.await.unwrap();
+        runtime.shutdown_background();
     }
 
     /// Ends as a killed process does.
     pub(crate) fn kill(&mut self) {
-        let (_stopper, running) = self.running.take().unwrap();
-        running.abort();
+        let running = self.running.take().unwrap();
+        // On a thread that may wait: nothing of it is left when this returns.
+        std::thread::spawn(move || running.runtime.shutdown_timeout(PATIENCE)).join().unwrap();
     }
 
     /// Begins to deliver in another process.
