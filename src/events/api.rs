@@ -10,7 +10,7 @@ use crate::api::{
     Action, Call, Caller, Doing, Fault, Field, Handler, Kind, Operation, Output, Parameter, Problem, Reply,
     Rule, page,
 };
-use crate::base::ids::TenantId;
+use crate::base::ids::{Id, TenantId};
 use crate::base::role::Roles;
 use crate::config::limits::events as limits;
 
@@ -19,7 +19,10 @@ pub static EVENT_ID: Rule = Rule {
     format: "event-id",
     pattern: "^evt_[0-9a-hjkmnp-tv-z]{26}$",
     max: 30,
-    check: |text| Ok(text.to_owned()),
+    check: |text| match text.strip_prefix("evt_").map(Id::parse) {
+        Some(Ok(_)) => Ok(text.to_owned()),
+        _ => Err("This is no id of an event.".into()),
+    },
     example: "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
 };
 

@@ -151,7 +151,8 @@ static URL: Rule = Rule {
     check: |text| {
         text.parse::<OutgoingUrl>().map(String::from).map_err(|why| format!("{}.", capital(&why.to_string())))
     },
-    example: "https://example.com/hooks",
+    // A name that nobody has: whoever tries the examples sends nothing to a stranger.
+    example: "https://hooks.example.com/hookswitch",
 };
 
 static VERSION: Rule = Rule {
@@ -308,7 +309,7 @@ pub static ATTEMPTS: Resource = Resource {
         Field::int("status_code", 0, 999, "The answer's status.").nullable(Null::Null).server().filter(),
         Field::maybe("detail", 300, "An error's own words.").server(),
         Field::int("duration_ms", 0, i64::MAX, "How long it took.").server(),
-        Field::text("url", 1, 2_048, "Where it went.").example("\"https://example.com/hooks\"").server(),
+        Field::text("url", 1, 2_048, "Where it went.").example("\"https://hooks.example.com/hookswitch\"").server(),
         Field::maybe("peer", 60, "The address that answered.").server(),
         Field { kind: Kind::Object(8 * 1024), ..heads("request_headers", "The request's headers; your own are masked.") },
         Field { kind: Kind::Object(8 * 1024), ..heads("response_headers", "The answer's headers.") },

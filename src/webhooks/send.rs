@@ -61,8 +61,8 @@ pub async fn attempt(client: &Client, clock: &Clock, endpoint: &Endpoint, event:
         at_us,
         duration_ms: 0,
         peer: String::new(),
-        request_headers: String::new(),
-        response_headers: String::new(),
+        request_headers: "{}".into(),
+        response_headers: "{}".into(),
         response_body: String::new(),
         retry_after_us: None,
     };

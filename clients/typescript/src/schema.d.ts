@@ -5628,7 +5628,7 @@ export interface components {
             readonly tenant_id: string;
             /**
              * @description Where it went.
-             * @example https://example.com/hooks
+             * @example https://hooks.example.com/hookswitch
              */
             readonly url: string;
             /**
@@ -12641,7 +12641,7 @@ export interface components {
             /**
              * Format: uri
              * @description Where requests go: http or https, no private address.
-             * @example https://example.com/hooks
+             * @example https://hooks.example.com/hookswitch
              */
             url: string;
         };
@@ -12734,7 +12734,7 @@ export interface components {
             /**
              * Format: uri
              * @description Where requests go: http or https, no private address.
-             * @example https://example.com/hooks
+             * @example https://hooks.example.com/hookswitch
              */
             url: string;
         };
@@ -12833,7 +12833,7 @@ export interface components {
             /**
              * Format: uri
              * @description Where requests go: http or https, no private address.
-             * @example https://example.com/hooks
+             * @example https://hooks.example.com/hookswitch
              */
             url?: string;
         };
@@ -20898,7 +20898,7 @@ export interface operations {
                  *         "crm_id": "42"
                  *       },
                  *       "name": "CRM",
-                 *       "url": "https://example.com/hooks"
+                 *       "url": "https://hooks.example.com/hookswitch"
                  *     }
                  */
                 "application/json": components["schemas"]["WebhooksCreateBody"];
@@ -21288,14 +21288,14 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The file. */
+            /** @description Done. */
             200: {
                 headers: {
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": string;
+                    "application/json": components["schemas"]["Event"];
                 };
             };
             400: components["responses"]["BadRequest"];
@@ -26937,7 +26937,7 @@ export interface operations {
                  *           "call.*"
                  *         ],
                  *         "updated_at": "2026-11-23T08:00:00Z",
-                 *         "url": "https://example.com/hooks"
+                 *         "url": "https://hooks.example.com/hookswitch"
                  *       },
                  *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
                  *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
@@ -27004,7 +27004,7 @@ export interface operations {
                  *           "call.*"
                  *         ],
                  *         "updated_at": "2026-11-23T08:00:00Z",
-                 *         "url": "https://example.com/hooks"
+                 *         "url": "https://hooks.example.com/hookswitch"
                  *       },
                  *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
                  *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
@@ -27071,7 +27071,7 @@ export interface operations {
                  *           "call.*"
                  *         ],
                  *         "updated_at": "2026-11-23T08:00:00Z",
-                 *         "url": "https://example.com/hooks"
+                 *         "url": "https://hooks.example.com/hookswitch"
                  *       },
                  *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
                  *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
@@ -27177,7 +27177,7 @@ export interface operations {
                  *           "call.*"
                  *         ],
                  *         "updated_at": "2026-11-23T08:00:00Z",
-                 *         "url": "https://example.com/hooks"
+                 *         "url": "https://hooks.example.com/hookswitch"
                  *       },
                  *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
                  *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",

@@ -11,6 +11,7 @@ use crate::api::{
 use crate::base::ids::Id;
 use crate::base::role::Roles;
 use crate::db::{Tx, db_read, db_tx};
+use crate::events::api::ENVELOPE;
 use crate::events::{Draft, outbox};
 use crate::webhooks::store::{self, Past, Range};
 use crate::webhooks::{Cause, endpoint};
@@ -71,7 +72,7 @@ pub(super) fn actions(tools: &Tools) -> Vec<Action> {
         Action {
             operation: Operation {
                 doc: "Byte for byte what is signed and sent.".into(),
-                output: Output::Bytes("application/json"),
+                output: Output::Object("Event", &ENVELOPE, 200),
                 problems: &[TOO_OLD],
                 ..base(
                     "webhook-deliveries.payload",
