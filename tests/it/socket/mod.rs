@@ -147,7 +147,8 @@ pub(crate) struct Client {
 impl Client {
     /// Over a connection.
     pub(crate) async fn over(stream: TcpStream) -> Self {
-        let (socket, _) = tokio_tungstenite::client_async("ws://localhost/ws/v1", stream).await.unwrap();
+        let shaking = tokio_tungstenite::client_async("ws://localhost/ws/v1", stream);
+        let (socket, _) = timeout(PATIENCE, shaking).await.expect("a handshake").unwrap();
         Self { socket }
     }
 
