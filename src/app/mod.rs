@@ -67,7 +67,8 @@ pub fn check(config: &Config) -> Result<(), Vec<String>> {
 
 fn guard(config: &Config) -> Result<Guard, String> {
     let list: Vec<String> = config.outgoing_allow.iter().map(ToString::to_string).collect();
-    Guard::parse(&list.join(",")).map_err(|e| format!("outgoing.allow: {e}"))
+    let guard = Guard::parse(&list.join(",")).map_err(|e| format!("outgoing.allow: {e}"))?;
+    Ok(if config.outgoing_public { guard } else { guard.closed() })
 }
 
 /// Where calls to nobody's numbers go: `playback:SOUND`, `hangup:CAUSE` or `external:+NUMBER`.

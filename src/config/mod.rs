@@ -61,6 +61,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// Private networks that tenants' URLs may reach.
     pub outgoing_allow: Vec<IpNet>,
+    /// Whether tenants' URLs may reach public addresses.
+    pub outgoing_public: bool,
     /// Password of Asterisk's realtime requests over HTTP; `None`: off.
     pub realtime_token: Option<Secret>,
     /// Bytes of the journal on disk at most.
@@ -175,6 +177,7 @@ impl Config {
             log_filter: r.text("log.filter").to_owned(),
             log_format,
             outgoing_allow: r.networks("outgoing.allow"),
+            outgoing_public: r.flag("outgoing.public"),
             realtime_token: Some(r.text("realtime.token")).filter(|s| !s.is_empty()).map(Secret::new),
             journal_bytes: r.number("journal.max_mib", 1, 1 << 20) * 1024 * 1024,
             journal_sync: Duration::from_millis(r.number("journal.sync_ms", 1, 10_000)),

@@ -16,7 +16,7 @@ use crate::config::limits::outgoing as limits;
 
 /// An address that must not be reached, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("{address} is not a public address ({network})")]
+#[error("{address} can't be reached from here ({network})")]
 pub struct Refusal {
     /// The address as it was resolved or written.
     pub address: IpAddr,
@@ -114,6 +114,8 @@ fn carried_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
 #[derive(Clone, Debug, Default)]
 pub struct Guard {
     allow: Vec<IpNet>,
+    /// Whether only the allow-list can be reached.
+    closed: bool,
 }
 
 /// Why an allow-list was refused.
@@ -142,15 +144,25 @@ impl Guard {
         if allow.len() > limits::ALLOW_NETWORKS {
             return Err(AllowError::TooMany);
         }
-        Ok(Self { allow })
+        Ok(Self { allow, closed: false })
+    }
+
+    /// The same, for a place that has nothing to do with the public internet: only the allow-list can be reached.
+    #[must_use]
+    pub fn closed(self) -> Self {
+        Self { closed: true, ..self }
     }
 
     /// Whether an address may be reached. An IPv4-mapped address is looked up in the allow-list as the IPv4 address it is.
     ///
     /// # Errors
-    /// [`Refusal`] for a reserved address that no entry of the allow-list covers.
+    /// [`Refusal`] for a reserved address, or with [`Guard::closed`] any, that no entry of the allow-list covers.
     pub fn vet(&self, address: IpAddr) -> Result<(), Refusal> {
-        let Some(network) = reserved(address) else { return Ok(()) };
+        let network = match reserved(address) {
+            Some(network) => network,
+            None if self.closed => "public, and outgoing.public is off",
+            None => return Ok(()),
+        };
         let plain = address.to_canonical();
         if self.allow.iter().any(|allowed| allowed.contains(&plain)) {
             return Ok(());
@@ -249,6 +261,9 @@ mod tests {
             assert!(guard.vet(refused.parse().unwrap()).is_err(), "{refused}");
         }
         assert!(Guard::parse("").unwrap().vet(Ipv4Addr::LOCALHOST.into()).is_err());
+        let closed = guard.closed();
+        assert!(closed.vet("127.0.0.1".parse().unwrap()).is_ok());
+        assert!(closed.vet("1.1.1.1".parse().unwrap()).is_err());
         assert_eq!(Guard::parse("10.0.0.0/8,ten").unwrap_err(), AllowError::Network("ten".into()));
         assert_eq!(Guard::parse(&"10.0.0.1,".repeat(257)).unwrap_err(), AllowError::TooMany);
     }

@@ -149,6 +149,7 @@ impl Service {
             .env("HOOKSWITCH_AGI_LISTEN", self.agi.to_string())
             .env("HOOKSWITCH_HTTP_LISTEN", self.http.to_string())
             .env("HOOKSWITCH_OUTGOING_ALLOW", "127.0.0.0/8")
+            .env("HOOKSWITCH_OUTGOING__PUBLIC", "false")
             .env("HOOKSWITCH_ROUTING__REFRESH_MS", "100")
             .envs(self.settings.iter().copied())
             .stdin(Stdio::null())
