@@ -60,7 +60,8 @@ fn check(database: Database, phases: &str) {
     let location = format!("{base}/api/openapi.json");
     let header = format!("Authorization: Bearer {token}");
     let mut arguments = vec!["run", &location, "--header", &header, "--no-color"];
-    arguments.extend(["--checks", "all", "--max-examples", "3", "--seed", "1", "--workers", "2"]);
+    // One worker: CPython 3.11 parses wrongly in two threads at once (python/cpython#106905), which it now and then does.
+    arguments.extend(["--checks", "all", "--max-examples", "3", "--seed", "1", "--workers", "1"]);
     arguments.extend(["--phases", phases]);
     // What the service itself allows a request: this is no measurement.
     arguments.extend(["--max-response-time", "30"]);
