@@ -11,6 +11,8 @@ pub const DATA_BYTES: usize = 64 * 1024;
 pub const NEWS: usize = 1_024;
 /// How often events of other processes are looked for.
 pub const HEADS_TIME: Duration = Duration::from_millis(500);
+/// Every so many looks all tenants are looked at, whenever they changed: once a minute.
+pub const HEADS_ALL: u64 = 120;
 /// How far back beyond the last look: clocks differ, and transactions take time. Microseconds.
 pub const HEADS_OVERLAP_US: i64 = 30_000_000;
 /// Events removed in one statement.
