@@ -7,11 +7,11 @@
 //!
 //! 1. [`app`], [`cli`]: put everything together.
 //! 2. Edges: [`agi`] (Asterisk asks over FastAGI), [`http`] (REST, and events over sockets).
-//! 3. Domains: [`routing`], [`calls`], [`tenants`], [`queues`], [`endpoints`], [`voicemail`], [`webhooks`], [`outgoing`],
+//! 3. Domains: [`routing`], [`calls`], [`tenants`], [`queues`], [`endpoints`], [`voicemail`], [`webhooks`],
 //!    [`contacts`], [`agents`], [`sms`], [`tickets`], [`chat`], [`audit`],
 //!    [`users`], [`auth`] (passwords, tokens, sessions, keys).
 //! 4. Engines, which know no domain: [`api`] (collections and operations as data), [`events`] (what happens, as one stream
-//!    for each tenant), [`journal`], [`db`], [`config`].
+//!    for each tenant), [`outgoing`] (the one door to tenants' URLs), [`journal`], [`db`], [`config`].
 //! 5. [`base`]: ids, clock, secrets, shutdown, telemetry, counters.
 //!
 //! # Follow one call
@@ -25,7 +25,8 @@
 //! 5. [`agi::session`] puts call, decision and trace into the [`journal`]: one write, before the answer leaves.
 //! 6. [`agi::command`] writes the answer: one `EXEC MSet`, and a non-empty `HS_ACTION` is the dialplan's proof that
 //!    it is whole.
-//! 7. [`journal::drain`] moves the record into [`calls::store`], in order, exactly once.
+//! 7. [`journal::drain`] moves the record into [`calls::store`], in order, exactly once; in the same transaction it
+//!    becomes [`events`], which [`webhooks`] and sockets read from there.
 //!
 //! # Decisions that shape the rest
 //!
