@@ -66,6 +66,7 @@ pub mod journal;
 pub mod outgoing;
 pub mod queues;
 pub mod routing;
+pub mod sandbox;
 pub mod sms;
 pub mod tenants;
 pub mod tickets;

@@ -32,12 +32,7 @@ pub fn is_form(prefix: &str, text: &str) -> bool {
 
 /// SHA-256, 64 hexadecimal digits.
 pub fn hash(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().fold(String::with_capacity(64), |mut hex, byte| {
-        for digit in [byte >> 4, byte & 15] {
-            hex.push(char::from_digit(u32::from(digit), 16).unwrap_or('0'));
-        }
-        hex
-    })
+    crate::base::hex::hex(&Sha256::digest(text.as_bytes()))
 }
 
 #[cfg(test)]

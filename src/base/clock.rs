@@ -76,6 +76,13 @@ impl Stopwatch {
     }
 }
 
+/// Nanoseconds of a processor that this thread has used.
+pub fn thread_cpu_ns() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    u64::try_from(time.tv_sec).unwrap_or_default() * 1_000_000_000
+        + u64::try_from(time.tv_nsec).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod descriptors;
+pub mod hex;
 pub mod ids;
 pub mod metrics;
 pub mod priority;

@@ -4,6 +4,16 @@
 /// of what a call's thread gets when both want the same processor, and all of it when no call wants it.
 const GIVE_WAY: i32 = 10;
 
+/// The last place: what runs only on processors that nobody else wants.
+const LAST: i32 = 19;
+
+/// Makes this thread the last to get a processor: for tenants' code that takes long.
+pub fn come_last() {
+    if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), LAST) {
+        tracing::debug!(%error, "a thread of plugins can't give way to everything else");
+    }
+}
+
 /// Makes this thread, and the threads it starts, give way to the threads of the call path. On Linux niceness belongs to
 /// the thread.
 pub fn give_way() {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 pub mod auth;
 pub mod events;
+pub mod plugins;
 pub mod sockets;
 pub mod webhooks;
 

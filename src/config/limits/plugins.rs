@@ -1,0 +1,96 @@
+//! Tenants' plugins: what a file, a run and a tenant may cost.
+
+use std::time::Duration;
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+/// Bytes of an uploaded component: one of Rust has 20 KiB, of JavaScript 12 MiB and of Python 18 MiB.
+pub const COMPONENT_BYTES: usize = 32 * MIB;
+/// Bytes of JavaScript uploaded as text. A run reads its byte code anew, some 4 µs for each KiB.
+pub const SCRIPT_BYTES: usize = 256 * KIB;
+/// Time for a component to become native code: 10 s of one processor for JavaScript's or Python's, and room.
+pub const COMPILE_TIME: Duration = Duration::from_secs(60);
+/// Uploads that wait for the one compiler; the next is told to come again.
+pub const COMPILE_QUEUE: usize = 8;
+
+/// How often a running plugin is looked at: the precision of its processor limit.
+pub const TICK: Duration = Duration::from_millis(1);
+/// The ticker sleeps when nothing ran for so long.
+pub const TICKER_IDLE: Duration = Duration::from_secs(1);
+/// How long a plugin that needed more than a tick starts on the plugins' own threads and not beside the call.
+pub const HEAVY: Duration = Duration::from_secs(10);
+
+/// Processor time of a router's run: 1,000 times what one of Rust needs, 20 times one of Python.
+pub const ROUTER_CPU: Duration = Duration::from_millis(20);
+/// Processor time of a ticketer's run; nobody waits for it.
+pub const TICKETER_CPU: Duration = Duration::from_millis(100);
+/// Processor time of a call script between two waits for the caller, and in all.
+pub const SCRIPT_CPU: Duration = Duration::from_millis(100);
+/// Wall time of a router's run with its host calls: a caller hears nothing meanwhile.
+pub const ROUTER_WALL: Duration = Duration::from_millis(250);
+/// Wall time of a ticketer's run with its host calls.
+pub const TICKETER_WALL: Duration = Duration::from_secs(5);
+/// Wall time of a call script, its caller's time included.
+pub const SCRIPT_WALL: Duration = Duration::from_secs(3600);
+/// Instructions (wasmtime's fuel) of a router's run: the number that is the same on every machine.
+pub const ROUTER_FUEL: u64 = 10_000_000;
+/// Instructions of a ticketer's run.
+pub const TICKETER_FUEL: u64 = 50_000_000;
+/// Instructions of a call script.
+pub const SCRIPT_FUEL: u64 = 50_000_000;
+/// Linear memory of a run: JavaScript and Python components begin at 9 and 12 MiB.
+pub const MEMORY_BYTES: usize = 32 * MIB;
+/// Elements of a run's tables: Python's need 5,674, JavaScript's 7,691.
+pub const TABLE_ELEMENTS: usize = 10_000;
+/// A guest's stack.
+pub const STACK_BYTES: usize = 512 * KIB;
+/// Stack of the fiber that a run lives on: the guest's and what host functions need on top.
+pub const FIBER_STACK_BYTES: usize = MIB;
+/// Bytes that go over between host and guest in one call: an input of 64 KiB with its lists, an answer of 64 KiB.
+pub const COPIED_BYTES: usize = 256 * KIB;
+/// Host calls of a run; log and settings do not count.
+pub const HOST_CALLS: u32 = 64;
+/// Host calls of a call script, which speaks to its caller by them.
+pub const SCRIPT_HOST_CALLS: u32 = 1_000;
+/// HTTP requests of a run.
+pub const HTTP_CALLS: u32 = 4;
+/// Bytes of an HTTP answer's body that a plugin gets.
+pub const HTTP_BODY_BYTES: usize = 64 * KIB;
+/// Bytes of log of a run, and lines.
+pub const LOG_BYTES: usize = 4 * KIB;
+/// Lines of log of a run.
+pub const LOG_LINES: usize = 200;
+/// Bytes of one host call's text argument: a key, a value, a body.
+pub const ARGUMENT_BYTES: usize = 64 * KIB;
+/// Bytes of host calls and their answers that are kept with a run, so that it can be replayed.
+pub const TRAIL_BYTES: usize = 32 * KIB;
+/// Characters of a run's error text.
+pub const TEXT_CHARACTERS: usize = 1_000;
+
+/// Runs of one tenant at a time; most wait for a host call then.
+pub const RUNS: usize = 16;
+/// Runs of one tenant on the plugins' own threads at a time; the others wait for their turn within their wall time.
+pub const HEAVY_RUNS: usize = 2;
+/// Runs of one tenant that wait for a turn; one more is refused as busy.
+pub const RUNS_WAITING: usize = 32;
+/// Call scripts of one tenant at a time. One of JavaScript as text holds its dirty pages, less than 1 MiB.
+pub const SCRIPTS: usize = 200;
+/// Routers and ticketers of all tenants at a time: places of the pool.
+pub const POOL_RUNS: u32 = 128;
+/// Call scripts of all tenants at a time: places of the pool.
+pub const POOL_SCRIPTS: u32 = 1_000;
+/// Core instances of one component: Python's has 38.
+pub const CORE_INSTANCES: u32 = 40;
+/// Bytes of a place's memory that are cleaned rather than given back, so that the next run finds them.
+pub const KEEP_RESIDENT_BYTES: usize = MIB;
+/// The same of tables.
+pub const KEEP_TABLE_BYTES: usize = 64 * KIB;
+/// Places that stay warm: more would keep [`KEEP_RESIDENT_BYTES`] each.
+pub const WARM_SLOTS: u32 = 16;
+/// A memory image up to this size is mapped and not copied: JavaScript's has 9 MiB.
+pub const IMAGE_BYTES: u64 = 64 * MIB as u64;
+/// Bytes of an instance's own data: Python's needs 242 KiB.
+pub const CORE_INSTANCE_BYTES: usize = 512 * KIB;
+/// Bytes of a component instance's own data: Python's needs 411 KiB.
+pub const COMPONENT_INSTANCE_BYTES: usize = MIB;

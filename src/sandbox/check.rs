@@ -1,0 +1,123 @@
+//! The rules of `wit/1.0.0` that its types can't say. Whose a target is, is the domain's question.
+
+use super::types::{Decision, Field, Plan, TicketDraft};
+
+const STEPS: usize = 8;
+const REASON_CHARACTERS: usize = 200;
+const VARIABLES: usize = 16;
+const VARIABLE_NAME_BYTES: usize = 32;
+const VARIABLE_VALUE_BYTES: usize = 256;
+const STEP_SECONDS: u32 = 86_400;
+const TARGET_BYTES: usize = 128;
+const RULE_BYTES: usize = 40;
+const SUBJECT_CHARACTERS: usize = 200;
+const BODY_BYTES: usize = 16 * 1024;
+const TAGS: usize = 20;
+const TAG_CHARACTERS: usize = 50;
+const FIELDS: usize = 20;
+
+/// Whether a decision keeps the rules.
+pub(super) fn decision(decision: &Decision) -> Result<(), String> {
+    match decision {
+        Decision::Pass => Ok(()),
+        Decision::HangUp(farewell) => reason(farewell.reason.as_deref()),
+        Decision::Route(plan) => self::plan(plan),
+    }
+}
+
+fn plan(plan: &Plan) -> Result<(), String> {
+    if plan.steps.is_empty() || plan.steps.len() > STEPS {
+        return Err(format!("a plan has 1 to {STEPS} steps, and this one has {}", plan.steps.len()));
+    }
+    for step in &plan.steps {
+        if !step.timeout.is_none_or(|s| (1..=STEP_SECONDS).contains(&s)) {
+            return Err(format!("a step's timeout is 1 to {STEP_SECONDS} seconds"));
+        }
+        if step.target.name().is_empty() || step.target.name().len() > TARGET_BYTES {
+            return Err(format!("a target's name has 1 to {TARGET_BYTES} bytes"));
+        }
+    }
+    reason(plan.reason.as_deref())?;
+    if plan.variables.len() > VARIABLES {
+        return Err(format!("a plan sets up to {VARIABLES} variables"));
+    }
+    plan.variables.iter().try_for_each(variable)
+}
+
+/// A variable of a channel, as it is written behind `HS_V_`.
+pub(super) fn variable(field: &Field) -> Result<(), String> {
+    let Field { name, value } = field;
+    let fits = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
+    if name.is_empty() || name.len() > VARIABLE_NAME_BYTES || !name.bytes().all(fits) {
+        return Err(format!("a variable's name is 1 to {VARIABLE_NAME_BYTES} of A-Z, 0-9 and _"));
+    }
+    if value.len() > VARIABLE_VALUE_BYTES || value.chars().any(char::is_control) {
+        return Err(format!(
+            "a variable's value has up to {VARIABLE_VALUE_BYTES} bytes and no control characters"
+        ));
+    }
+    Ok(())
+}
+
+fn reason(reason: Option<&str>) -> Result<(), String> {
+    match reason {
+        Some(text) if text.chars().count() > REASON_CHARACTERS => {
+            Err(format!("a reason has up to {REASON_CHARACTERS} characters"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether a ticket keeps the rules.
+pub(super) fn draft(draft: &TicketDraft) -> Result<(), String> {
+    let rule = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    let subject = draft.subject.trim().chars().count();
+    if draft.rule.is_empty() || draft.rule.len() > RULE_BYTES || !draft.rule.bytes().all(rule) {
+        Err(format!("a rule is 1 to {RULE_BYTES} of a-z, 0-9 and -"))
+    } else if subject == 0 || subject > SUBJECT_CHARACTERS {
+        Err(format!("a subject has 1 to {SUBJECT_CHARACTERS} characters"))
+    } else if draft.body.len() > BODY_BYTES {
+        Err(format!("a body has up to {BODY_BYTES} bytes"))
+    } else if draft.tags.len() > TAGS || draft.tags.iter().any(|tag| tag.chars().count() > TAG_CHARACTERS) {
+        Err(format!("a draft has up to {TAGS} tags of {TAG_CHARACTERS} characters"))
+    } else if draft.fields.len() > FIELDS {
+        Err(format!("a draft has up to {FIELDS} fields"))
+    } else {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::types::{Farewell, HangupCause, Step, Target};
+    use super::*;
+
+    fn plan_of(steps: usize) -> Plan {
+        let step = Step { target: Target::Queue("support".into()), timeout: Some(30), record: None };
+        Plan { steps: vec![step; steps], reason: None, variables: Vec::new() }
+    }
+
+    #[test]
+    fn plans_have_one_to_eight_steps() {
+        for (steps, fine) in [(0, false), (1, true), (8, true), (9, false)] {
+            assert_eq!(decision(&Decision::Route(plan_of(steps))).is_ok(), fine, "{steps}");
+        }
+    }
+
+    #[test]
+    fn what_the_types_allow_and_the_rules_do_not() {
+        let mut late = plan_of(1);
+        late.steps[0].timeout = Some(0);
+        assert!(plan(&late).is_err());
+        let mut nameless = plan_of(1);
+        nameless.steps[0].target = Target::Endpoint(String::new());
+        assert!(plan(&nameless).is_err());
+        for (name, value) in [("", ""), ("lower", "x"), ("A-B", "x"), ("A", "a\nb"), ("A", &"x".repeat(257))]
+        {
+            let field = Field { name: name.into(), value: value.into() };
+            assert!(variable(&field).is_err(), "{name} {value}");
+        }
+        let long = Farewell { cause: HangupCause::Busy, reason: Some("x".repeat(201)) };
+        assert!(decision(&Decision::HangUp(long)).is_err());
+    }
+}
