@@ -92,9 +92,11 @@ fn unknown_destination(config: &Config) -> Result<Option<Destination>, String> {
 /// When a setting is wrong that only this part can check.
 pub fn router(config: &Config, db: Db, clock: Clock) -> Result<Router, Error> {
     let metrics = Arc::new(Metrics::default());
+    let plugins = Arc::new(crate::plugins::Plugins);
     Ok(Router {
+        plugins: Arc::clone(&plugins),
         names: Names::new(db.clone()),
-        memory: Memory::new(db, Arc::clone(&metrics), config.cached_dids, config.lookup_deadline),
+        memory: Memory::new(db, Arc::clone(&metrics), plugins, config.cached_dids, config.lookup_deadline),
         live: Arc::new(Live::default()),
         metrics,
         ids: IdSource::new(clock.clone()),

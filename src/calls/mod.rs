@@ -12,6 +12,7 @@ pub mod store;
 use serde::{Deserialize, Serialize};
 
 use crate::base::ids::{Id, TenantId};
+use crate::plugins::Run;
 
 /// How a call came to us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,6 +82,9 @@ pub struct Decided<T = Box<serde_json::value::RawValue>> {
     pub at_us: i64,
     /// The trace.
     pub trace: T,
+    /// Runs of plugins on the way to it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub runs: Vec<Run>,
 }
 
 /// A call as it ended. What Asterisk did not say is empty.

@@ -43,7 +43,7 @@ pub(super) async fn run(config: &Config, arguments: Arguments) -> Result<(), Err
             Hook::Route => router.route(&ids, inputs, Mode::Replay).await,
             Hook::Internal => router.internal(&ids.id, inputs, Mode::Replay).await,
             Hook::Next => router.next(state, inputs).await,
-            Hook::Script => router.script(state, inputs).await,
+            Hook::Script => router.script(&ids, state, target, inputs, None).await,
             Hook::Ivr => {
                 let mut phone = ScriptedPhone::new(&inputs.digits.clone());
                 router.ivr(state, target, inputs, &mut phone).await

@@ -1,5 +1,7 @@
 //! `hookswitch simulate`: the real decision code without a call.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 
 use super::{connect_current, show};
@@ -9,9 +11,14 @@ use crate::base::clock::Clock;
 use crate::base::ids::Number;
 use crate::config::Config;
 use crate::routing::ivr::ScriptedPhone;
+use crate::routing::memory::Found;
 use crate::routing::trace::Trace;
-use crate::routing::types::{Action, Inputs};
+use crate::routing::types::{Action, Decision, Inputs};
 use crate::routing::{CallIds, Mode};
+use crate::sandbox::{Host, Scripted};
+
+/// Menus and scripts that one call goes through at most.
+const DIALOGUES: usize = 20;
 
 /// What is simulated.
 #[derive(Debug, clap::Args)]
@@ -38,8 +45,11 @@ pub(super) async fn run(config: &Config, arguments: Arguments) -> Result<(), Err
     let clock = arguments.at.map_or_else(Clock::system, Clock::manual);
     let router = app::router(config, db.clone(), clock.clone())?;
     // A running service knows its tenants: so that the steps cost what they cost there.
-    if let Ok(number) = Number::from_dialled(&arguments.did) {
-        router.memory.by_number(&number).await;
+    if let Ok(number) = Number::from_dialled(&arguments.did)
+        && let Found::Rules((rules, _)) = router.memory.by_number(&number).await
+    {
+        // Once more, and this time until the plugins are ready.
+        router.memory.reload(&rules.tenant).await?;
     }
     let id = router.ids.next();
     let call = CallIds { uniqueid: format!("simulated-{id}"), linkedid: format!("simulated-{id}"), id };
@@ -51,12 +61,28 @@ pub(super) async fn run(config: &Config, arguments: Arguments) -> Result<(), Err
     };
     let mut traces: Vec<Trace> = vec![router.route(&call, inputs.clone(), Mode::Live).await];
     let mut keys = arguments.digits.as_str();
-    while let Some(last) = traces.last().filter(|t| t.decision.action == Action::Ivr && traces.len() < 20) {
-        let decision = last.decision.clone();
-        let mut phone = ScriptedPhone::new(keys);
-        let trace = router.ivr(&decision.state, &decision.target, inputs.clone(), &mut phone).await;
-        // What one dialogue has used up is gone for the next.
-        keys = keys.get(trace.inputs.digits.len()..).unwrap_or_default();
+    while traces.len() < DIALOGUES
+        && let Some(Decision { action: action @ (Action::Ivr | Action::Script), state, target, .. }) =
+            traces.last().map(|trace| trace.decision.clone())
+    {
+        let trace = if action == Action::Ivr {
+            let mut phone = ScriptedPhone::new(keys);
+            let trace = router.ivr(&state, &target, inputs.clone(), &mut phone).await;
+            // What one dialogue has used up is gone for the next.
+            keys = keys.get(trace.inputs.digits.len()..).unwrap_or_default();
+            trace
+        } else {
+            let at_ms = u64::try_from(inputs.at_us / 1_000).unwrap_or_default();
+            let caller = Arc::new(Scripted::new(keys, at_ms));
+            let control: Arc<dyn Host> = Arc::clone(&caller) as Arc<dyn Host>;
+            let trace = router.script(&call, &state, &target, inputs.clone(), Some(control)).await;
+            let left = caller.left();
+            keys = &keys[keys.len() - left.len()..];
+            if !arguments.json {
+                caller.heard().iter().for_each(|line| println!("the caller {line}"));
+            }
+            trace
+        };
         traces.push(trace);
     }
     db.close().await;

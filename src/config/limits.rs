@@ -8,6 +8,7 @@ use std::time::Duration;
 pub mod auth;
 pub mod events;
 pub mod plugins;
+pub mod script;
 pub mod sockets;
 pub mod webhooks;
 
@@ -181,6 +182,11 @@ pub mod routing {
 
     /// Option letters of one destination at most: the widest column that holds them.
     pub const OPTION_CHARS: usize = 40;
+    /// Bytes of `HS_STATE`: with everything else that an answer sets it fits one AGI command of 2,047.
+    pub const STATE_BYTES: usize = 700;
+    /// How long changed routing data waits for its plugins to be ready to run. Native code that is on disk takes a
+    /// millisecond; what has to be compiled anew takes longer, and its calls take the DID's fallback meanwhile.
+    pub const PREPARE_TIME: Duration = Duration::from_secs(2);
     /// Seconds that a destination may ring or wait at most: a day.
     pub const WAIT_S: u32 = 86_400;
     /// Seconds that an endpoint rings when its row says nothing usable.

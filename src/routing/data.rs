@@ -5,10 +5,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use chrono_tz::Tz;
+
 use super::schedule::Schedule;
 use super::types::{Destination, Stage};
 use super::webhook::WebhookRoute;
 use crate::base::ids::{Id, Name, Number, Sound, TenantId};
+use crate::plugins::Setup;
 use crate::tenants::TenantStatus;
 
 /// Everything routing knows of one tenant. Replaced as a whole when anything in it changes. What every call looks at lies
@@ -32,6 +35,8 @@ pub struct TenantRules {
     pub queues: HashMap<Name, QueueRules>,
     /// Language of prompts where nothing else names one.
     pub language: String,
+    /// The clock on its wall.
+    pub zone: Tz,
     /// Version of the data this was read from; see `tenants::store::touch`.
     pub version: i64,
     /// Where a call goes when everything else has failed.
@@ -48,6 +53,8 @@ pub struct TenantRules {
     pub menus: HashMap<Name, Arc<Menu>>,
     /// What its endpoints may dial outside: prefix with `+`, and whether it is allowed.
     pub outbound: Vec<(String, bool)>,
+    /// Its plugins.
+    pub plugins: HashMap<Name, Arc<Setup>>,
 }
 
 /// One DID. Each call meets another one, cold: it is small, what every call looks at lies together in front, and what few
@@ -264,8 +271,9 @@ impl DidRules {
 /// fallbacks follow; after Refused nothing does.
 fn rank(stage: Stage) -> u16 {
     match stage {
-        Stage::Primary => 0,
-        Stage::Overflow(n) => 1 + u16::from(n),
+        Stage::Script => 0,
+        Stage::Primary => 1,
+        Stage::Overflow(n) => 2 + u16::from(n),
         Stage::Closed => 300,
         Stage::DidFallback => 301,
         Stage::TenantFallback => 302,

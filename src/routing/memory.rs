@@ -23,6 +23,7 @@ use crate::base::metrics::{Metrics, Outcome};
 use crate::base::shutdown::Stopping;
 use crate::config::limits::routing as limits;
 use crate::db::Db;
+use crate::plugins::Plugins;
 use crate::tenants;
 
 /// What memory and database know of a number or tenant.
@@ -41,6 +42,8 @@ pub enum Found<T = Arc<TenantRules>> {
 pub struct Memory {
     db: Db,
     metrics: Arc<Metrics>,
+    /// Whose programs have to be ready before a tenant's new data is.
+    plugins: Arc<Plugins>,
     known: RwLock<Known>,
     most_dids: usize,
     unknown: Cache<Digits, ()>,
@@ -114,10 +117,17 @@ impl Known {
 
 impl Memory {
     /// Empty memory for at most `most_dids` DIDs, and as many tenants; one tenant is kept whatever its size.
-    pub fn new(db: Db, metrics: Arc<Metrics>, most_dids: u64, deadline: Duration) -> Self {
+    pub fn new(
+        db: Db,
+        metrics: Arc<Metrics>,
+        plugins: Arc<Plugins>,
+        most_dids: u64,
+        deadline: Duration,
+    ) -> Self {
         Self {
             db,
             metrics,
+            plugins,
             known: RwLock::default(),
             most_dids: usize::try_from(most_dids).unwrap_or(usize::MAX),
             unknown: Cache::builder()
@@ -160,7 +170,7 @@ impl Memory {
         }
         let ask = async {
             let Some(tenant) = load::owner(&self.db, number).await? else { return Ok(None) };
-            let rules = self.reload(&tenant).await?;
+            let rules = self.load(&tenant, Duration::ZERO).await?;
             // A row that can't be used is nobody's.
             Ok(rules.and_then(|rules| {
                 let did = rules.dids.get(&Digits::from(number)).map(Arc::clone)?;
@@ -180,7 +190,7 @@ impl Memory {
             self.count("hit");
             return Found::Rules(rules);
         }
-        self.within_deadline(self.reload(tenant)).await
+        self.within_deadline(self.load(tenant, Duration::ZERO)).await
     }
 
     async fn within_deadline<T>(&self, ask: impl Future<Output = sqlx::Result<Option<T>>>) -> Found<T> {
@@ -220,10 +230,26 @@ impl Memory {
     /// # Errors
     /// When the database is away; what was known stays.
     pub async fn reload(&self, tenant: &TenantId) -> sqlx::Result<Option<Arc<TenantRules>>> {
+        self.load(tenant, limits::PREPARE_TIME).await
+    }
+
+    /// As [`Memory::reload`]; `wait`: how long the old data may stay in its place until new plugins are ready to run. A
+    /// call that needs the data now does not wait: until its plugin is ready it takes the DID's fallback.
+    async fn load(&self, tenant: &TenantId, wait: Duration) -> sqlx::Result<Option<Arc<TenantRules>>> {
         let Some(rules) = load::tenant(&self.db, tenant).await?.map(Arc::new) else {
             self.write().forget(tenant);
             return Ok(None);
         };
+        if !rules.plugins.is_empty() {
+            let (plugins, its) = (Arc::clone(&self.plugins), Arc::clone(&rules));
+            let preparing = tokio::spawn(async move {
+                let setups: Vec<_> = its.plugins.values().map(Arc::clone).collect();
+                plugins.prepare(&its.tenant, &setups).await;
+            });
+            if tokio::time::timeout(wait, preparing).await.is_err() && !wait.is_zero() {
+                tracing::warn!(tenant.id = %tenant, "plugins are not ready yet; their calls take the DID's fallback");
+            }
+        }
         self.put(Arc::clone(&rules));
         Ok(Some(rules))
     }

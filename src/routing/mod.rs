@@ -9,6 +9,7 @@ pub mod data;
 pub mod did;
 pub mod ivr;
 pub mod memory;
+pub(crate) mod plugin;
 pub mod rules;
 pub mod schedule;
 pub mod store;
@@ -26,6 +27,9 @@ use crate::base::metrics::{DecisionLabels, Metrics, Outcome as Counted};
 use crate::calls::live::Live;
 use crate::contacts::{self, Names};
 use crate::outgoing::Client;
+use crate::plugins::{Plugins, Trigger};
+use crate::sandbox::Host;
+use crate::sandbox::types::{Direction, Failure, Target};
 
 pub use api::Named;
 use data::{DidRules, Digits, TenantRules};
@@ -55,6 +59,8 @@ pub struct Router {
     pub ids: IdSource,
     /// The way to tenants' URLs.
     pub client: Client,
+    /// Runs tenants' plugins.
+    pub plugins: Arc<Plugins>,
     /// Where calls to numbers go that nobody owns or that are none; `None`: the end.
     pub unknown: Option<Destination>,
 }
@@ -79,6 +85,23 @@ pub struct CallIds {
     pub uniqueid: String,
     /// Asterisk's linkedid.
     pub linkedid: String,
+}
+
+/// The tenant of a call that talks to a script.
+#[derive(Clone, Debug)]
+pub struct ScriptPlace {
+    /// Its data.
+    pub rules: Arc<TenantRules>,
+}
+
+impl ScriptPlace {
+    /// What Asterisk calls a target.
+    ///
+    /// # Errors
+    /// When it is none of the tenant's.
+    pub fn reach(&self, target: &Target, timeout_s: u32) -> Result<(Action, String), Failure> {
+        plugin::reach(&self.rules, target, timeout_s)
+    }
 }
 
 /// Whether a decision is made for a living call or again from what was written down.
@@ -140,7 +163,16 @@ impl Router {
             (inputs.tenant_calls, inputs.did_calls) =
                 self.live.enter(&call.id, &rules.tenant, number.as_str());
         }
-        match rules::route(&rules, &did, inputs, steps) {
+        let mut verdict = rules::route(&rules, &did, inputs, steps);
+        if verdict == Verdict::AskPlugin {
+            if mode == Mode::Live {
+                self.ask_plugin(call, &rules, &did, inputs, steps).await;
+            }
+            verdict = plugin::after(&rules, &did, inputs, steps);
+        }
+        match verdict {
+            // A plugin is asked once.
+            Verdict::AskPlugin => hang_up(Some(&rules.tenant), cause::TEMPORARY, reason::PLUGIN_FAILED),
             Verdict::Decided(decision) => {
                 // Nobody sees the name of a caller who is sent away.
                 let is_answered = !matches!(decision.action, Action::Hangup | Action::Fallback);
@@ -165,6 +197,23 @@ impl Router {
                 rules::after_webhook(&rules, &did, inputs.webhook.as_ref().unwrap_or(&missing), steps)
             }
         }
+    }
+
+    /// Runs the DID's plugin; its answer goes into the inputs, its run into the book.
+    async fn ask_plugin(
+        &self,
+        call: &CallIds,
+        rules: &TenantRules,
+        did: &DidRules,
+        inputs: &mut Inputs,
+        steps: &mut Recorder,
+    ) {
+        let Some((name, version)) = plugin::parse(&did.plugin) else { return };
+        let Some(setup) = rules.plugins.get(&name) else { return };
+        let question = plugin::question(call, rules, inputs, Direction::Inbound);
+        let reply = self.plugins.ask(&rules.tenant, setup, version, question, None).await;
+        inputs.plugin = Some(plugin::kept(&reply));
+        steps.run(reply.run(self.ids.next(), Trigger::Call, call.id.as_str(), inputs.at_us));
     }
 
     async fn ask_webhook(
@@ -221,7 +270,7 @@ impl Router {
             Err(decision) => decision,
             Ok((rules, state)) => match &state.origin {
                 Origin::Did(_, number) => match rules.dids.get(&Digits::from(number)) {
-                    Some(did) => rules::next(&rules, did, state.stage, &mut steps),
+                    Some(did) => plugin::next(&rules, did, &state, &mut steps),
                     None => {
                         steps.step("did", "gone", number.to_string());
                         hang_up(Some(&rules.tenant), cause::TEMPORARY, reason::NO_DESTINATION)
@@ -277,10 +326,64 @@ impl Router {
         self.finish(Hook::Ivr, inputs, decision, steps)
     }
 
-    /// A call script is asked for: there is none yet that could run, so the call takes its next destination.
-    pub async fn script(&self, state: &str, inputs: Inputs) -> Trace {
-        let trace = self.next(state, inputs).await;
-        Trace { hook: Hook::Script, ..trace }
+    /// Runs a call script with the caller that `control` speaks to, and decides where the call goes then. Without a
+    /// caller the script does not run: its answer is taken from the inputs.
+    pub async fn script(
+        &self,
+        call: &CallIds,
+        state: &str,
+        script: &str,
+        mut inputs: Inputs,
+        control: Option<Arc<dyn Host>>,
+    ) -> Trace {
+        let mut steps = Recorder::default();
+        let decision = match self.place(state, &mut steps).await {
+            Err(decision) => decision,
+            Ok((rules, state)) => {
+                let asked = self.script_steps(call, &rules, &state, script, &mut inputs, control, &mut steps);
+                Box::pin(asked).await
+            }
+        };
+        self.finish(Hook::Script, inputs, decision, steps)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one call's data, its tenant's and its book")]
+    async fn script_steps(
+        &self,
+        call: &CallIds,
+        rules: &TenantRules,
+        state: &State,
+        script: &str,
+        inputs: &mut Inputs,
+        control: Option<Arc<dyn Host>>,
+        steps: &mut Recorder,
+    ) -> Decision {
+        let end = |why| hang_up(Some(&rules.tenant), cause::TEMPORARY, why);
+        let Some(did) = plugin::number(state).and_then(|number| rules.dids.get(&Digits::from(number))) else {
+            steps.step("state", "not-a-did", state.to_string());
+            return end(reason::BAD_STATE);
+        };
+        inputs.dialled = did.number.to_string();
+        let setup = Name::parse(script).ok().and_then(|name| rules.plugins.get(&name));
+        let Some(setup) = setup else {
+            steps.step("plugin", "no-such-script", script.chars().take(40).collect::<String>());
+            return plugin::next(rules, did, state, steps);
+        };
+        if let Some(control) = control {
+            let version =
+                plugin::parse(&did.plugin).filter(|(name, _)| *name == setup.name).and_then(|(_, v)| v);
+            let question = plugin::question(call, rules, inputs, Direction::Inbound);
+            let reply = self.plugins.ask(&rules.tenant, setup, version, question, Some(control)).await;
+            inputs.plugin = Some(plugin::kept(&reply));
+            steps.run(reply.run(self.ids.next(), Trigger::Call, call.id.as_str(), inputs.at_us));
+        }
+        plugin::after_script(rules, did, state, inputs, steps)
+    }
+
+    /// Whose call a state belongs to, for what its script does meanwhile.
+    pub async fn script_place(&self, state: &str) -> Option<ScriptPlace> {
+        let (rules, _) = self.place(state, &mut Recorder::default()).await.ok()?;
+        Some(ScriptPlace { rules })
     }
 
     /// Whose list of destinations a state points into.

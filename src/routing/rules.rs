@@ -5,6 +5,7 @@
 //! Every path ends in a [`Decision`]; every check is a step in the trace.
 
 use super::data::{DidRules, TenantRules};
+use super::plugin;
 use super::schedule::Status;
 use super::trace::Recorder;
 use super::types::{
@@ -12,12 +13,15 @@ use super::types::{
 };
 use crate::base::clock::from_us;
 use crate::base::ids::{Name, Number, TenantId, global_name, split_global_name};
+use crate::sandbox::World;
 
 /// What the rules say.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Decided.
     Decided(Decision),
+    /// The tenant's plugin is to be asked; then [`super::plugin::after`] decides.
+    AskPlugin,
     /// The tenant's webhook is to be asked; then [`after_webhook`] decides.
     AskWebhook,
 }
@@ -35,6 +39,7 @@ pub fn hang_up(tenant: Option<&TenantId>, cause: u8, reason: &'static str) -> De
         message: String::new(),
         language: String::new(),
         state: String::new(),
+        variables: Vec::new(),
     }
 }
 
@@ -66,10 +71,13 @@ pub fn route(rules: &TenantRules, did: &DidRules, inputs: &Inputs, steps: &mut R
         }
     }
     if !did.plugin.is_empty() {
-        steps.step("plugin", "not-loadable", did.plugin.clone());
-        let from = if did.fallback.is_some() { Stage::DidFallback } else { Stage::Primary };
-        return Verdict::Decided(walk(rules, did, from, true, Some(reason::PLUGIN_FAILED), steps));
+        return plugin::before(rules, did, steps);
     }
+    without_plugin(rules, did, steps)
+}
+
+/// What a DID says itself.
+pub(super) fn without_plugin(rules: &TenantRules, did: &DidRules, steps: &mut Recorder) -> Verdict {
     if did.webhook.is_some() {
         return Verdict::AskWebhook;
     }
@@ -184,7 +192,7 @@ pub fn after_webhook(
 }
 
 /// A tenant's code may send calls outside only where its endpoints may.
-fn outbound_denied(rules: &TenantRules, to: &Destination) -> bool {
+pub(super) fn outbound_denied(rules: &TenantRules, to: &Destination) -> bool {
     matches!(&to.place, Place::External(number) if !rules.may_dial(number))
 }
 
@@ -221,7 +229,7 @@ pub fn from_menu(
 }
 
 /// The first destination from `stage` on that can be used, or the end.
-fn walk(
+pub(super) fn walk(
     rules: &TenantRules,
     did: &DidRules,
     stage: Stage,
@@ -231,7 +239,7 @@ fn walk(
 ) -> Decision {
     for (stage, to) in did.from_stage(rules, stage, inclusive) {
         let (check, usual) = match stage {
-            Stage::Primary => ("static", reason::STATIC),
+            Stage::Script | Stage::Primary => ("static", reason::STATIC),
             Stage::Overflow(_) => ("overflow", reason::OVERFLOW),
             Stage::TenantFallback => ("tenant-fallback", reason::FALLBACK),
             Stage::DidFallback | Stage::Closed | Stage::Refused => ("did-fallback", reason::FALLBACK),
@@ -245,7 +253,7 @@ fn walk(
 }
 
 /// Turns a destination into a decision, unless its target is missing or out of service.
-fn resolve(
+pub(super) fn resolve(
     rules: &TenantRules,
     did: &DidRules,
     to: &Destination,
@@ -276,6 +284,7 @@ fn resolve(
         language: language.clone(),
         // As `State` reads it.
         state: format!("d:{}:{}:{stage}", rules.tenant, did.number),
+        variables: Vec::new(),
     })
 }
 
@@ -301,6 +310,13 @@ impl TenantRules {
             Place::Ivr(name) => {
                 self.menus.get(name).ok_or("no-such-menu")?;
                 (Action::Ivr, name.to_string(), 0)
+            }
+            Place::Script(name) => {
+                let plugin = self.plugins.get(name).ok_or("no-such-script")?;
+                if plugin.kind != World::CallScript {
+                    return Err("no-call-script");
+                }
+                (Action::Script, name.to_string(), 0)
             }
             Place::Voicemail(name) => {
                 self.mailboxes.get(name).ok_or("no-such-mailbox")?;
@@ -338,6 +354,7 @@ impl TenantRules {
             message: String::new(),
             language: self.language.clone(),
             state,
+            variables: Vec::new(),
         }
     }
 }
@@ -375,7 +392,7 @@ pub fn internal(rules: &TenantRules, inputs: &Inputs, steps: &mut Recorder) -> D
     // Nothing follows a call outside, but `next` must know whose it was.
     let last = |from: &Name| {
         let origin = Origin::Internal(rules.tenant.clone(), from.clone());
-        State { origin, stage: Stage::Refused }.to_string()
+        State::at(origin, Stage::Refused).to_string()
     };
     if rules
         .outbound
@@ -428,7 +445,7 @@ fn extension(rules: &TenantRules, dialled: &str, steps: &mut Recorder) -> Option
         Ok((action, target, timeout_s)) => {
             steps.step("extension", action.as_str(), target.clone());
             let origin = Origin::Internal(rules.tenant.clone(), name);
-            let state = State { origin, stage: Stage::Primary }.to_string();
+            let state = State::at(origin, Stage::Primary).to_string();
             Some(rules.inside(action, target, timeout_s, reason::EXTENSION, state))
         }
         Err(problem) => {
@@ -457,7 +474,7 @@ pub fn next_internal(rules: &TenantRules, name: &Name, stage: Stage, steps: &mut
         Some(mailbox) => {
             steps.step("mailbox", "voicemail", mailbox.to_string());
             let origin = Origin::Internal(rules.tenant.clone(), name.clone());
-            let state = State { origin, stage: Stage::DidFallback }.to_string();
+            let state = State::at(origin, Stage::DidFallback).to_string();
             rules.inside(Action::Voicemail, format!("{mailbox}@{}", rules.tenant), 0, reason::OVERFLOW, state)
         }
         None => {

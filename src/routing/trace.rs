@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::types::{Decision, Hook, Inputs};
 use crate::base::clock::Stopwatch;
+use crate::plugins::Run;
 
 /// One check on the way to a decision.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,6 +36,9 @@ pub struct Trace {
     pub decision: Decision,
     /// Microseconds from start to end, waits for webhooks and callers included.
     pub us: f64,
+    /// Runs of plugins on the way; they are kept in a log of their own.
+    #[serde(skip)]
+    pub runs: Vec<Run>,
 }
 
 /// Writes down steps and times them.
@@ -43,12 +47,13 @@ pub struct Recorder {
     steps: Vec<Step>,
     start: Stopwatch,
     last_ns: u64,
+    runs: Vec<Run>,
 }
 
 impl Default for Recorder {
     fn default() -> Self {
         // The longest usual path (webhook with fallback) has about a dozen steps.
-        Self { steps: Vec::with_capacity(12), start: Stopwatch::start(), last_ns: 0 }
+        Self { steps: Vec::with_capacity(12), start: Stopwatch::start(), last_ns: 0, runs: Vec::new() }
     }
 }
 
@@ -71,6 +76,11 @@ impl Recorder {
         });
     }
 
+    /// Keeps a plugin's run.
+    pub fn run(&mut self, run: Run) {
+        self.runs.push(run);
+    }
+
     /// Microseconds since the start.
     pub fn elapsed_us(&self) -> f64 {
         micros(self.start.elapsed_ns())
@@ -79,7 +89,7 @@ impl Recorder {
     /// Closes the book.
     pub fn finish(self, hook: Hook, inputs: Inputs, decision: Decision) -> Trace {
         let us = self.elapsed_us();
-        Trace { hook, inputs, steps: self.steps, decision, us }
+        Trace { hook, inputs, steps: self.steps, decision, us, runs: self.runs }
     }
 }
 

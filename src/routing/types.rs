@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::ids::{IdError, Name, Number, Sound, TenantId};
 use crate::config::limits::routing as limits;
+use crate::sandbox::Outcome;
+use crate::sandbox::types::{Decision as PluginDecision, Field};
 
 /// A dialplan hook that wants a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,6 +74,29 @@ pub struct Inputs {
     /// What the tenant's webhook answered, or the code of its failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook: Option<WebhookReply>,
+    /// What the tenant's plugin answered, or the code of its failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plugin: Option<PluginReply>,
+    /// What the dialplan chose to tell plugins.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub variables: Vec<Field>,
+}
+
+/// What came of a plugin's run, as far as it matters for the decision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PluginReply {
+    /// Its name.
+    pub plugin: String,
+    /// Which version ran; 0: none did.
+    pub version: u32,
+    /// How the run ended.
+    pub outcome: Outcome,
+    /// Why, for the plugin's author.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub text: String,
+    /// What it decided, when it ended well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<PluginDecision>,
 }
 
 /// What came back from a route webhook, as far as it matters for the decision.
@@ -87,7 +112,7 @@ pub enum WebhookReply {
 /// A destination as somebody wrote it down: a row, a webhook's answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RawDestination {
-    /// `queue`, `endpoint`, `ivr`, `external`, `voicemail`, `playback` or `hangup`.
+    /// `queue`, `endpoint`, `ivr`, `script`, `external`, `voicemail`, `playback` or `hangup`.
     pub action: String,
     /// Its target: a name of the tenant, a number, a sound, a cause.
     #[serde(default)]
@@ -112,6 +137,8 @@ pub enum Place {
     Endpoint(Name),
     /// A menu of the tenant.
     Ivr(Name),
+    /// A call script of the tenant: a plugin.
+    Script(Name),
     /// A number outside.
     External(Number),
     /// A mailbox of the tenant.
@@ -131,7 +158,7 @@ impl Place {
             Self::Queue(_) => "cCdhHiIkKnrRtTwWxX",
             Self::Endpoint(_) | Self::External(_) => "cChHiIkKmrRtTwWxX",
             Self::Voicemail(_) => "bus",
-            Self::Ivr(_) | Self::Playback(_) | Self::Hangup(_) => "",
+            Self::Ivr(_) | Self::Script(_) | Self::Playback(_) | Self::Hangup(_) => "",
         }
     }
 }
@@ -153,7 +180,7 @@ pub struct Destination {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DestinationError {
     /// The action is unknown.
-    #[error("action {0:?} is none of queue, endpoint, ivr, external, voicemail, playback, hangup")]
+    #[error("action {0:?} is none of queue, endpoint, ivr, script, external, voicemail, playback, hangup")]
     Action(String),
     /// The target is not of the action's kind.
     #[error(transparent)]
@@ -185,6 +212,7 @@ impl Destination {
             "queue" => Place::Queue(Name::parse(target)?),
             "endpoint" => Place::Endpoint(Name::parse(target)?),
             "ivr" => Place::Ivr(Name::parse(target)?),
+            "script" => Place::Script(Name::parse(target)?),
             "external" => Place::External(Number::parse(target)?),
             "voicemail" => Place::Voicemail(Name::parse(target)?),
             "playback" => Place::Playback(Sound::parse(target)?),
@@ -260,6 +288,68 @@ pub struct State {
     pub origin: Origin,
     /// The entry that was given out last.
     pub stage: Stage,
+    /// What a plugin planned to try next, before the entries behind `stage`.
+    pub rest: Vec<Planned>,
+}
+
+/// A step of a plugin's plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Planned {
+    /// Where.
+    pub place: Place,
+    /// Seconds; 0: the target's own.
+    pub timeout_s: u32,
+    /// Whether it is recorded; `None`: as the DID says.
+    pub record: Option<bool>,
+}
+
+impl fmt::Display for Planned {
+    /// Such as `q30r-support`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (letter, name): (char, &dyn fmt::Display) = match &self.place {
+            Place::Queue(name) => ('q', name),
+            Place::Endpoint(name) => ('e', name),
+            Place::Ivr(name) => ('i', name),
+            Place::Script(name) => ('s', name),
+            Place::External(number) => ('x', number),
+            Place::Voicemail(name) => ('v', name),
+            Place::Playback(sound) => ('p', sound),
+            Place::Hangup(cause) => ('h', cause),
+        };
+        let record = match self.record {
+            Some(true) => "r",
+            Some(false) => "n",
+            None => "",
+        };
+        write!(f, "{letter}{}{record}-{}", self.timeout_s, name.to_string().replace('&', "^"))
+    }
+}
+
+impl Planned {
+    /// Reads what `Display` wrote.
+    fn parse(text: &str) -> Option<Self> {
+        let (how, name) = text.split_once('-')?;
+        let mut letters = how.chars();
+        let letter = letters.next()?;
+        let rest = letters.as_str();
+        let (digits, record) = match (rest.strip_suffix('r'), rest.strip_suffix('n')) {
+            (Some(digits), _) => (digits, Some(true)),
+            (_, Some(digits)) => (digits, Some(false)),
+            _ => (rest, None),
+        };
+        let place = match letter {
+            'q' => Place::Queue(Name::parse(name).ok()?),
+            'e' => Place::Endpoint(Name::parse(name).ok()?),
+            'i' => Place::Ivr(Name::parse(name).ok()?),
+            's' => Place::Script(Name::parse(name).ok()?),
+            'x' => Place::External(Number::parse(name).ok()?),
+            'v' => Place::Voicemail(Name::parse(name).ok()?),
+            'p' => Place::Playback(Sound::parse(&name.replace('^', "&")).ok()?),
+            'h' => Place::Hangup(name.parse().ok()?),
+            _ => return None,
+        };
+        Some(Self { place, timeout_s: digits.parse().ok()?, record })
+    }
 }
 
 /// Whose list of destinations a call walks.
@@ -274,6 +364,8 @@ pub enum Origin {
 /// An entry in a list of destinations; a call only ever moves on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
+    /// The DID's call script.
+    Script,
     /// The static route, or what plugin or webhook chose.
     Primary,
     /// An overflow destination, counted from 0.
@@ -294,13 +386,15 @@ impl fmt::Display for State {
             Origin::Did(tenant, number) => write!(f, "d:{tenant}:{number}:")?,
             Origin::Internal(tenant, name) => write!(f, "i:{tenant}:{name}:")?,
         }
-        self.stage.fmt(f)
+        self.stage.fmt(f)?;
+        self.rest.iter().try_for_each(|step| write!(f, "~{step}"))
     }
 }
 
 impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Script => f.write_str("s"),
             Self::Primary => f.write_str("p"),
             Self::Overflow(n) => write!(f, "o{n}"),
             Self::DidFallback => f.write_str("f"),
@@ -312,10 +406,19 @@ impl fmt::Display for Stage {
 }
 
 impl State {
+    /// An entry without a plan.
+    pub fn at(origin: Origin, stage: Stage) -> Self {
+        Self { origin, stage, rest: Vec::new() }
+    }
+
     /// Reads what [`State`]'s `Display` wrote.
     pub fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split('~');
+        let text = parts.next()?;
+        let planned = parts.map(Planned::parse).collect::<Option<Vec<_>>>()?;
         let (rest, stage) = text.rsplit_once(':')?;
         let stage = match stage {
+            "s" => Stage::Script,
             "p" => Stage::Primary,
             "f" => Stage::DidFallback,
             "t" => Stage::TenantFallback,
@@ -331,7 +434,7 @@ impl State {
             "i" => Origin::Internal(tenant, Name::parse(of).ok()?),
             _ => return None,
         };
-        Some(Self { origin, stage })
+        Some(Self { origin, stage, rest: planned })
     }
 }
 
@@ -358,6 +461,9 @@ pub struct Decision {
     pub language: String,
     /// How far the call has come; empty when nothing follows.
     pub state: String,
+    /// What a plugin gives the channel, each as `HS_V_<name>`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub variables: Vec<Field>,
 }
 
 /// Stable codes of why a decision is what it is.
@@ -414,6 +520,8 @@ pub mod cause {
     pub const ABSENT: u8 = 20;
     /// 21, call rejected (SIP 403).
     pub const REJECTED: u8 = 21;
+    /// 34, no circuit: SIP 503, and the caller hears congestion.
+    pub const CONGESTION: u8 = 34;
     /// 41, temporary failure (SIP 500).
     pub const TEMPORARY: u8 = 41;
 }

@@ -35,7 +35,7 @@ use serde::{Deserialize, Serialize};
 pub use compile::{Options, Program, Sandbox};
 pub use engine::Places;
 pub use grants::{Grant, Grants};
-pub use host::{Answer, Answering, Ask, Asked, Host, Nobody, Recorded, Setting, Settings};
+pub use host::{Answer, Answering, Ask, Asked, Host, Nobody, Recorded, Scripted, Setting, Settings};
 pub use inspect::{Inspected, Refusal, digest, fuzz as fuzz_upload, inspect};
 pub use outcome::{Cost, Line, Outcome};
 pub use run::{Input, Job, Output, Report};
@@ -131,3 +131,6 @@ impl Language {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

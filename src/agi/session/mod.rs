@@ -4,6 +4,7 @@
 mod asked;
 mod ended;
 mod phone;
+mod script;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -157,8 +158,24 @@ impl Sessions {
 
     async fn script(&self, conn: &mut C, env: &Environment) -> Result<(), SessionError> {
         let (call, state) = self.call_and_state(conn, env).await?;
+        let script = match env.query("script") {
+            Some(script) => text(Some(script)),
+            None => variable(conn, "HS_TARGET").await?,
+        };
         let inputs = Inputs { dialled: text(env.get("extension")), ..self.inputs(env) };
-        let trace = self.router.script(&state, inputs).await;
+        let mut ids = self.call_ids(env);
+        if let Some(call) = &call {
+            ids.id = call.clone();
+        }
+        // Only a dialplan that says so takes the watchdog off again.
+        let watched = env.query("watch") == Some(b"1");
+        let language = inputs.language.clone();
+        let (control, asks) = script::control();
+        let place = self.router.script_place(&state).await;
+        let phone = AgiPhone::new(conn, &self.prompts, &language, watched);
+        let mut caller = script::Caller::new(phone, place, call.clone(), &self.clock);
+        let run = self.router.script(&ids, &state, &script, inputs, Some(control));
+        let trace = caller.serve(asks, run).await;
         self.go_on(conn, call.as_ref(), &trace).await
     }
 
@@ -257,6 +274,7 @@ fn decided<'t>(call: &Id, trace: &'t Trace) -> Decided<&'t Trace> {
         reason: decision.reason.to_string(),
         at_us: trace.inputs.at_us,
         trace,
+        runs: trace.runs.clone(),
     }
 }
 
@@ -280,8 +298,15 @@ async fn answer(conn: &mut C, call: Option<&Id>, trace: &Trace) -> Result<(), Se
         ("HS_REASON", &decision.reason),
         ("HS_ACTION", action),
     ];
-    let variables = if trace.inputs.contact.is_empty() { &all[1..] } else { &all[..] };
-    let mut commands = set_variables(variables)?;
+    let given: Vec<(String, &str)> = decision
+        .variables
+        .iter()
+        .map(|field| (format!("HS_V_{}", field.name), field.value.as_str()))
+        .collect();
+    let mut variables: Vec<(&str, &str)> =
+        given.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+    variables.extend(if trace.inputs.contact.is_empty() { &all[1..] } else { &all[..] });
+    let mut commands = set_variables(&variables)?;
     if commands.len() > 1 {
         // Some value needs a command of its own: the action must still come last.
         let (action, rest) = (variables[variables.len() - 1], &variables[..variables.len() - 1]);

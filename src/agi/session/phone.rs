@@ -57,7 +57,7 @@ impl Patience for Watchdog<'_> {
     }
 }
 
-const KEYS: &str = "0123456789*#";
+pub(super) const KEYS: &str = "0123456789*#";
 /// Asterisk reports positions in samples of 8 kHz sound.
 const SAMPLES_A_SECOND: f64 = 8_000.0;
 
@@ -72,7 +72,7 @@ impl<'a> AgiPhone<'a> {
     }
 
     /// Sends a command; `None` when the caller or the connection has gone.
-    async fn ask(&mut self, command: Result<Command, CommandError>) -> Option<Reply> {
+    pub(super) async fn ask(&mut self, command: Result<Command, CommandError>) -> Option<Reply> {
         match command {
             Ok(command) => match self.conn.command(&command).await {
                 Ok(Reply::Dead) | Err(AgiError::HungUp | AgiError::Closed) => None,
@@ -89,7 +89,11 @@ impl<'a> AgiPhone<'a> {
         }
     }
 
-    async fn watch(&mut self, seconds: f64) -> Option<()> {
+    pub(super) fn hung_up(&self) -> bool {
+        self.conn.hung_up()
+    }
+
+    pub(super) async fn watch(&mut self, seconds: f64) -> Option<()> {
         if self.watched {
             let limit = format!("{:.1}", seconds + limits::STEP_MARGIN_S);
             self.ask(Command::set_variable("TIMEOUT(absolute)", &limit)).await?;
@@ -97,7 +101,7 @@ impl<'a> AgiPhone<'a> {
         Some(())
     }
 
-    async fn play_one(&mut self, sound: &str, keys: &str) -> Heard {
+    pub(super) async fn play_one(&mut self, sound: &str, keys: &str) -> Heard {
         let key = format!("{}/{sound}", self.language);
         let known = self.lengths.0.get(&key);
         if self.watch(known.unwrap_or(limits::PROMPT_S)).await.is_none() {

@@ -14,7 +14,7 @@ use crate::routing::data::{
 use crate::routing::schedule::Schedule;
 use crate::routing::types::{Destination, Place, RawDestination};
 use crate::routing::webhook::WebhookRoute;
-use crate::tenants;
+use crate::{plugins, tenants};
 
 /// Reads a tenant, or `None` when there is no such tenant (any more).
 ///
@@ -41,6 +41,7 @@ pub async fn tenant(db: &Db, id: &TenantId) -> sqlx::Result<Option<TenantRules>>
         status: tenant.status,
         max_calls: tenant.max_concurrent_calls,
         language: tenant.language,
+        zone: tenant.zone.parse().unwrap_or(chrono_tz::UTC),
         fallback,
         blocked,
         block,
@@ -51,6 +52,7 @@ pub async fn tenant(db: &Db, id: &TenantId) -> sqlx::Result<Option<TenantRules>>
         mailboxes: mailboxes(db, id).await?,
         menus: menus(db, id).await?,
         outbound: outbound(db, id).await?,
+        plugins: plugins::setups(db, id).await?.into_iter().map(|s| (s.name.clone(), s)).collect(),
     }))
 }
 

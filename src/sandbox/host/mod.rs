@@ -6,6 +6,7 @@
 mod binary;
 mod door;
 mod gate;
+mod scripted;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -21,6 +22,7 @@ use super::types::{
 
 pub(super) use binary::link;
 pub(super) use door::link as link_door;
+pub use scripted::Scripted;
 
 /// Answers what plugins ask for.
 pub trait Host: Send + Sync {
