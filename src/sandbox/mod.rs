@@ -130,4 +130,9 @@ impl Language {
             Self::JavaScript => "javascript",
         }
     }
+
+    /// The language of a name.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Component, Self::JavaScript].into_iter().find(|language| language.as_str() == name)
+    }
 }
