@@ -9,9 +9,9 @@
 //! 2. Edges: [`agi`] (Asterisk asks over FastAGI), [`http`] (REST, and events over sockets).
 //! 3. Domains: [`routing`], [`calls`], [`tenants`], [`queues`], [`endpoints`], [`voicemail`], [`webhooks`],
 //!    [`contacts`], [`agents`], [`sms`], [`tickets`], [`chat`], [`audit`],
-//!    [`users`], [`auth`] (passwords, tokens, sessions, keys).
+//!    [`plugins`] (code of tenants' own), [`users`], [`auth`] (passwords, tokens, sessions, keys).
 //! 4. Engines, which know no domain: [`api`] (collections and operations as data), [`events`] (what happens, as one stream
-//!    for each tenant), [`outgoing`] (the one door to tenants' URLs), [`journal`], [`db`], [`config`].
+//!    for each tenant), [`outgoing`] (the one door to tenants' URLs), [`sandbox`] (runs code of tenants), [`journal`], [`db`], [`config`].
 //! 5. [`base`]: ids, clock, secrets, shutdown, telemetry, counters.
 //!
 //! # Follow one call
@@ -64,6 +64,7 @@ pub mod events;
 pub mod http;
 pub mod journal;
 pub mod outgoing;
+pub mod plugins;
 pub mod queues;
 pub mod routing;
 pub mod sandbox;

@@ -105,6 +105,7 @@ pub fn actions() -> Vec<Action> {
         own: None,
         once: &[],
         problems: &[(404, "not-found", "The state was never set.")],
+        again: "",
     };
     let get =
         operation("agents.me.get", "GET", "Read the own state", "404 until it was set once.", Input::None);

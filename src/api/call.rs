@@ -191,6 +191,8 @@ pub struct Reply {
     pub keys: Vec<Id>,
     /// Endpoints of webhooks that something is sent to once more.
     pub nudged: Vec<Id>,
+    /// Events beside those that the lines of the audit make, told before them.
+    pub tells: Vec<crate::events::Draft>,
     /// What the client hears instead, after everything is on record: a login that failed.
     pub refusal: Option<Problem>,
 }
@@ -213,6 +215,7 @@ impl Reply {
             ended: Vec::new(),
             keys: Vec::new(),
             nudged: Vec::new(),
+            tells: Vec::new(),
             refusal: None,
         }
     }
@@ -342,6 +345,8 @@ pub struct Operation {
     pub once: &'static [Field],
     /// Codes of problems beside those that any operation can have: status, code, when.
     pub problems: &'static [(u16, &'static str, &'static str)],
+    /// When it answers 200 instead of 201: the record is there already. Empty: never.
+    pub again: &'static str,
 }
 
 impl Operation {
@@ -367,6 +372,7 @@ impl Operation {
             own: None,
             once: &[],
             problems: &[],
+            again: "",
         }
     }
 }
@@ -411,6 +417,15 @@ impl Handler {
         F: for<'a> Fn(&'a Call, &'a mut Tx) -> Doing<'a, Result<Reply, Problem>> + Send + Sync + 'static,
     {
         Self::Write(Arc::new(run))
+    }
+
+    /// From a function that makes values, and one that writes.
+    pub fn prepared<P, F>(prepare: P, run: F) -> Self
+    where
+        P: for<'a> Fn(&'a Call) -> Doing<'a, Result<Record, Problem>> + Send + Sync + 'static,
+        F: for<'a> Fn(&'a Call, &'a mut Tx) -> Doing<'a, Result<Reply, Problem>> + Send + Sync + 'static,
+    {
+        Self::Prepared(Arc::new(prepare), Arc::new(run))
     }
 }
 

@@ -32,6 +32,7 @@ pub fn actions(resource: &'static Resource) -> Vec<Action> {
             own: resource.own,
             once: if verb == "create" { resource.once } else { &[] },
             problems: &[],
+            again: "",
         };
         Action { operation, handler }
     };
@@ -142,7 +143,7 @@ fn own_scope<'a>(call: &'a Call, resource: &Resource) -> Result<Scope<'a>, Probl
 
 async fn get(call: &Call, resource: &'static Resource) -> Result<Reply, Problem> {
     let scope = scope(call, resource).await?;
-    let found = store::get(&call.db, resource, &scope, call.part(ID)).await?;
+    let found = find(call, resource, &scope).await?;
     let reply = found.map(Reply::record).ok_or_else(|| Problem::not_found(resource.one))?;
     if !resource.reads_audited {
         return Ok(reply);
@@ -154,6 +155,22 @@ async fn get(call: &Call, resource: &'static Resource) -> Result<Reply, Problem>
         before: Record::new(),
         after: Record::new(),
     }))
+}
+
+/// The record of the path, when the scope has it.
+///
+/// # Errors
+/// When the database is away.
+pub async fn find(
+    call: &Call,
+    resource: &'static Resource,
+    scope: &Scope<'_>,
+) -> Result<Option<Record>, Problem> {
+    let part = call.part(ID);
+    match part.parse::<u32>() {
+        Ok(number) if resource.numbered => Ok(store::by_number(&call.db, resource, scope, number).await?),
+        _ => Ok(store::get(&call.db, resource, scope, part).await?),
+    }
 }
 
 /// The record of the path as it is now, locked, when `If-Match` holds.

@@ -57,6 +57,8 @@ pub struct Resource {
     pub once: &'static [Field],
     /// Whether a change is seen by routing, which must then read the tenant anew.
     pub routing: bool,
+    /// Whether a path may name one by its `number` below the parent instead of its id.
+    pub numbered: bool,
     /// Whether reading one record is put on record too: it is somebody's voice.
     pub reads_audited: bool,
     /// What its changes tell whoever listens.
@@ -265,6 +267,7 @@ impl Resource {
         own: None,
         once: &[],
         routing: false,
+        numbered: false,
         reads_audited: false,
         tells: Tells::USUAL,
         hooks: Hooks::NONE,

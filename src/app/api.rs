@@ -16,9 +16,10 @@ use crate::http::dispatch::Gate;
 use crate::http::idempotency::Running;
 use crate::http::rate::{Limiter, Rates};
 use crate::outgoing::Guard;
+use crate::plugins::Plugins;
 use crate::routing::Router;
 use crate::{
-    agents, audit, calls, chat, contacts, endpoints, queues, routing, sms, tenants, tickets, users,
+    agents, audit, calls, chat, contacts, endpoints, plugins, queues, routing, sms, tenants, tickets, users,
     voicemail, webhooks,
 };
 
@@ -39,7 +40,8 @@ const EVENTS: &str = concat!(
     include_str!("../../examples/webhooks/verify.php"),
     "```\n\nJava\n\n```java\n",
     include_str!("../../examples/webhooks/Verify.java"),
-    "```\n",
+    "```\n\n",
+    include_str!("plugins.md"),
 );
 
 /// Every collection, in the order of the document.
@@ -57,6 +59,7 @@ pub fn resources() -> Vec<&'static Resource> {
     all.extend([&audit::api::LOGS]);
     all.extend([&agents::api::AGENTS, &agents::api::SOCKETS, &sms::api::SMS]);
     all.extend([&calls::api::CALLS, &calls::api::CDRS, &calls::api::RECORDINGS]);
+    all.extend(plugins::api::resources());
     all.extend([&webhooks::api::WEBHOOKS, &webhooks::api::DELIVERIES, &webhooks::api::ATTEMPTS]);
     all
 }
@@ -72,6 +75,8 @@ pub struct Parts {
     pub events: Arc<Events>,
     /// Which addresses tenants' URLs may reach.
     pub guard: Arc<Guard>,
+    /// Tenants' plugins; `None`: the operations are only described.
+    pub plugins: Option<Arc<Plugins>>,
 }
 
 /// Every operation that is the same for every process.
@@ -86,6 +91,7 @@ pub fn actions(parts: &Parts) -> Vec<Action> {
     all.extend(audit::api::actions());
     all.extend(tenants::api::actions(&parts.auth));
     all.extend(webhooks::api::actions(&parts.auth, &parts.guard, &parts.events));
+    all.extend(plugins::api::actions(parts.plugins.as_ref()));
     all.extend(events::api::actions(&parts.events));
     let chapters: Vec<String> = all.iter().map(|action| action.operation.tag.clone()).collect();
     all.extend(users::api::actions(&parts.auth, chapters));
@@ -97,7 +103,7 @@ pub fn actions(parts: &Parts) -> Vec<Action> {
 /// What changes over the API tell, and every type of events.
 pub fn events() -> Arc<Events> {
     let told = resources().into_iter().chain([&tenants::api::TENANTS, routing::api::defaults()]);
-    let more = calls::events::kinds().into_iter().chain([webhooks::test_kind()]);
+    let more = calls::events::kinds().into_iter().chain([webhooks::test_kind()]).chain(plugins::events::kinds());
     Events::new(told, more, News::default())
 }
 
@@ -126,7 +132,8 @@ fn described() -> Result<Vec<Action>, Error> {
     let secret = Secret::random().map_err(|e| Error::Said(e.to_string()))?;
     let auth =
         Auth::new(&secret, clock.clone(), IdSource::new(clock)).map_err(|e| Error::Said(e.to_string()))?;
-    Ok(actions(&Parts { auth: Arc::new(auth), registration: false, events: events(), guard: Arc::default() }))
+    let (auth, events) = (Arc::new(auth), events());
+    Ok(actions(&Parts { auth, registration: false, events, guard: Arc::default(), plugins: None }))
 }
 
 /// What stands before the operations.

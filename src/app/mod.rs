@@ -6,6 +6,7 @@ mod desk;
 mod error;
 pub mod keep;
 pub mod models;
+pub mod plugins;
 
 use std::future::Future;
 use std::io;
@@ -34,9 +35,11 @@ use crate::http;
 use crate::http::health::{self, Health};
 use crate::journal::{self, Journal};
 use crate::outgoing::{Client, Guard};
+use crate::plugins::Plugins;
 use crate::routing::Router;
 use crate::routing::memory::Memory;
 use crate::routing::types::{Destination, Place, RawDestination};
+use crate::sandbox::Nobody;
 use crate::webhooks;
 
 pub use error::Error;
@@ -49,6 +52,7 @@ pub fn check(config: &Config) -> Result<(), Vec<String>> {
     let mut problems = Vec::new();
     problems.extend(unknown_destination(config).err());
     problems.extend(guard(config).err());
+    problems.extend(plugins::check(config));
     problems.extend(Db::check_url(config.database_url.expose()).err().map(|e| format!("database.url: {e}")));
     let listeners = [("http.listen", Some(config.http_listen)), ("metrics.listen", config.metrics_listen)];
     for (name, address) in listeners {
@@ -123,6 +127,7 @@ pub struct App {
     auth: Arc<Auth>,
     events: Arc<Events>,
     webhooks: Arc<webhooks::desk::Stats>,
+    plugins: Arc<Plugins>,
     /// Not the one that calls wait for: a name that hangs must not keep a route webhook from its look-up.
     outgoing: Client,
 }
@@ -175,6 +180,10 @@ impl App {
         let journal = folder.open(position)?;
         let auth = Auth::new(&config.secret()?, clock.clone(), router.ids.clone())
             .map_err(|e| Error::Said(format!("keys can't be made of the secret: {e}")))?;
+        let events = api::events();
+        let nobody = Arc::new(Nobody);
+        let plugins =
+            plugins::build(&config, db.clone(), clock.clone(), &router, Arc::clone(&events), nobody)?;
         Ok(Self {
             outgoing: client(&config)?,
             config,
@@ -183,8 +192,9 @@ impl App {
             journal,
             router,
             auth: Arc::new(auth),
-            events: api::events(),
+            events,
             webhooks: Arc::default(),
+            plugins,
         })
     }
 
@@ -323,6 +333,7 @@ impl App {
         };
         let deliver = tokio::spawn(webhooks::desk::run(parts, keep.clone()));
         tasks.extend([fresh, reap, watch, deliver]);
+        tasks.extend(plugins::background(self, keep));
         tasks
     }
 
@@ -340,6 +351,7 @@ impl App {
             registration: self.config.registration,
             events: Arc::clone(&self.events),
             guard: Arc::new(guard(&self.config).map_err(Error::Said)?),
+            plugins: Some(Arc::clone(&self.plugins)),
         };
         let events = Arc::clone(&self.events);
         let gate = api::gate(&self.config, self.db.clone(), self.clock.clone(), routing, auth, events)?;

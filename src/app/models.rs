@@ -3,7 +3,7 @@
 use crate::api::{Action, Who};
 
 /// The models by their names in the field: model, table, path below the API's base.
-pub const MODELS: [(&str, &str, &str); 31] = [
+pub const MODELS: [(&str, &str, &str); 35] = [
     ("Tenant", "tenants", "/tenants"),
     ("User", "users", "/users"),
     ("UserRole", "user_roles", "/roles"),
@@ -35,6 +35,10 @@ pub const MODELS: [(&str, &str, &str); 31] = [
     ("ChatMessage", "chat_messages", "/chat/sessions/{session_id}/messages"),
     ("ChatTransfer", "chat_transfers", "/chat/sessions/{session_id}/transfers"),
     ("ChatAgent", "chat_agents", "/chat/agents"),
+    ("Plugin", "plugins", "/plugins"),
+    ("PluginVersion", "plugin_versions", "/plugins/{plugin_id}/versions"),
+    ("PluginExample", "plugin_examples", "/plugins/{plugin_id}/examples"),
+    ("PluginRun", "plugin_runs", "/plugins/{plugin_id}/runs"),
 ];
 
 /// The table of models as Markdown: model, table, path, who reads and who writes.

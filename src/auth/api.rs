@@ -50,6 +50,7 @@ fn operation(
         own: None,
         once: &[],
         problems,
+        again: "",
     }
 }
 

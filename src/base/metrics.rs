@@ -45,6 +45,51 @@ pub struct Metrics {
     pub ended: Family<Outcome, Counter>,
     /// The event stream's sockets.
     pub sockets: SocketMetrics,
+    /// Tenants' plugins.
+    pub plugins: PluginMetrics,
+}
+
+/// Labels of a plugin's run.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RunLabels {
+    /// The plugin's kind.
+    pub kind: &'static str,
+    /// How it ended.
+    pub outcome: &'static str,
+}
+
+/// What is counted of tenants' plugins.
+#[derive(Debug)]
+pub struct PluginMetrics {
+    /// Runs by kind and outcome.
+    pub runs: Family<RunLabels, Counter>,
+    /// Seconds of a run of a router or ticketer, waits included.
+    pub seconds: Histogram,
+    /// Versions that were parked, withdrawn or rolled back because they failed.
+    pub parked: Counter,
+    /// Shadow runs by outcome: same, different, dropped.
+    pub shadows: Family<Outcome, Counter>,
+    /// Failures and recoveries that could not be told.
+    pub untold: Counter,
+}
+
+impl Default for PluginMetrics {
+    fn default() -> Self {
+        // 1 µs to 8 s, each twice the one before.
+        let seconds = Histogram::new((0..24).map(|n| 1e-6 * f64::from(1_u32 << n)));
+        let (runs, parked, shadows, untold) = Default::default();
+        Self { runs, seconds, parked, shadows, untold }
+    }
+}
+
+impl PluginMetrics {
+    fn register(&self, registry: &mut Registry) {
+        registry.register("plugin_runs", "Runs of plugins by kind and outcome", self.runs.clone());
+        registry.register("plugin_run_seconds", "Time of a router's or ticketer's run", self.seconds.clone());
+        registry.register("plugins_parked", "Versions taken away because they failed", self.parked.clone());
+        registry.register("plugin_shadows", "Shadow runs by outcome", self.shadows.clone());
+        registry.register("plugins_untold", "Failures that could not be told", self.untold.clone());
+    }
 }
 
 /// What is counted of the event stream's sockets.
@@ -81,6 +126,7 @@ impl Default for Metrics {
             lookups: Family::default(),
             ended: Family::default(),
             sockets: SocketMetrics::default(),
+            plugins: PluginMetrics::default(),
         };
         {
             let mut registry = metrics.registry();
@@ -90,6 +136,7 @@ impl Default for Metrics {
             registry.register("lookups", "Look-ups of routing data by outcome", metrics.lookups.clone());
             registry.register("calls_ended", "Ended calls by who told", metrics.ended.clone());
             metrics.sockets.register(&mut registry);
+            metrics.plugins.register(&mut registry);
         }
         metrics
     }

@@ -185,6 +185,7 @@ pub fn actions() -> Vec<Action> {
         own: None,
         once: &[],
         problems: &[],
+        again: "",
     };
     vec![Action { operation, handler: Handler::read(trace) }]
 }

@@ -14,6 +14,7 @@ use ipnet::IpNet;
 
 use crate::base::secret::Secret;
 use crate::base::telemetry::LogFormat;
+use crate::sandbox::{Grant, Grants};
 
 /// The defaults with a comment on each setting; also what `check-config` shows as the full list.
 pub const DEFAULTS: &str = include_str!("defaults.toml");
@@ -83,6 +84,16 @@ pub struct Config {
     pub lost_call: Duration,
     /// How long events are kept.
     pub events_kept: Duration,
+    /// Where native code of plugins is kept.
+    pub plugins_folder: PathBuf,
+    /// The JavaScript engine's component; `None`: the one that was built in, if any.
+    pub plugins_js_engine: Option<PathBuf>,
+    /// What tenants may allow their plugins.
+    pub plugins_grants: Grants,
+    /// Hosts that plugins may ask: names, `*.name`, or `*`.
+    pub plugins_http_hosts: Vec<String>,
+    /// Threads for plugins' runs that take long.
+    pub plugins_threads: usize,
     /// One for each Asterisk that is watched over ARI.
     pub ari: BTreeMap<String, Ari>,
 }
@@ -151,6 +162,10 @@ impl Config {
                 LogFormat::Text
             }
         };
+        let plugins_folder = match r.text("plugins.folder") {
+            "" => data_dir.join("plugins"),
+            given => PathBuf::from(given),
+        };
         let (shortest, _, longest) = limits::events::KEPT_DAYS;
         Self {
             auto_migrate: r.flag("auto_migrate"),
@@ -188,6 +203,11 @@ impl Config {
             refresh: Duration::from_millis(r.number("routing.refresh_ms", 50, 3_600_000)),
             lost_call: Duration::from_secs(3_600 * r.number("routing.lost_call_hours", 1, 720)),
             events_kept: limits::events::DAY * r.number("events.kept_days", shortest, longest) as u32,
+            plugins_folder,
+            plugins_js_engine: Some(r.text("plugins.js_engine")).filter(|path| !path.is_empty()).map(PathBuf::from),
+            plugins_grants: grants(r),
+            plugins_http_hosts: r.texts("plugins.http_hosts"),
+            plugins_threads: r.number("plugins.threads", 1, 64) as usize,
             ari: r.ari(),
         }
     }
@@ -215,6 +235,18 @@ impl Config {
         }
         Ok(Secret::new(text.trim()))
     }
+}
+
+/// What tenants may allow their plugins.
+fn grants(r: &mut layers::Reader<'_>) -> Grants {
+    let mut all = Grants::default();
+    for name in r.texts("plugins.grants") {
+        match Grant::parse(&name) {
+            Some(grant) => all = all.with(grant),
+            None => r.problem("plugins.grants", &format!("{name:?} is none of {}", Grants::all())),
+        }
+    }
+    all
 }
 
 /// Writes a file that only its owner may read, in one step: two processes that start together see one content.

@@ -102,6 +102,7 @@ pub fn actions() -> Vec<Action> {
         own: None,
         once: &[],
         problems: &[],
+        again: "",
     };
     let registrations = Operation {
         id: "endpoints.registrations".into(),
@@ -118,6 +119,7 @@ pub fn actions() -> Vec<Action> {
         own: None,
         once: &[],
         problems: &[],
+        again: "",
     };
     vec![
         Action { operation: secret, handler: Handler::write(new_secret) },

@@ -50,7 +50,21 @@ impl Events {
         (tenant, now_us): (&TenantId, i64),
         changes: &[Audited],
     ) -> sqlx::Result<Option<i64>> {
-        let mut drafts = Vec::new();
+        self.write_after(tx, ids, (tenant, now_us), Vec::new(), changes).await
+    }
+
+    /// As [`Events::write`], with further events before those of the changes.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn write_after(
+        &self,
+        tx: &mut Tx,
+        ids: &IdSource,
+        (tenant, now_us): (&TenantId, i64),
+        mut drafts: Vec<Draft>,
+        changes: &[Audited],
+    ) -> sqlx::Result<Option<i64>> {
         for line in changes {
             drafts.extend(self.draft(tx, tenant, now_us, line).await?);
         }

@@ -409,7 +409,8 @@ async fn record(
         audit::store::append(tx, &gate.ids, &entry).await?;
     }
     let Some(tenant) = whose else { return Ok(None) };
-    let position = gate.events.write(tx, &gate.ids, (tenant, call.now_us()), &reply.audit).await?;
+    let (when, more) = ((tenant, call.now_us()), reply.tells.clone());
+    let position = gate.events.write_after(tx, &gate.ids, when, more, &reply.audit).await?;
     Ok(position.map(|position| (tenant.clone(), position)))
 }
 

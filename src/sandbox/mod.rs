@@ -130,6 +130,11 @@ impl Language {
             Self::JavaScript => "javascript",
         }
     }
+
+    /// The language of a name.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Component, Self::JavaScript].into_iter().find(|language| language.as_str() == name)
+    }
 }
 
 #[cfg(test)]

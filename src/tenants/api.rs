@@ -46,6 +46,7 @@ fn action(
         own: None,
         once: &[],
         problems,
+        again: "",
     };
     Action { operation, handler }
 }

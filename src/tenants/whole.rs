@@ -16,8 +16,9 @@ use crate::db::{Db, Tx, db_read, db_tx};
 
 /// Tables that outlive their tenant: the audit says what became of it.
 const KEPT: [&str; 2] = ["audit_logs", "audit_heads"];
-/// Tables that are no data of the tenant's: answers that are said again for a day, and a counter.
-const NOT_EXPORTED: [&str; 2] = ["idempotency_keys", "routing_versions"];
+/// Tables that are no data of the tenant's (answers that are said again for a day, a counter), and pieces of files, which
+/// are loaded down whole: `GET /plugins/{id}/versions/{n}/source`.
+const NOT_EXPORTED: [&str; 3] = ["idempotency_keys", "routing_versions", "plugin_parts"];
 
 /// A column of a table with `tenant_id`, as the database's own catalogue tells it.
 #[derive(Clone, Debug, sqlx::FromRow)]

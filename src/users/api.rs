@@ -72,6 +72,7 @@ fn action(
         own: None,
         once: &[],
         problems,
+        again: "",
     };
     Action { operation, handler }
 }

@@ -274,8 +274,11 @@ fn responses(action: &Action, schemas: &mut Schemas) -> Value {
             let schema = schemas.record(resource);
             let schema = once(operation, resource, schema, schemas);
             let repeats = matches!(operation.input, Input::New(fields, _) if fields.iter().any(|f| f.name == "client_id"));
-            if status == 201 && repeats {
-                let doc = "It was made before, by a request with the same `client_id`.";
+            if status == 201 && (repeats || !operation.again.is_empty()) {
+                let doc = match operation.again {
+                    "" => "It was made before, by a request with the same `client_id`.",
+                    again => again,
+                };
                 all.insert("200".into(), json_answer(schema.clone(), &["X-Request-Id", "ETag"], doc));
             }
             all.insert(status.to_string(), json_answer(schema, names, doc));

@@ -87,6 +87,28 @@ pub async fn get(
     Ok(Some(found))
 }
 
+/// One record by its number below the scope's parent, when the scope has it.
+///
+/// # Errors
+/// When the database is away or the row holds what it should not.
+pub async fn by_number(
+    db: &Db,
+    resource: &'static Resource,
+    scope: &Scope<'_>,
+    number: u32,
+) -> sqlx::Result<Option<Record>> {
+    let mut condition = scope.condition(resource);
+    condition.and("number = ?", [Bind::Int(number.into())]);
+    let sql = format!("SELECT id FROM {} t WHERE {}", resource.from(), condition.sql);
+    let id: Option<String> = db_read!(db, |p| {
+        bind_all!(sqlx::query_scalar(AssertSqlSafe(sql)), &condition.binds).fetch_optional(p).await?
+    });
+    match id {
+        Some(id) => get(db, resource, scope, &id).await,
+        None => Ok(None),
+    }
+}
+
 /// As [`get`], inside a transaction, where the row then stays as it is until the end.
 ///
 /// # Errors

@@ -94,3 +94,59 @@ pub const IMAGE_BYTES: u64 = 64 * MIB as u64;
 pub const CORE_INSTANCE_BYTES: usize = 512 * KIB;
 /// Bytes of a component instance's own data: Python's needs 411 KiB.
 pub const COMPONENT_INSTANCE_BYTES: usize = MIB;
+
+/// Plugins of a tenant.
+pub const PLUGINS: i64 = 100;
+/// Files of a plugin's versions that are kept beside those in use: more than anybody rolls back.
+pub const VERSIONS_KEPT: usize = 20;
+/// Bytes of a file that go into one row: what a database takes in one statement has limits of its own (MariaDB: 16 MiB).
+pub const PART_BYTES: usize = MIB;
+/// Examples that a plugin's versions must pass; an upload waits for all of them.
+pub const EXAMPLES: i64 = 50;
+/// Bytes of an example's or test's input, and of what is expected, as JSON.
+pub const INPUT_BYTES: usize = 64 * KIB;
+/// Bytes of the answers that an example gives to host calls: a run's whole trail.
+pub const ANSWERS_BYTES: usize = 2 * TRAIL_BYTES;
+/// Settings of a plugin.
+pub const SETTINGS: usize = 100;
+/// Characters of a setting's name.
+pub const SETTING_NAME_CHARACTERS: usize = 64;
+/// Bytes of a plugin's settings as JSON: all of them are copied into a run that asks for all.
+pub const SETTINGS_BYTES: usize = 32 * KIB;
+/// Hosts that a plugin may be allowed to ask.
+pub const HTTP_HOSTS: usize = 50;
+/// Types of events that a ticketer listens to.
+pub const EVENT_PATTERNS: usize = 50;
+/// Callers whose calls go to the canary version.
+pub const CANARY_NUMBERS: usize = 100;
+
+/// Failures of a version within [`FAILURE_TIME`] that park it.
+pub const FAILURES: usize = 5;
+/// See [`FAILURES`].
+pub const FAILURE_TIME: Duration = Duration::from_secs(30);
+/// How long a parked plugin is not asked; then one run tries whether it is well again.
+pub const PARKED_TIME: Duration = Duration::from_secs(60);
+/// A version that fails so soon after it was activated is rolled back rather than parked.
+pub const ROLLBACK_TIME: Duration = Duration::from_secs(24 * 3600);
+/// A version that goes on failing is told of again after this time.
+pub const FAILED_TIME: Duration = Duration::from_secs(3600);
+/// What must be written about plugins and waits for the database: each is a plugin that failed or is well again.
+pub const NOTICES: usize = 1_000;
+/// Pause before the database is tried again.
+pub const RETRY_TIME: Duration = Duration::from_secs(5);
+
+/// Shadow runs that wait; more are dropped and counted, since nobody's call depends on them.
+pub const SHADOWS_WAITING: usize = 200;
+/// Shadow runs at a time: half a tenant's share, so that a busy shadow leaves the pool to calls.
+pub const SHADOWS: usize = 8;
+/// Results of shadow runs that are written in one transaction.
+pub const SHADOW_ROWS: usize = 50;
+/// Differences that a shadow's report shows.
+pub const DIFFERENCES: i64 = 20;
+
+/// Runs that are kept of a plugin.
+pub const RUNS_KEPT: i64 = 10_000;
+/// How long runs are kept, in microseconds.
+pub const RUNS_US: i64 = 30 * 86_400 * 1_000_000;
+/// Rows that one statement removes.
+pub const PURGE_ROWS: i64 = 1_000;

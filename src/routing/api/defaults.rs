@@ -66,6 +66,7 @@ pub(super) fn actions() -> Vec<Action> {
         own: None,
         once: &[],
         problems: &[],
+        again: "",
     }
     };
     vec![

@@ -15,6 +15,8 @@ use hookswitch::base::role::Role;
 use hookswitch::config::Config;
 use hookswitch::http::router;
 use hookswitch::outgoing::Guard;
+use hookswitch::plugins::Plugins;
+use hookswitch::sandbox::Nobody;
 use hookswitch::tenants::{self, Tenant, TenantStatus};
 use hookswitch::users::store::NewUser;
 use hookswitch::users::{self, Email};
@@ -32,6 +34,7 @@ pub(crate) struct TestApp {
     pub(crate) clock: Clock,
     pub(crate) routes: axum::Router,
     pub(crate) gate: Arc<hookswitch::http::dispatch::Gate>,
+    pub(crate) plugins: Arc<Plugins>,
 }
 
 /// A user with a session.
@@ -99,11 +102,22 @@ impl TestApp {
         let routing = Arc::new(app::router(&config, test.db.clone(), clock.clone()).unwrap());
         let auth =
             Arc::new(Auth::new(&config.secret().unwrap(), clock.clone(), routing.ids.clone()).unwrap());
+        let events = app::api::events();
+        let plugins = app::plugins::build(
+            &config,
+            test.db.clone(),
+            clock.clone(),
+            &routing,
+            Arc::clone(&events),
+            Arc::new(Nobody),
+        );
+        let plugins = plugins.unwrap();
         let parts = app::api::Parts {
             auth: Arc::clone(&auth),
             registration,
-            events: app::api::events(),
+            events,
             guard: Arc::new(Guard::parse("127.0.0.0/8").unwrap()),
+            plugins: Some(Arc::clone(&plugins)),
         };
         let gate =
             app::api::gate(&config, test.db.clone(), clock.clone(), routing, auth, Arc::clone(&parts.events))
@@ -114,7 +128,7 @@ impl TestApp {
             &app::api::document().unwrap(),
             &config.http_origins,
         );
-        Self { test, clock, routes, gate }
+        Self { test, clock, routes, gate, plugins }
     }
 
     /// A tenant.

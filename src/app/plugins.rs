@@ -1,0 +1,113 @@
+//! Tenants' plugins, built of the settings, and what they do in the background.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::task::JoinHandle;
+
+use super::{App, Error};
+use crate::api::Doing;
+use crate::auth::derive;
+use crate::base::clock::Clock;
+use crate::base::ids::TenantId;
+use crate::base::shutdown::Stopping;
+use crate::config::Config;
+use crate::config::limits::tenants as limits;
+use crate::db::Db;
+use crate::events::Events;
+use crate::plugins::work::{self, Reload};
+use crate::plugins::{HostOf, Parts, Plugins, hosts, keep};
+use crate::routing::Router;
+use crate::sandbox::{Options, Sandbox};
+
+/// Settings that only plugins can check.
+pub(super) fn check(config: &Config) -> Vec<String> {
+    let wrong = config.plugins_http_hosts.iter().filter_map(|host| {
+        hosts::check(host).err().map(|_| {
+            format!("plugins.http_hosts: {host:?} is not a host such as api.example.com, *.example.com or *")
+        })
+    });
+    wrong.collect()
+}
+
+/// What runs plugins. Where this machine can't, calls go on without them.
+///
+/// # Errors
+/// When the JavaScript engine's file can't be read.
+pub fn sandbox(config: &Config) -> Result<Option<Arc<Sandbox>>, Error> {
+    let js_engine = match &config.plugins_js_engine {
+        None => None,
+        Some(path) => Some(Bytes::from(
+            std::fs::read(path)
+                .map_err(|error| Error::Said(format!("plugins.js_engine: {}: {error}", path.display())))?,
+        )),
+    };
+    let options = Options {
+        folder: config.plugins_folder.clone(),
+        key: *derive::key(&config.secret()?, "plugins:native").bytes(),
+        js_engine,
+        threads: config.plugins_threads,
+    };
+    Ok(Sandbox::open(options)
+        .inspect_err(|error| tracing::error!(error, "plugins can't run on this machine; calls go on without them"))
+        .ok())
+}
+
+/// All plugins of the process.
+///
+/// # Errors
+/// When the JavaScript engine's file can't be read.
+pub fn build(
+    config: &Config,
+    db: Db,
+    clock: Clock,
+    router: &Router,
+    events: Arc<Events>,
+    host: Arc<dyn HostOf>,
+) -> Result<Arc<Plugins>, Error> {
+    Ok(Plugins::new(Parts {
+        sandbox: sandbox(config)?,
+        db,
+        clock,
+        ids: router.ids.clone(),
+        events,
+        host,
+        grants: config.plugins_grants,
+        http_hosts: config.plugins_http_hosts.clone(),
+        metrics: Arc::clone(&router.metrics),
+    }))
+}
+
+/// Routing holds what plugins are.
+struct Routing(Arc<Router>);
+
+impl Reload for Routing {
+    fn reload<'a>(&'a self, tenant: &'a TenantId) -> Doing<'a, ()> {
+        Box::pin(async move {
+            if let Err(error) = self.0.memory.reload(tenant).await {
+                tracing::warn!(%error, tenant.id = %tenant, "routing reads a changed tenant with its next refresh");
+            }
+        })
+    }
+}
+
+/// Starts what runs beside calls.
+pub(super) fn background(app: &App, keep: &Stopping) -> Vec<JoinHandle<()>> {
+    let reload = Arc::new(Routing(Arc::clone(&app.router)));
+    let work = tokio::spawn(work::run(Arc::clone(&app.plugins), reload, keep.clone()));
+    let (plugins, clock, mut stopping) = (Arc::clone(&app.plugins), app.clock.clone(), keep.clone());
+    let sweep = tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(limits::HOUSEKEEPING_TIME) => {}
+                () = stopping.stopped() => return,
+            }
+            match keep::purge(&plugins, clock.now_us()).await {
+                Ok(0) => {}
+                Ok(rows) => tracing::info!(rows, "old runs and files of plugins were removed"),
+                Err(error) => tracing::warn!(%error, "old runs and files of plugins can't be removed"),
+            }
+        }
+    });
+    vec![work, sweep]
+}
