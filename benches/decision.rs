@@ -33,6 +33,7 @@ use hookswitch::base::metrics::Metrics;
 use hookswitch::calls::live::Live;
 use hookswitch::contacts::Names;
 use hookswitch::db::Db;
+use hookswitch::plugins::Plugins;
 use hookswitch::outgoing::{Client, Guard};
 use hookswitch::routing::data::{DidRules, Digits, NumberList, QueueRules, TenantRules};
 use hookswitch::routing::memory::Memory;
@@ -101,8 +102,9 @@ fn number(tenant: usize, did: usize) -> String {
 fn filled(db: &Db, tenants: usize, dids: usize) -> Router {
     let metrics = Arc::new(Metrics::default());
     let clock = Clock::system();
+    let plugins = Plugins::off(db.clone(), clock.clone());
     // As configured by default: room for a million numbers.
-    let memory = Memory::new(db.clone(), Arc::clone(&metrics), 1_000_000, Duration::from_secs(1));
+    let memory = Memory::new(db.clone(), Arc::clone(&metrics), Arc::clone(&plugins), 1_000_000, Duration::from_secs(1));
     let ids = IdSource::new(clock.clone());
     for t in 0..tenants {
         memory.put(Arc::new(tenant(t, dids, &ids)));
@@ -110,6 +112,7 @@ fn filled(db: &Db, tenants: usize, dids: usize) -> Router {
     assert_eq!(memory.known(), (tenants as u64, (tenants * dids) as u64), "nothing is evicted");
     let client = Client::new(Guard::parse("").expect("no exceptions")).expect("TLS");
     Router {
+        plugins,
         memory,
         names: Names::new(db.clone()),
         live: Arc::new(Live::default()),
@@ -182,6 +185,8 @@ fn tenant(t: usize, dids: usize, ids: &IdSource) -> TenantRules {
         mailboxes: HashSet::new(),
         menus: HashMap::new(),
         outbound: Vec::new(),
+        plugins: HashMap::new(),
+        zone: chrono_tz::UTC,
     }
 }
 

@@ -35,11 +35,12 @@ use crate::http;
 use crate::http::health::{self, Health};
 use crate::journal::{self, Journal};
 use crate::outgoing::{Client, Guard};
-use crate::plugins::Plugins;
+use crate::plugins::host::{Hosts, Reach};
+use crate::plugins::{Parts, Plugins};
 use crate::routing::Router;
 use crate::routing::memory::Memory;
 use crate::routing::types::{Destination, Place, RawDestination};
-use crate::sandbox::Nobody;
+use crate::tickets::Desk;
 use crate::webhooks;
 
 pub use error::Error;
@@ -95,15 +96,34 @@ fn unknown_destination(config: &Config) -> Result<Option<Destination>, String> {
 /// # Errors
 /// When a setting is wrong that only this part can check.
 pub fn router(config: &Config, db: Db, clock: Clock) -> Result<Router, Error> {
+    // Nobody hears of what a simulation or a replay would have changed.
+    routes(config, db, clock, api::events(), Reach::Reads)
+}
+
+fn routes(config: &Config, db: Db, clock: Clock, events: Arc<Events>, reach: Reach) -> Result<Router, Error> {
     let metrics = Arc::new(Metrics::default());
-    let plugins = Arc::new(crate::plugins::Plugins);
+    let ids = IdSource::new(clock.clone());
+    let names = Names::new(db.clone());
+    let desk = Desk { db: db.clone(), clock: clock.clone(), ids: ids.clone(), events: Arc::clone(&events) };
+    let hosts = Hosts::new(db.clone(), names.clone(), client(config)?, clock.clone(), Arc::new(desk), reach);
+    let plugins = Plugins::new(Parts {
+        sandbox: plugins::sandbox(config)?,
+        db: db.clone(),
+        clock: clock.clone(),
+        ids: ids.clone(),
+        events,
+        host: Arc::new(hosts),
+        grants: config.plugins_grants,
+        http_hosts: config.plugins_http_hosts.clone(),
+        metrics: Arc::clone(&metrics),
+    });
     Ok(Router {
         plugins: Arc::clone(&plugins),
-        names: Names::new(db.clone()),
+        names,
         memory: Memory::new(db, Arc::clone(&metrics), plugins, config.cached_dids, config.lookup_deadline),
         live: Arc::new(Live::default()),
         metrics,
-        ids: IdSource::new(clock.clone()),
+        ids,
         clock,
         client: client(config)?,
         unknown: unknown_destination(config).map_err(Error::Said)?,
@@ -167,7 +187,9 @@ impl App {
                 return Err(Error::Said("the schema was made by a newer hookswitch; run that one".into()));
             }
         }
-        let router = Arc::new(router(&config, db.clone(), clock.clone())?);
+        let events = api::events();
+        let router =
+            Arc::new(routes(&config, db.clone(), clock.clone(), Arc::clone(&events), Reach::Everything)?);
         let options = journal::Options {
             folder: config.data_dir.join("journal"),
             max_bytes: config.journal_bytes,
@@ -180,21 +202,17 @@ impl App {
         let journal = folder.open(position)?;
         let auth = Auth::new(&config.secret()?, clock.clone(), router.ids.clone())
             .map_err(|e| Error::Said(format!("keys can't be made of the secret: {e}")))?;
-        let events = api::events();
-        let nobody = Arc::new(Nobody);
-        let plugins =
-            plugins::build(&config, db.clone(), clock.clone(), &router, Arc::clone(&events), nobody)?;
         Ok(Self {
             outgoing: client(&config)?,
             config,
             clock,
             db,
             journal,
+            plugins: Arc::clone(&router.plugins),
             router,
             auth: Arc::new(auth),
             events,
             webhooks: Arc::default(),
-            plugins,
         })
     }
 

@@ -8,15 +8,12 @@ use tokio::task::JoinHandle;
 use super::{App, Error};
 use crate::api::Doing;
 use crate::auth::derive;
-use crate::base::clock::Clock;
 use crate::base::ids::TenantId;
 use crate::base::shutdown::Stopping;
 use crate::config::Config;
 use crate::config::limits::tenants as limits;
-use crate::db::Db;
-use crate::events::Events;
 use crate::plugins::work::{self, Reload};
-use crate::plugins::{HostOf, Parts, Plugins, hosts, keep};
+use crate::plugins::{hosts, keep};
 use crate::routing::Router;
 use crate::sandbox::{Options, Sandbox};
 
@@ -49,33 +46,10 @@ pub fn sandbox(config: &Config) -> Result<Option<Arc<Sandbox>>, Error> {
         threads: config.plugins_threads,
     };
     Ok(Sandbox::open(options)
-        .inspect_err(|error| tracing::error!(error, "plugins can't run on this machine; calls go on without them"))
+        .inspect_err(|error| {
+            tracing::error!(error, "plugins can't run on this machine; calls go on without them")
+        })
         .ok())
-}
-
-/// All plugins of the process.
-///
-/// # Errors
-/// When the JavaScript engine's file can't be read.
-pub fn build(
-    config: &Config,
-    db: Db,
-    clock: Clock,
-    router: &Router,
-    events: Arc<Events>,
-    host: Arc<dyn HostOf>,
-) -> Result<Arc<Plugins>, Error> {
-    Ok(Plugins::new(Parts {
-        sandbox: sandbox(config)?,
-        db,
-        clock,
-        ids: router.ids.clone(),
-        events,
-        host,
-        grants: config.plugins_grants,
-        http_hosts: config.plugins_http_hosts.clone(),
-        metrics: Arc::clone(&router.metrics),
-    }))
 }
 
 /// Routing holds what plugins are.

@@ -3,7 +3,7 @@
 //! Rows are written so that a record that comes twice or in another order than life changes nothing for the worse:
 //! a call is inserted once, an end is set once (a real end beats `lost`).
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use crate::base::clock::Clock;
@@ -13,6 +13,7 @@ use crate::db::{self, Db, Tx, db_read, db_tx};
 use crate::events::News;
 use crate::journal;
 use crate::journal::drain::{Sink, SinkError};
+use crate::plugins;
 
 use super::events::Tells;
 use super::live::Live;
@@ -152,6 +153,7 @@ impl Calls {
         }
         begun.insert(tx).await?;
         insert_traces(tx, node, &traces).await?;
+        insert_runs(tx, traces.iter().map(|(_, decided)| *decided)).await?;
         let now_us = self.clock.now_us();
         tells.ended(tx, ends.ids()).await?;
         ends.insert(tx, now_us).await?;
@@ -289,6 +291,20 @@ async fn insert_traces(tx: &mut Tx, node: &str, traces: &[(u64, &Decided)]) -> s
             }
             query.execute(c).await.map(drop)
         })?;
+    }
+    Ok(())
+}
+
+/// Runs of plugins, each tenant's in one go.
+async fn insert_runs(tx: &mut Tx, decided: impl Iterator<Item = &Decided>) -> sqlx::Result<()> {
+    let mut all: BTreeMap<&TenantId, Vec<plugins::Run>> = BTreeMap::new();
+    for decided in decided.filter(|decided| !decided.runs.is_empty()) {
+        if let Some(tenant) = &decided.tenant {
+            all.entry(tenant).or_default().extend(decided.runs.iter().cloned());
+        }
+    }
+    for (tenant, runs) in all {
+        plugins::insert_runs(tx, tenant, &runs).await?;
     }
     Ok(())
 }

@@ -458,6 +458,8 @@ pub mod contacts {
     pub const EXPORT_BYTES: usize = 64 * 1024 * 1024;
     /// Callers' names kept in memory, unknown callers included; some 150 bytes each.
     pub const NAMES: u64 = 100_000;
+    /// Whole contacts that are kept for plugins; one takes some 500 bytes.
+    pub const CARDS: u64 = 20_000;
     /// How long a name is kept: how late another process hears of a change.
     pub const NAME_TIME: Duration = Duration::from_secs(300);
     /// How long a call waits for its caller's name when it is not in memory.

@@ -1,6 +1,7 @@
 //! Contacts: the people who call and write, their numbers, their tags. A VIP is a contact with a tag.
 
 pub mod api;
+mod cards;
 mod export;
 pub mod import;
 pub mod merge;
@@ -14,6 +15,7 @@ use serde_json::{Map, Value};
 use crate::base::ids::{Id, Number, TenantId};
 
 pub use api::{CONTACT, TAG};
+pub use cards::Card;
 pub use names::{Named, Names};
 
 /// A person outside, known to a tenant.

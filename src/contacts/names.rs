@@ -17,18 +17,20 @@ use crate::db::{Db, db_read};
 
 /// A number's digits: E.164 has at most 15.
 type Digits = u64;
-type Key = (TenantId, Digits);
+pub(super) type Key = (TenantId, Digits);
 
 /// Names of callers.
 #[derive(Clone, Debug)]
-pub struct Names(Arc<Inner>);
+pub struct Names(pub(super) Arc<Inner>);
 
 #[derive(Debug)]
-struct Inner {
-    db: Db,
+pub(super) struct Inner {
+    pub(super) db: Db,
     known: Cache<Key, Option<Arc<str>>>,
+    /// Whole contacts, for plugins.
+    pub(super) cards: Cache<Key, Option<Arc<super::Card>>>,
     /// Rises with every change, so that what was read before one is not kept after it.
-    changes: AtomicU64,
+    pub(super) changes: AtomicU64,
     lookups: Arc<Semaphore>,
 }
 
@@ -69,6 +71,7 @@ impl Names {
         Self(Arc::new(Inner {
             db,
             known: Cache::builder().max_capacity(limits::NAMES).time_to_live(limits::NAME_TIME).build(),
+            cards: Cache::builder().max_capacity(limits::CARDS).time_to_live(limits::NAME_TIME).build(),
             changes: AtomicU64::new(0),
             lookups: Arc::new(Semaphore::new(limits::NAME_LOOKUPS)),
         }))
@@ -105,7 +108,9 @@ impl Names {
     pub fn forget<'n>(&self, tenant: &TenantId, numbers: impl IntoIterator<Item = &'n str>) {
         self.0.changes.fetch_add(1, Ordering::SeqCst);
         for digits in numbers.into_iter().filter_map(digits) {
-            self.0.known.invalidate(&(tenant.clone(), digits));
+            let key = (tenant.clone(), digits);
+            self.0.known.invalidate(&key);
+            self.0.cards.invalidate(&key);
         }
     }
 
@@ -154,7 +159,7 @@ async fn read(db: &Db, (tenant, digits): &Key) -> sqlx::Result<Option<Arc<str>>>
 }
 
 /// The digits of a number as carriers show it, by the same rule as [`crate::base::ids::Number::from_dialled`], without an allocation.
-fn digits(caller: &str) -> Option<Digits> {
+pub(super) fn digits(caller: &str) -> Option<Digits> {
     let digits = match caller.strip_prefix('+') {
         Some(digits) => digits,
         None => caller.strip_prefix("00").unwrap_or(caller),

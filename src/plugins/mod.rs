@@ -15,8 +15,10 @@ pub mod breaker;
 mod check;
 mod choose;
 pub mod events;
+pub mod host;
 pub mod hosts;
 pub mod keep;
+mod kv;
 mod memory;
 mod park;
 mod run;
@@ -38,6 +40,7 @@ use crate::sandbox::{Grants, Host, Nobody, Sandbox};
 pub use memory::Plugins;
 pub use run::{Compared, Reply, Run};
 pub use setup::{Canary, Setup, Version, named, setups};
+pub use store::insert_runs;
 
 words! {
     /// Whether a plugin is asked.

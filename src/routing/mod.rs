@@ -27,7 +27,7 @@ use crate::base::metrics::{DecisionLabels, Metrics, Outcome as Counted};
 use crate::calls::live::Live;
 use crate::contacts::{self, Names};
 use crate::outgoing::Client;
-use crate::plugins::{Plugins, Trigger};
+use crate::plugins::{Plugins, Setup};
 use crate::sandbox::Host;
 use crate::sandbox::types::{Direction, Failure, Target};
 
@@ -208,12 +208,28 @@ impl Router {
         inputs: &mut Inputs,
         steps: &mut Recorder,
     ) {
-        let Some((name, version)) = plugin::parse(&did.plugin) else { return };
-        let Some(setup) = rules.plugins.get(&name) else { return };
+        let Some((_, setup, version)) = rules.plugin(&did.plugin) else { return };
+        self.run_plugin(call, rules, did, (setup, version), inputs, None, steps).await;
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one call's data, its tenant's and its book")]
+    async fn run_plugin(
+        &self,
+        call: &CallIds,
+        rules: &TenantRules,
+        did: &DidRules,
+        (setup, version): (&Arc<Setup>, Option<u32>),
+        inputs: &mut Inputs,
+        control: Option<Arc<dyn Host>>,
+        steps: &mut Recorder,
+    ) {
         let question = plugin::question(call, rules, inputs, Direction::Inbound);
-        let reply = self.plugins.ask(&rules.tenant, setup, version, question, None).await;
+        let mut reply = self.plugins.ask(&rules.tenant, setup, version, question, control).await;
+        if let Some(why) = plugin::wrong(rules, did, &reply) {
+            self.plugins.rejected(&rules.tenant, setup, &mut reply, why);
+        }
         inputs.plugin = Some(plugin::kept(&reply));
-        steps.run(reply.run(self.ids.next(), Trigger::Call, call.id.as_str(), inputs.at_us));
+        steps.run(reply.run(self.ids.next(), inputs.at_us, call.id.as_str()));
     }
 
     async fn ask_webhook(
@@ -370,12 +386,10 @@ impl Router {
             return plugin::next(rules, did, state, steps);
         };
         if let Some(control) = control {
-            let version =
-                plugin::parse(&did.plugin).filter(|(name, _)| *name == setup.name).and_then(|(_, v)| v);
-            let question = plugin::question(call, rules, inputs, Direction::Inbound);
-            let reply = self.plugins.ask(&rules.tenant, setup, version, question, Some(control)).await;
-            inputs.plugin = Some(plugin::kept(&reply));
-            steps.run(reply.run(self.ids.next(), Trigger::Call, call.id.as_str(), inputs.at_us));
+            // A version counts where the DID names one of this very plugin.
+            let named = rules.plugin(&did.plugin).filter(|(_, other, _)| other.id == setup.id);
+            let version = named.and_then(|(_, _, version)| version);
+            self.run_plugin(call, rules, did, (setup, version), inputs, Some(control), steps).await;
         }
         plugin::after_script(rules, did, state, inputs, steps)
     }

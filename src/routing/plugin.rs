@@ -6,6 +6,7 @@
 //! dialplan (`HS_STATE`), and looked up again when their turn comes. Whatever fails ends in the DID's fallback.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use chrono::{Datelike as _, Offset as _, Timelike as _};
 use chrono_tz::Tz;
@@ -21,7 +22,7 @@ use super::types::{
 use crate::base::clock::from_us;
 use crate::base::ids::{Id, Name, Number};
 use crate::config::limits::routing as limits;
-use crate::plugins::{OnFailure, Reply};
+use crate::plugins::{self, OnFailure, Reply, Setup};
 use crate::sandbox::types::{
     Call, Decision as Answer, Direction, Failure, Farewell, HangupCause, Party, Plan, Step, Target, WallTime,
 };
@@ -30,22 +31,22 @@ use crate::sandbox::{Outcome, World};
 /// Seeds are exact in every language, JavaScript too.
 const SEED_BITS: u32 = 53;
 
-/// The name and the version in a DID's `plugin`, such as `vip-router@3`.
-pub(super) fn parse(text: &str) -> Option<(Name, Option<u32>)> {
-    let (name, version) = match text.split_once('@') {
-        Some((name, version)) => (name, Some(version.parse().ok()?)),
-        None => (text, None),
-    };
-    Some((Name::parse(name).ok()?, version))
+impl TenantRules {
+    /// The plugin that a DID names, and the version if it names one, such as `vip-router@3`.
+    pub(super) fn plugin(&self, text: &str) -> Option<(&Name, &Arc<Setup>, Option<u32>)> {
+        let (name, version) = plugins::named(text)?;
+        let (name, setup) = self.plugins.get_key_value(name)?;
+        Some((name, setup, version))
+    }
 }
 
 /// Decides whether the DID's plugin is asked. A call script is not: the call is sent to it.
 pub(super) fn before(rules: &TenantRules, did: &DidRules, steps: &mut Recorder) -> Verdict {
-    let setup = parse(&did.plugin).and_then(|(name, _)| rules.plugins.get(&name));
+    let setup = rules.plugin(&did.plugin).map(|(name, setup, _)| (name, setup.kind));
     match setup {
-        Some(setup) if setup.kind == World::Router => return Verdict::AskPlugin,
-        Some(setup) if setup.kind == World::CallScript => {
-            let to = Destination::to(Place::Script(setup.name.clone()));
+        Some((_, World::Router)) => return Verdict::AskPlugin,
+        Some((name, World::CallScript)) => {
+            let to = Destination::to(Place::Script(name.clone()));
             if let Some(decision) = resolve(rules, did, &to, Stage::Script, reason::PLUGIN, "plugin", steps) {
                 return Verdict::Decided(decision);
             }
@@ -108,6 +109,14 @@ pub(super) fn kept(reply: &Reply) -> PluginReply {
         outcome: reply.report.outcome,
         text: reply.report.text.clone(),
         decision: reply.report.decision().cloned(),
+    }
+}
+
+/// What is wrong with an answer: a target that is not the tenant's, a number that it may not call.
+pub(super) fn wrong(rules: &TenantRules, did: &DidRules, reply: &Reply) -> Option<String> {
+    match reply.report.decision() {
+        Some(Answer::Route(plan)) => planned(rules, did, plan, Stage::Primary).err(),
+        _ => None,
     }
 }
 
@@ -319,9 +328,8 @@ pub(super) fn next(rules: &TenantRules, did: &DidRules, state: &State, steps: &m
 
 /// Where a call goes whose plugin failed.
 fn failed(rules: &TenantRules, did: &DidRules, stage: Stage, steps: &mut Recorder) -> Decision {
-    let rejects = parse(&did.plugin)
-        .and_then(|(name, _)| rules.plugins.get(&name))
-        .is_some_and(|setup| setup.on_failure == OnFailure::Reject);
+    let rejects =
+        rules.plugin(&did.plugin).is_some_and(|(_, setup, _)| setup.on_failure == OnFailure::Reject);
     if rejects {
         steps.step("plugin", "rejects", "the plugin's on_failure says so");
         return hang_up(Some(&rules.tenant), cause::REJECTED, reason::PLUGIN_FAILED);

@@ -140,7 +140,8 @@ impl Sandbox {
             .worker_threads(options.threads.max(1))
             .thread_name("plugin")
             .on_thread_start(priority::come_last)
-            .enable_time()
+            // Host calls that go on there use the database and the network.
+            .enable_all()
             .build()
             .map_err(|e| failed("the plugins' threads", &e))?;
         Ok(Arc::new(Self {

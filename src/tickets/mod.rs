@@ -2,6 +2,7 @@
 
 mod act;
 pub mod api;
+mod desk;
 pub mod files;
 pub mod sla;
 mod sniff;
@@ -16,6 +17,7 @@ use crate::base::clock::from_us;
 use crate::base::ids::{Id, TenantId};
 use crate::base::words::words;
 
+pub use desk::Desk;
 pub use sla::TicketSla;
 pub use thread::{
     AuthorKind, BodyFormat, MessageKind, TicketAttachment, TicketMessage, TicketTag, TicketTemplate,

@@ -126,7 +126,9 @@ both_databases! {
         world.targets("globex").await;
         world.did("globex", &Did { number: "+15550002000", ..Did::default() }).await;
         let metrics = std::sync::Arc::default();
-        let memory = hookswitch::routing::memory::Memory::new(t.again().await, metrics, 1, Duration::from_secs(20));
+        let db = t.again().await;
+        let plugins = hookswitch::plugins::Plugins::off(db.clone(), world.clock.clone());
+        let memory = hookswitch::routing::memory::Memory::new(db, metrics, plugins, 1, Duration::from_secs(20));
         assert_eq!((memory.refresh().await.unwrap(), memory.known()), (2, (1, 1)));
         assert_eq!((memory.refresh().await.unwrap(), memory.known()), (0, (1, 1)));
         for did in [DID, "+15550002000", DID] {

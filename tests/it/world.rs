@@ -92,9 +92,11 @@ pub(crate) struct World {
 /// A router over a database, with a look-up deadline.
 pub(crate) fn router(db: Db, clock: &Clock, deadline: Duration) -> Router {
     let metrics = Arc::new(Metrics::default());
+    let plugins = hookswitch::plugins::Plugins::off(db.clone(), clock.clone());
     Router {
+        plugins: Arc::clone(&plugins),
         names: Names::new(db.clone()),
-        memory: Memory::new(db, Arc::clone(&metrics), 10_000, deadline),
+        memory: Memory::new(db, Arc::clone(&metrics), plugins, 10_000, deadline),
         live: Arc::new(Live::default()),
         metrics,
         ids: IdSource::new(clock.clone()),

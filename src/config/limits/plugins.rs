@@ -150,3 +150,14 @@ pub const RUNS_KEPT: i64 = 10_000;
 pub const RUNS_US: i64 = 30 * 86_400 * 1_000_000;
 /// Rows that one statement removes.
 pub const PURGE_ROWS: i64 = 1_000;
+
+/// Keys that a plugin may keep values under.
+pub const KV_KEYS: i64 = 1_000;
+/// Bytes of a key.
+pub const KV_KEY_BYTES: usize = 100;
+/// Bytes of a value.
+pub const KV_VALUE_BYTES: usize = 16 * KIB;
+/// Seconds that a value may stay at most when it says how long: ten years.
+pub const KV_TTL_S: u32 = 315_360_000;
+/// Tickets that a plugin is shown at a time.
+pub const TICKETS_SHOWN: i64 = 20;

@@ -8,13 +8,14 @@ use std::sync::atomic::AtomicU64;
 use crate::base::ids::{Id, Name, Number, Sound, TenantId};
 use crate::config::limits::{ivr, routing as limits};
 use crate::db::{Db, db_read};
+use crate::plugins::{self, Setup};
 use crate::routing::data::{
     Choice, DidRules, Digits, EndpointRules, Menu, NumberList, QueueRules, TenantRules,
 };
 use crate::routing::schedule::Schedule;
 use crate::routing::types::{Destination, Place, RawDestination};
 use crate::routing::webhook::WebhookRoute;
-use crate::{plugins, tenants};
+use crate::tenants;
 
 /// Reads a tenant, or `None` when there is no such tenant (any more).
 ///
@@ -52,7 +53,7 @@ pub async fn tenant(db: &Db, id: &TenantId) -> sqlx::Result<Option<TenantRules>>
         mailboxes: mailboxes(db, id).await?,
         menus: menus(db, id).await?,
         outbound: outbound(db, id).await?,
-        plugins: plugins::setups(db, id).await?.into_iter().map(|s| (s.name.clone(), s)).collect(),
+        plugins: plugins(db, id).await?,
     }))
 }
 
@@ -203,6 +204,13 @@ async fn dids(
         all.insert(number, Arc::new(rules));
     }
     Ok(all)
+}
+
+async fn plugins(db: &Db, id: &TenantId) -> sqlx::Result<HashMap<Name, Arc<Setup>>> {
+    let all = plugins::setups(db, id).await?.into_iter();
+    Ok(all
+        .filter_map(|setup| Some((keep("plugins", &setup.name, Name::parse(&setup.name))?, setup)))
+        .collect())
 }
 
 /// Lets all DIDs that lead to the same place share its name: the next call finds it in the processor's cache.
