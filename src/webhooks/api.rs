@@ -60,6 +60,13 @@ pub static WEBHOOKS: Resource = Resource {
             .server(),
         Field::time("failing_since", "Since when every attempt fails.").nullable(Null::Null).server(),
         Field::int("failures", 0, i64::MAX, "Failures in a row.").server(),
+        Field::time(
+            "behind_since",
+            "Events from about this moment on wait in the stream and have no deliveries yet: it is paused or only probed, \
+             or does not come after; null: none wait.",
+        )
+        .nullable(Null::Null)
+        .server(),
         Field::time("last_success_at", "When something was last taken, to some seconds.")
             .nullable(Null::Null)
             .server(),
@@ -137,7 +144,7 @@ static CHANGED: &[Field] = &[
     Field::one_of(
         "status",
         &["active", "paused"],
-        "Whether it gets anything; what comes while it is paused waits.",
+        "Whether it gets anything; what comes while it is paused waits in the stream.",
     ),
     Field::metadata(),
 ];

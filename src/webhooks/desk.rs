@@ -11,7 +11,7 @@ mod work;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
@@ -52,8 +52,8 @@ pub enum Wake {
     Handed(Handed),
     /// An attempt is over.
     Done(Box<Done>),
-    /// A request takes long: it gives its fresh place back.
-    Slow,
+    /// A request to this endpoint takes long: it gives its fresh place back.
+    Slow(Id),
     /// Deliveries of an endpoint were read.
     Loaded(Loaded),
     /// Results last.
@@ -77,36 +77,57 @@ pub struct Done {
     lane: Lane,
 }
 
-/// What was read of an endpoint.
+/// What was read of an endpoint, and made.
 #[derive(Debug)]
 pub struct Loaded {
     webhook: Id,
     deliveries: Vec<Delivery>,
     /// Whether there is more that is due.
     more: bool,
+    /// Whether the endpoint is still behind.
+    behind: bool,
+    /// Whether new deliveries were made and none of them may be sent.
+    stuck: bool,
     /// When the next one is.
     next_us: Option<i64>,
 }
 
-/// Endpoints that take no more into memory, and how much all have; shared with who hands events out.
+/// How many deliveries more each endpoint takes; shared with who hands events out.
 #[derive(Debug, Default)]
 pub(super) struct Room {
-    full: RwLock<std::collections::HashSet<String>>,
+    left: Mutex<HashMap<Id, usize>>,
 }
 
 impl Room {
-    fn has(&self, stats: &Stats, webhook: &str) -> bool {
-        stats.waiting.load(Ordering::Relaxed) < limits::WAITING_ALL as u64
-            && !self.full.read().unwrap_or_else(PoisonError::into_inner).contains(webhook)
+    fn lock(&self) -> MutexGuard<'_, HashMap<Id, usize>> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn set(&self, webhook: &Id, is_full: bool) {
-        let mut full = self.full.write().unwrap_or_else(PoisonError::into_inner);
-        if is_full {
-            full.insert(webhook.to_string());
-        } else {
-            full.remove(webhook.as_str());
+    /// Of one that the desk does not know yet, few.
+    fn left(&self, stats: &Stats, webhook: &str) -> usize {
+        if stats.waiting.load(Ordering::Relaxed) >= limits::WAITING_ALL as u64 {
+            return 0;
         }
+        self.lock().get(webhook).copied().unwrap_or(limits::WAITING_LEAST)
+    }
+
+    fn set(&self, webhook: &Id, left: usize) {
+        let mut all = self.lock();
+        match all.get_mut(webhook) {
+            Some(known) => *known = left,
+            None => drop(all.insert(webhook.clone(), left)),
+        }
+    }
+
+    /// One was handed out, of which the desk has not heard yet.
+    fn take(&self, webhook: &Id) {
+        if let Some(left) = self.lock().get_mut(webhook) {
+            *left = left.saturating_sub(1);
+        }
+    }
+
+    fn forget(&self, webhook: &Id) {
+        self.lock().remove(webhook);
     }
 }
 
@@ -191,14 +212,18 @@ impl Desk {
                 for delivery in handed.kept {
                     self.add(delivery);
                 }
-                for webhook in handed.more {
-                    self.nudged(&webhook);
+                for webhook in handed.behind {
+                    self.state(&webhook).behind = true;
+                    self.ask(&webhook);
+                    self.load(&webhook);
                 }
             }
             Wake::Done(done) => self.done(*done),
-            Wake::Slow => {
+            Wake::Slow(webhook) => {
                 self.fresh += 1;
                 self.slow -= 1;
+                self.state(&webhook).proven = false;
+                self.tell_room(&webhook);
                 self.call_crowd();
             }
             Wake::Loaded(loaded) => self.loaded(loaded),
@@ -224,7 +249,8 @@ impl Desk {
 
     /// The database has something for an endpoint.
     fn nudged(&mut self, webhook: &Id) {
-        self.state(webhook).more = true;
+        let state = self.state(webhook);
+        (state.more, state.behind) = (true, true);
         self.ask(webhook);
         self.load(webhook);
     }
@@ -245,15 +271,23 @@ impl Desk {
         self.ask(&webhook);
         self.parts.stats.waiting.fetch_add(1, Ordering::Relaxed);
         if is_full {
-            self.close(&webhook, true);
+            self.state(&webhook).full = true;
         }
+        self.tell_room(&webhook);
         self.line_up(&webhook);
     }
 
     /// Says whether an endpoint takes no more into memory.
     fn close(&mut self, webhook: &Id, is_full: bool) {
         self.state(webhook).full = is_full;
-        self.room.set(webhook, is_full);
+        self.tell_room(webhook);
+    }
+
+    /// Says how many deliveries more an endpoint takes.
+    fn tell_room(&self, webhook: &Id) {
+        if let Some(state) = self.states.get(webhook) {
+            self.room.set(webhook, state.left());
+        }
     }
 
     /// Leaves what waits for an endpoint to the database, but for the first ones.
@@ -314,12 +348,12 @@ impl Desk {
     fn refill(&mut self, webhook: &Id) {
         let Some(state) = self.states.get_mut(webhook) else { return };
         if state.queue.len() < state.room() / 2 {
-            if state.full && !state.more && !state.loading {
+            if !state.more && !state.loading {
                 state.full = false;
-                self.room.set(webhook, false);
             }
             self.load(webhook);
         }
+        self.tell_room(webhook);
     }
 
     fn send(&mut self, endpoint: Arc<Endpoint>, delivery: Delivery, lane: Lane) {
@@ -363,6 +397,7 @@ impl Desk {
             // Dead endpoints keep no memory that others need.
             self.empty(&webhook, limits::WAITING_LEAST);
         }
+        self.tell_room(&webhook);
         self.line_up(&webhook);
         self.load(&webhook);
         self.call_crowd();
@@ -383,7 +418,8 @@ impl Desk {
         state.endpoint = Some(endpoint);
         state.asked = false;
         if is_active {
-            state.more = true;
+            (state.more, state.behind) = (true, true);
+            self.tell_room(&webhook);
             self.line_up(&webhook);
             self.load(&webhook);
             return;
@@ -391,13 +427,14 @@ impl Desk {
         self.empty(&webhook, 0);
     }
 
-    /// Reads what is due of an endpoint, when it has more, may be sent to and has room; in turn, when many want that.
+    /// Reads what is due of an endpoint, and what it is behind, when there is more, it may be sent to and has room; in turn,
+    /// when many want that.
     fn load(&mut self, webhook: &Id) {
         let now_us = self.parts.clock.now_us();
         let is_crowded = self.parts.stats.waiting.load(Ordering::Relaxed) >= limits::WAITING_ALL as u64;
         let Some(state) = self.states.get_mut(webhook) else { return };
-        let most = if is_crowded { limits::WAITING_LEAST } else { state.room() };
-        if !state.more || state.loading || !state.may_be_sent_to(now_us) || state.queue.len() >= most / 2 {
+        let to_read = state.to_read(if is_crowded { limits::WAITING_LEAST } else { limits::WAITING });
+        if to_read == (0, 0) || state.loading || !state.may_be_sent_to(now_us) {
             return;
         }
         if self.loading >= limits::LOADS {
@@ -407,18 +444,28 @@ impl Desk {
             return;
         }
         // Whatever is told from here on may come too late for what is read now.
-        (state.loading, state.more, state.next_us) = (true, false, None);
+        state.loading = true;
+        if to_read.0 > 0 {
+            (state.more, state.next_us) = (false, None);
+        }
+        if to_read.1 > 0 {
+            state.behind = false;
+        }
         self.loading += 1;
-        let room = most - state.queue.len();
-        work::load(&self.parts, &self.wake, webhook.clone(), room);
+        work::load(&self.parts, &self.wake, webhook.clone(), to_read);
     }
 
     fn loaded(&mut self, loaded: Loaded) {
-        let Loaded { webhook, deliveries, more, next_us } = loaded;
+        let Loaded { webhook, deliveries, more, behind, stuck, next_us } = loaded;
         self.loading -= 1;
+        let now_us = self.parts.clock.now_us();
         let state = self.state(&webhook);
         state.loading = false;
         state.more |= more;
+        state.behind |= behind;
+        if stuck && deliveries.is_empty() && state.breaker.is_probing() {
+            state.breaker.skipped(now_us);
+        }
         next_us.into_iter().for_each(|next| state.due_at(next));
         let is_active = state.endpoint.as_ref().is_some_and(|e| e.status == WebhookStatus::Active);
         if is_active {
@@ -457,7 +504,7 @@ impl Desk {
             self.look_at(&webhook, now_us);
             if self.states.get(&webhook).is_some_and(State::is_over) {
                 self.states.remove(&webhook);
-                self.room.set(&webhook, false);
+                self.room.forget(&webhook);
             }
         }
         self.call_crowd();

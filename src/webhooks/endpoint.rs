@@ -170,6 +170,11 @@ pub struct Wish {
     pub paused: bool,
     /// Events up to this position were before it.
     from_position: i64,
+    /// It is behind: of the events after this position it has no deliveries yet. `None`: it has those of all that were
+    /// handed out.
+    pub behind: Option<i64>,
+    /// It was disabled while it was behind: of events after the one position, up to the other, it has no deliveries.
+    pub missed: Option<(i64, i64)>,
 }
 
 impl Wish {
@@ -185,13 +190,28 @@ impl Wish {
     }
 }
 
-/// Id, types, ordered, status, first position.
-type WishRow = (String, String, bool, String, i64);
+#[derive(sqlx::FromRow)]
+struct WishRow {
+    id: String,
+    types: String,
+    ordered: bool,
+    status: String,
+    from_position: i64,
+    behind: Option<i64>,
+    missed_from: Option<i64>,
+    missed_until: Option<i64>,
+}
 
-fn wish((id, types, ordered, status, from_position): WishRow) -> sqlx::Result<Wish> {
-    let types = serde_json::from_str(&types).map_err(|e| sqlx::Error::Decode(Box::new(e)))?;
-    let paused = status == WebhookStatus::Paused.as_str();
-    Ok(Wish { id, types, ordered, paused, from_position })
+fn wish(row: WishRow) -> sqlx::Result<Wish> {
+    Ok(Wish {
+        types: serde_json::from_str(&row.types).map_err(|e| sqlx::Error::Decode(Box::new(e)))?,
+        paused: row.status == WebhookStatus::Paused.as_str(),
+        missed: row.missed_from.zip(row.missed_until),
+        id: row.id,
+        ordered: row.ordered,
+        from_position: row.from_position,
+        behind: row.behind,
+    })
 }
 
 /// The wishes of a tenant's endpoints that are not disabled. Their rows are locked until the transaction ends: whoever
@@ -200,8 +220,8 @@ fn wish((id, types, ordered, status, from_position): WishRow) -> sqlx::Result<Wi
 /// # Errors
 /// When the database is away.
 pub async fn wishes(tx: &mut Tx, tenant: &TenantId) -> sqlx::Result<Vec<Wish>> {
-    const SQL: &str = "SELECT id, types, ordered, status, from_position FROM webhooks \
-         WHERE tenant_id = ? AND deleted_at = 0 AND status <> 'disabled' ORDER BY id";
+    const SQL: &str = "SELECT id, types, ordered, status, from_position, behind, missed_from, missed_until \
+         FROM webhooks WHERE tenant_id = ? AND deleted_at = 0 AND status <> 'disabled' ORDER BY id";
     let sql = sqlx::AssertSqlSafe(format!("{SQL}{}", tx.pick("", " FOR UPDATE")));
     let rows: Vec<WishRow> = db_tx!(tx, |c| sqlx::query_as(sql).bind(tenant.as_str()).fetch_all(c).await)?;
     rows.into_iter().map(wish).collect()
@@ -212,8 +232,8 @@ pub async fn wishes(tx: &mut Tx, tenant: &TenantId) -> sqlx::Result<Vec<Wish>> {
 /// # Errors
 /// When the database is away.
 pub async fn wish_of(tx: &mut Tx, tenant: &TenantId, id: &str) -> sqlx::Result<Option<Wish>> {
-    const SQL: &str = "SELECT id, types, ordered, status, from_position FROM webhooks \
-         WHERE tenant_id = ? AND id = ? AND deleted_at = 0 AND status <> 'disabled'";
+    const SQL: &str = "SELECT id, types, ordered, status, from_position, behind, missed_from, missed_until \
+         FROM webhooks WHERE tenant_id = ? AND id = ? AND deleted_at = 0 AND status <> 'disabled'";
     let sql = sqlx::AssertSqlSafe(format!("{SQL}{}", tx.pick("", " FOR UPDATE")));
     let row: Option<WishRow> =
         db_tx!(tx, |c| sqlx::query_as(sql).bind(tenant.as_str()).bind(id).fetch_optional(c).await)?;

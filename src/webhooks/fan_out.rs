@@ -1,7 +1,10 @@
 //! New events become deliveries. The tenant's cursor moves in the same transaction, so an event is handed out once,
 //! whoever does it and however it ends.
+//!
+//! An endpoint that takes no more (it is paused or only probed, or does not come after) gets none: its row says from where
+//! on it is behind, and the stream itself is what waits. A dead endpoint so costs nothing for each event.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::endpoint::{self, Wish};
@@ -17,8 +20,8 @@ use crate::events::{Event, outbox};
 pub struct Handed {
     /// Deliveries that this process keeps in memory.
     pub kept: Vec<Delivery>,
-    /// Endpoints that have more in the database.
-    pub more: HashSet<Id>,
+    /// Endpoints that fell behind.
+    pub behind: HashSet<Id>,
     /// Whether endpoints of the tenant were changed.
     pub changed: bool,
     /// Whether there may be more events.
@@ -31,19 +34,20 @@ pub enum Error {
     /// Nothing was done.
     #[error(transparent)]
     Away(#[from] sqlx::Error),
-    /// The answer to the commit got lost: these may be in the database, in this process's name.
+    /// The answer to the commit got lost: it may have lasted, with these deliveries in this process's name.
     #[error("whether events were handed out is not known: {1}")]
-    Doubt(Vec<Delivery>, #[source] sqlx::Error),
+    Doubt(Box<Handed>, #[source] sqlx::Error),
 }
 
-/// Hands out some events of a tenant. `room` says whether the memory takes one more delivery to an endpoint.
+/// Hands out some events of a tenant. `room` says how many deliveries more an endpoint takes: one that takes no more falls
+/// behind, and [`super::catch_up`] makes the rest of its deliveries when it does again.
 ///
 /// # Errors
 /// When the database is away.
 pub async fn step(
     parts: &Parts,
     tenant: &TenantId,
-    room: &(dyn Fn(&str) -> bool + Send + Sync),
+    room: &(dyn Fn(&str) -> usize + Send + Sync),
 ) -> Result<Handed, Error> {
     let mut tx = parts.db.begin().await?;
     let Some(position) = cursor(&mut tx, tenant).await? else { return Ok(Handed::default()) };
@@ -56,50 +60,99 @@ pub async fn step(
         unfinished: events.len() == limits::FAN_OUT,
         ..Handed::default()
     };
-    let mut rows = Vec::new();
-    for wish in &wishes {
-        let wanted: Vec<&Event> = events.iter().filter(|event| wish.wants(event)).collect();
-        let mut busy = match wish.ordered {
-            true => busy_keys(&mut tx, wish, wanted.iter().map(|event| event.key.as_str())).await?,
-            false => HashSet::new(),
-        };
-        for event in wanted {
-            // Of an ordered endpoint only the first of a key may be sent; what follows waits for it.
-            let waits = wish.ordered && !busy.insert(event.key.clone());
-            rows.push((wish, event, waits));
+    let (mut share, mut rows) = (Share::new(parts, tenant, &events), Vec::new());
+    // Those that are behind stay so, and cost nothing here.
+    for wish in wishes.iter().filter(|wish| wish.behind.is_none()) {
+        let most = if wish.paused { 0 } else { room(&wish.id) };
+        let Some(dealt) = share.deal(&mut tx, wish, most, &mut rows).await? else { continue };
+        handed.kept.extend(dealt.kept);
+        if let Some(left) = dealt.left {
+            fall_behind(&mut tx, &wish.id, Some((left.position - 1, left.at_us))).await?;
+            handed.behind.extend(Id::parse(&wish.id));
         }
     }
-    let bodies: std::collections::HashMap<i64, Arc<Body>> =
-        rows.iter().map(|(_, event, _)| (event.position, Arc::new(body(event)))).collect();
-    let now_us = parts.clock.now_us();
-    let mut new = Vec::with_capacity(rows.len());
-    for (wish, event, waits) in rows {
-        let kept = !waits && !wish.paused && room(&wish.id);
-        let (Ok(webhook), Some(body)) = (Id::parse(&wish.id), bodies.get(&event.position)) else { continue };
-        let row = New {
-            id: parts.ids.next(),
-            tenant,
-            webhook: &wish.id,
-            event: (event.position, &event.id, &event.kind, &event.key),
-            status: if waits { DeliveryStatus::Waiting } else { DeliveryStatus::Pending },
-            cause: Cause::Event,
-            owner: if kept { parts.node.as_str() } else { "" },
-            at_us: now_us,
-        };
-        if kept {
-            let event = Arc::clone(body);
-            handed.kept.push(Delivery { id: row.id.clone(), webhook, event, attempts: 0 });
-        } else if !waits {
-            handed.more.insert(webhook);
-        }
-        new.push(row);
-    }
-    store::insert(&mut tx, &new).await?;
+    store::insert(&mut tx, &rows).await?;
     move_cursor(&mut tx, tenant, last).await?;
     match tx.commit().await {
         Ok(()) => Ok(handed),
-        Err(error) => Err(Error::Doubt(handed.kept, error)),
+        Err(error) => Err(Error::Doubt(Box::new(handed), error)),
     }
+}
+
+/// Events that are made into deliveries.
+pub(super) struct Share<'e> {
+    parts: &'e Parts,
+    tenant: &'e TenantId,
+    events: &'e [Event],
+    /// As they are sent: the same for every endpoint.
+    bodies: HashMap<i64, Arc<Body>>,
+}
+
+/// What one endpoint got.
+pub(super) struct Dealt<'e> {
+    /// What is in this process's hands.
+    pub(super) kept: Vec<Delivery>,
+    /// How many deliveries were made.
+    pub(super) made: usize,
+    /// The first event that it wants and there was no room for.
+    pub(super) left: Option<&'e Event>,
+}
+
+impl<'e> Share<'e> {
+    pub(super) fn new(parts: &'e Parts, tenant: &'e TenantId, events: &'e [Event]) -> Self {
+        Self { parts, tenant, events, bodies: HashMap::new() }
+    }
+
+    /// Adds deliveries to an endpoint, whose row the caller has locked, to `rows`: at most `most`, in the order of the
+    /// events. `None`: its id is none.
+    pub(super) async fn deal<'r>(
+        &mut self,
+        tx: &mut Tx,
+        wish: &'r Wish,
+        most: usize,
+        rows: &mut Vec<New<'r>>,
+    ) -> sqlx::Result<Option<Dealt<'e>>>
+    where
+        'e: 'r,
+    {
+        let Ok(webhook) = Id::parse(&wish.id) else { return Ok(None) };
+        let mut wanted = self.events.iter().filter(|event| wish.wants(event));
+        let chosen: Vec<&'e Event> = wanted.by_ref().take(most).collect();
+        let mut dealt = Dealt { kept: Vec::new(), made: chosen.len(), left: wanted.next() };
+        let mut busy = match wish.ordered {
+            true => busy_keys(tx, wish, chosen.iter().map(|event| event.key.as_str())).await?,
+            false => HashSet::new(),
+        };
+        let now_us = self.parts.clock.now_us();
+        for event in chosen {
+            // Of an ordered endpoint only the first of a key may be sent; what follows waits for it.
+            let waits = wish.ordered && !busy.insert(event.key.clone());
+            let id = self.parts.ids.next();
+            rows.push(New {
+                id: id.clone(),
+                tenant: self.tenant,
+                webhook: &wish.id,
+                event: (event.position, &event.id, &event.kind, &event.key),
+                status: if waits { DeliveryStatus::Waiting } else { DeliveryStatus::Pending },
+                cause: Cause::Event,
+                owner: if waits { "" } else { self.parts.node.as_str() },
+                at_us: now_us,
+            });
+            if !waits {
+                let body = self.bodies.entry(event.position).or_insert_with(|| Arc::new(body(event)));
+                let event = Arc::clone(body);
+                dealt.kept.push(Delivery { id, webhook: webhook.clone(), event, attempts: 0 });
+            }
+        }
+        Ok(Some(dealt))
+    }
+}
+
+/// Notes after which position an endpoint has no deliveries, and from when on; `None`: it has all.
+pub(super) async fn fall_behind(tx: &mut Tx, webhook: &str, behind: Option<(i64, i64)>) -> sqlx::Result<()> {
+    const SQL: &str = "UPDATE webhooks SET behind = ?, behind_since = ? WHERE id = ?";
+    let (position, since_us) = behind.unzip();
+    db_tx!(tx, |c| sqlx::query(SQL).bind(position).bind(since_us).bind(webhook).execute(c).await.map(drop))
 }
 
 /// An event as it is sent.

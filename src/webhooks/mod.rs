@@ -1,7 +1,8 @@
 //! Webhooks: a tenant's endpoints get its events as signed requests ([Standard Webhooks](https://www.standardwebhooks.com)).
 //!
 //! 1. [`fan_out`] reads new events and makes a delivery for each endpoint that wants them, in the transaction that moves
-//!    the tenant's cursor: each event is handed out once, by whichever process comes first.
+//!    the tenant's cursor: each event is handed out once, by whichever process comes first. An endpoint that takes no more
+//!    gets none: it is behind, the stream is its queue, and [`catch_up`] makes its deliveries when it takes some again.
 //! 2. [`desk`] holds what is due, and decides what is sent next: fresh before troubled, each endpoint its own share, a
 //!    failing one only probed.
 //! 3. [`send`] makes one attempt. [`record`] writes results, many in one transaction; a retry is a row with a time.
@@ -11,6 +12,7 @@
 //! those behind it wait until it is finished.
 
 pub mod api;
+pub mod catch_up;
 pub mod desk;
 pub mod endpoint;
 pub mod fan_out;
@@ -37,7 +39,7 @@ words! {
     pub enum WebhookStatus {
         /// It does.
         Active = "active",
-        /// What comes waits for it.
+        /// What comes waits in the stream.
         Paused = "paused",
         /// Nothing is kept for it: it said 410, or only failed for five days.
         Disabled = "disabled",

@@ -300,6 +300,7 @@ async fn disable(
         return Ok(None);
     }
     store::cancel(tx, id.as_str(), now_us).await?;
+    store::miss(tx, tenant, id.as_str()).await?;
     let after = rows::get_locked(tx, &WEBHOOKS, &scope, id.as_str()).await?.unwrap_or_default();
     put_on_record(tx, parts, (tenant, id), now_us, outcome.disable).await?;
     let line = crud::line(&WEBHOOKS, "disable", id.to_string(), before, after);

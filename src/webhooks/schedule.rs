@@ -79,6 +79,11 @@ impl Breaker {
         }
     }
 
+    /// There was nothing to probe with: the next look comes no sooner than a probe that failed would let it.
+    pub fn skipped(&mut self, now_us: i64) {
+        self.open = Pause::new(now_us, self.pause_us.max(limits::PROBE_US.0));
+    }
+
     /// A request was taken.
     pub fn succeeded(&mut self) {
         *self = Self::default();
@@ -157,6 +162,10 @@ mod tests {
         }
         assert_eq!((breaker.allowed(now + 10 * S - 1, 8), breaker.allowed(now + 10 * S, 8)), (0, 1));
         assert_eq!(Breaker::after(9).allowed(0, 8), 1);
+        // Nothing to probe with counts as a probe, but says nothing of the endpoint.
+        let mut breaker = Breaker::after(9);
+        breaker.skipped(now);
+        assert_eq!((breaker.allowed(now + 10 * S - 1, 8), breaker.allowed(now + 10 * S, 8)), (0, 1));
     }
 
     proptest! {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 
 use super::endpoint::Wish;
-use super::{Body, Cause, Delivery, DeliveryStatus, fan_out};
+use super::{Body, Cause, Delivery, DeliveryStatus, catch_up, fan_out};
 use crate::base::ids::{Id, IdSource, TenantId};
 use crate::config::limits::webhooks as limits;
 use crate::db::{self, Db, Tx, db_read, db_tx, db_write};
@@ -274,6 +274,18 @@ pub async fn cancel(tx: &mut Tx, webhook: &str, now_us: i64) -> sqlx::Result<u64
         .map(|done| done.rows_affected()))
 }
 
+/// Notes what a disabled endpoint, whose row the caller has locked, is behind as missed.
+///
+/// # Errors
+/// When the database is away.
+pub async fn miss(tx: &mut Tx, tenant: &TenantId, webhook: &str) -> sqlx::Result<()> {
+    // What was missed before stays missed: the stretch becomes longer. MySQL and MariaDB set from left to right.
+    const SQL: &str = "UPDATE webhooks SET missed_from = COALESCE(missed_from, behind), missed_until = ?, \
+         behind = NULL, behind_since = NULL WHERE id = ? AND behind IS NOT NULL";
+    let until = catch_up::cursor(tx, tenant).await?;
+    db_tx!(tx, |c| sqlx::query(SQL).bind(until).bind(webhook).execute(c).await.map(drop))
+}
+
 /// Which deliveries are sent again.
 #[derive(Clone, Copy, Debug)]
 pub struct Range {
@@ -304,32 +316,51 @@ pub async fn again(
          AND o.event_id = d.event_id AND o.status IN ('pending', 'waiting', 'delivered')) AND EXISTS \
          (SELECT 1 FROM events e WHERE e.tenant_id = d.tenant_id AND e.position = d.event_position \
          AND e.at >= ? AND e.at < ?) ORDER BY event_position LIMIT ?";
-    let found = match range.failed_only {
-        true => db_tx!(&mut *tx, |c| sqlx::query_as(FAILED)
+    let found = if range.failed_only {
+        let mut found: Vec<Past> = db_tx!(&mut *tx, |c| sqlx::query_as(FAILED)
             .bind(tenant.as_str())
             .bind(&wish.id)
             .bind(range.since_us)
             .bind(range.until_us)
             .bind(i64::try_from(limits::AGAIN).unwrap_or(i64::MAX))
             .fetch_all(c)
-            .await)?,
-        false => wanted(tx, (tenant, wish), range).await?,
+            .await)?;
+        if let Some(missed) = wish.missed {
+            found.extend(wanted(tx, (tenant, wish), range, missed).await?);
+            found.sort_unstable_by_key(|(position, ..)| *position);
+            found.truncate(limits::AGAIN);
+        }
+        found
+    } else {
+        // What it is behind comes of itself, and in order.
+        wanted(tx, (tenant, wish), range, (0, wish.behind.unwrap_or(i64::MAX))).await?
     };
     once_more(tx, ids, (tenant, wish), (&found, Cause::Recover), now_us).await?;
     Ok(found.len())
 }
 
-/// The events of a range that an endpoint wants, the oldest first.
-async fn wanted(tx: &mut Tx, (tenant, wish): (&TenantId, &Wish), range: Range) -> sqlx::Result<Vec<Past>> {
-    const SQL: &str = "SELECT position, id, kind, event_key FROM events \
-         WHERE tenant_id = ? AND position > ? AND at >= ? AND at < ? ORDER BY position LIMIT ?";
-    let (mut found, mut position): (Vec<Past>, i64) = (Vec::new(), 0);
+/// The events of a range, behind one position and up to another, that an endpoint wants, the oldest first; where only what
+/// failed is sent again, those of which it has no delivery.
+async fn wanted(
+    tx: &mut Tx,
+    (tenant, wish): (&TenantId, &Wish),
+    range: Range,
+    (mut position, until): (i64, i64),
+) -> sqlx::Result<Vec<Past>> {
+    const SQL: &str = "SELECT position, id, kind, event_key FROM events e \
+         WHERE tenant_id = ? AND position > ? AND position <= ? AND at >= ? AND at < ? AND (? = 0 OR NOT EXISTS \
+         (SELECT 1 FROM webhook_deliveries d WHERE d.webhook_id = ? AND d.event_key = e.event_key \
+         AND d.event_id = e.id)) ORDER BY position LIMIT ?";
+    let mut found: Vec<Past> = Vec::new();
     while found.len() < limits::AGAIN {
         let some: Vec<Past> = db_tx!(&mut *tx, |c| sqlx::query_as(SQL)
             .bind(tenant.as_str())
             .bind(position)
+            .bind(until)
             .bind(range.since_us)
             .bind(range.until_us)
+            .bind(range.failed_only)
+            .bind(&wish.id)
             .bind(limits::AGAIN_READ)
             .fetch_all(c)
             .await)?;

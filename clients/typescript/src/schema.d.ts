@@ -2972,7 +2972,7 @@ export interface paths {
         put?: never;
         /**
          * Send again what failed, or a range
-         * @description Sends again what failed, or everything of a stretch of time; 10,000 at most in one go, the oldest first.
+         * @description Sends again what failed, was cancelled, or was behind when the endpoint was disabled; or everything of a stretch of time that it is not behind on. 10,000 at most in one go, the oldest first.
          *
          *     Roles: superadmin, tenant_admin.
          *     - 409 `webhook-disabled`: The endpoint is disabled; make it active first.
@@ -12518,6 +12518,12 @@ export interface components {
         /** @description Endpoints that get the tenant's events as signed requests (Standard Webhooks). Making one answers with `secret`, which is shown then and never again. `types` are types of events or patterns such as `call.*`. With `ordered`, events of one key come one after the other, each only when the one before was taken or given up. An endpoint that answers 410, or only fails for five days, is disabled, which is told as `webhook.disabled`; set `status` to `active` to begin again, and POST /webhooks/{id}/recover for what it missed. */
         Webhook: {
             /**
+             * Format: date-time
+             * @description Events from about this moment on wait in the stream and have no deliveries yet: it is paused or only probed, or does not come after; null: none wait.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly behind_since: string | null;
+            /**
              * Format: int64
              * @description Requests at a time at most.
              * @example 8
@@ -12740,7 +12746,7 @@ export interface components {
         };
         WebhooksRecoverBody: {
             /**
-             * @description Only what failed or was cancelled and has not been delivered since; else everything the endpoint wants.
+             * @description Only what failed, was cancelled or missed and has not been delivered since; else everything the endpoint wants.
              * @default true
              * @example true
              */
@@ -12812,7 +12818,7 @@ export interface components {
              */
             signatures?: string[];
             /**
-             * @description Whether it gets anything; what comes while it is paused waits.
+             * @description Whether it gets anything; what comes while it is paused waits in the stream.
              * @example active
              * @enum {string}
              */
@@ -26909,6 +26915,7 @@ export interface operations {
                 /**
                  * @example {
                  *       "data": {
+                 *         "behind_since": "2026-11-23T08:00:00Z",
                  *         "concurrency": 8,
                  *         "created_at": "2026-11-23T08:00:00Z",
                  *         "disabled_reason": "text",
@@ -26976,6 +26983,7 @@ export interface operations {
                 /**
                  * @example {
                  *       "data": {
+                 *         "behind_since": "2026-11-23T08:00:00Z",
                  *         "concurrency": 8,
                  *         "created_at": "2026-11-23T08:00:00Z",
                  *         "disabled_reason": "text",
@@ -27043,6 +27051,7 @@ export interface operations {
                 /**
                  * @example {
                  *       "data": {
+                 *         "behind_since": "2026-11-23T08:00:00Z",
                  *         "concurrency": 8,
                  *         "created_at": "2026-11-23T08:00:00Z",
                  *         "disabled_reason": "text",
@@ -27149,6 +27158,7 @@ export interface operations {
                 /**
                  * @example {
                  *       "data": {
+                 *         "behind_since": "2026-11-23T08:00:00Z",
                  *         "concurrency": 8,
                  *         "created_at": "2026-11-23T08:00:00Z",
                  *         "disabled_reason": "text",

@@ -69,6 +69,8 @@ pub const SLOW_TIME: Duration = Duration::from_secs(1);
 pub const WAITING: usize = 512;
 /// The same of an endpoint that is only probed, and of any while all have [`WAITING_ALL`].
 pub const WAITING_LEAST: usize = 4;
+/// Deliveries that an endpoint which is behind gets in one transaction: others wait for that transaction.
+pub const CATCH_UP: usize = 64;
 /// The same of all endpoints; some 2 KiB each.
 pub const WAITING_ALL: usize = 20_000;
 /// Endpoints of those that wait for a place which are called when one becomes free.

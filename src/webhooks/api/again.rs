@@ -19,7 +19,7 @@ use crate::webhooks::{Cause, endpoint};
 static RANGE: &[Field] = &[
     Field::time("since", "Events from this moment on; null: all that are kept.").nullable(Null::Null),
     Field::time("until", "Events before this moment; null: until now.").nullable(Null::Null),
-    Field::flag("failed_only", "Only what failed or was cancelled and has not been delivered since; else everything the endpoint wants.")
+    Field::flag("failed_only", "Only what failed, was cancelled or missed and has not been delivered since; else everything the endpoint wants.")
         .default("true"),
 ];
 static COUNT: &[Field] = &[Field::int("deliveries", 0, i64::MAX, "How many were made.")];
@@ -60,7 +60,8 @@ pub(super) fn actions(tools: &Tools) -> Vec<Action> {
         },
         Action {
             operation: Operation {
-                doc: "Sends again what failed, or everything of a stretch of time; 10,000 at most in one go, the oldest first."
+                doc: "Sends again what failed, was cancelled, or was behind when the endpoint was disabled; or everything of a stretch of \
+                      time that it is not behind on. 10,000 at most in one go, the oldest first."
                     .into(),
                 input: Input::New(RANGE, &[]),
                 output: Output::Object("RecoverCount", COUNT, 202),

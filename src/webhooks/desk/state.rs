@@ -41,6 +41,10 @@ pub(super) struct State {
     pub(super) full: bool,
     /// Whether the database may have more that is due than was read, or is being read.
     pub(super) more: bool,
+    /// Whether it may be behind: then the stream has more for it.
+    pub(super) behind: bool,
+    /// Whether it took the last request that ended, and none takes long: until then nobody knows how much it can take.
+    pub(super) proven: bool,
     /// Whether that is being read.
     pub(super) loading: bool,
     /// Whether it waits for its turn to be read.
@@ -66,6 +70,36 @@ impl State {
     /// How many deliveries may wait in memory: of an endpoint that is only probed, few.
     pub(super) fn room(&self) -> usize {
         if self.breaker.is_probing() { limits::WAITING_LEAST } else { limits::WAITING }
+    }
+
+    /// How many new deliveries may wait in memory: of an endpoint that has not proven itself as many as may be under way,
+    /// so that one that hangs has few when that shows.
+    pub(super) fn wanted(&self) -> usize {
+        match &self.endpoint {
+            _ if self.breaker.is_probing() => limits::WAITING_LEAST,
+            _ if self.proven => limits::WAITING,
+            Some(endpoint) => endpoint.concurrency.max(limits::WAITING_LEAST),
+            None => limits::WAITING_LEAST,
+        }
+    }
+
+    /// How many deliveries more it takes of new events. One that is only probed takes what it is probed with when it is.
+    pub(super) fn left(&self) -> usize {
+        if self.full || self.breaker.is_probing() {
+            0
+        } else {
+            self.wanted().saturating_sub(self.queue.len())
+        }
+    }
+
+    /// How many deliveries may be read, of those that are due and of new ones, while `most` may wait: none before half of
+    /// them are gone.
+    pub(super) fn to_read(&self, most: usize) -> (usize, usize) {
+        let room = |is_there: bool, most: usize| match is_there && self.queue.len() < most / 2 {
+            true => most - self.queue.len(),
+            false => 0,
+        };
+        (room(self.more, most.min(self.room())), room(self.behind, most.min(self.wanted())))
     }
 
     /// Notes when the database has something due.
@@ -107,8 +141,10 @@ impl State {
         if attempt.is_ok() {
             self.breaker.succeeded();
             self.failing_since_us = None;
+            self.proven = true;
             return "";
         }
+        self.proven = false;
         self.breaker.failed(now_us);
         if matches!(attempt.status, Some(429 | 502..=504)) {
             let asked = attempt.retry_after_us.unwrap_or(0).min(limits::RETRY_AFTER_MOST_US);

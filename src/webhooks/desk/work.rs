@@ -14,6 +14,7 @@ use crate::base::shutdown::Stopping;
 use crate::config::limits::events::HEADS_OVERLAP_US;
 use crate::config::limits::webhooks as limits;
 use crate::db::db_read;
+use crate::webhooks::catch_up as catching_up;
 use crate::webhooks::endpoint::{self, Endpoint};
 use crate::webhooks::{Delivery, Parts, fan_out, send as sending, store};
 
@@ -62,7 +63,7 @@ async fn fan(parts: Parts, desk: UnboundedSender<Wake>, room: Arc<Room>, mut sto
     let mut dirty: HashSet<TenantId> =
         parts.events.news.known().into_iter().map(|newer| newer.tenant).collect();
     let stats = Arc::clone(&parts.stats);
-    let has_room = move |webhook: &str| room.has(&stats, webhook);
+    let left = |webhook: &str| room.left(&stats, webhook);
     while !stopping.is_stopping() {
         if dirty.is_empty() {
             tokio::select! {
@@ -83,7 +84,7 @@ async fn fan(parts: Parts, desk: UnboundedSender<Wake>, room: Arc<Room>, mut sto
             dirty.insert(newer.tenant);
         }
         for tenant in std::mem::take(&mut dirty) {
-            match step(&parts, &desk, &tenant, &has_room).await {
+            match step(&parts, &desk, &tenant, (&room, &left)).await {
                 Ok(true) => drop(dirty.insert(tenant)),
                 Ok(false) => {}
                 Err(error) => {
@@ -93,8 +94,9 @@ async fn fan(parts: Parts, desk: UnboundedSender<Wake>, room: Arc<Room>, mut sto
                         dirty.insert(tenant);
                         tokio::time::sleep(limits::AWAY_TIME).await;
                     }
-                    if let fan_out::Error::Doubt(kept, _) = error {
-                        leave(&parts, &desk, kept).await;
+                    if let fan_out::Error::Doubt(handed, _) = error {
+                        leave(&parts, &desk, handed.kept).await;
+                        handed.behind.into_iter().for_each(|webhook| drop(desk.send(Wake::Nudged(webhook))));
                     }
                 }
             }
@@ -120,7 +122,7 @@ async fn step(
     parts: &Parts,
     desk: &UnboundedSender<Wake>,
     tenant: &TenantId,
-    room: &(dyn Fn(&str) -> bool + Send + Sync),
+    (room, left): (&Room, &(dyn Fn(&str) -> usize + Send + Sync)),
 ) -> Result<bool, fan_out::Error> {
     const CURSOR: &str = "SELECT position FROM webhook_cursors WHERE tenant_id = ?";
     // Most tenants have no endpoints: the writer is not asked for them.
@@ -129,8 +131,9 @@ async fn step(
     if cursor.is_none_or(|position| position >= parts.events.news.position(tenant)) {
         return Ok(false);
     }
-    let handed = fan_out::step(parts, tenant, room).await?;
+    let handed = fan_out::step(parts, tenant, left).await?;
     let unfinished = handed.unfinished;
+    handed.kept.iter().for_each(|delivery| room.take(&delivery.webhook));
     if handed.changed {
         // What was changed counts for what was handed out after it. When that fails, the next look finds it.
         if let Err(error) = refresh(parts, desk, parts.clock.now_us() - HEADS_OVERLAP_US).await {
@@ -197,7 +200,7 @@ pub(super) fn send(
                     Ok(attempt) => attempt,
                     Err(_) => {
                         lane = Lane::Slow;
-                        let _ = desk.send(Wake::Slow);
+                        let _ = desk.send(Wake::Slow(delivery.webhook.clone()));
                         attempt.await
                     }
                 },
@@ -207,38 +210,73 @@ pub(super) fn send(
     });
 }
 
-/// Reads what is due of an endpoint.
-pub(super) fn load(parts: &Parts, desk: &UnboundedSender<Wake>, webhook: Id, room: usize) {
+/// Reads what is due of an endpoint, and makes deliveries of what it is behind, at most so many of each; none more than is
+/// due where that is more.
+pub(super) fn load(
+    parts: &Parts,
+    desk: &UnboundedSender<Wake>,
+    webhook: Id,
+    (most_due, most_new): (usize, usize),
+) {
     let (parts, desk) = (parts.clone(), desk.clone());
     tokio::spawn(async move {
-        let now_us = parts.clock.now_us();
-        let loaded = match read(&parts, &desk, &webhook, now_us, room).await {
-            Ok(loaded) => loaded,
-            Err(error) => {
-                tracing::warn!(%error, webhook.id = %webhook, "deliveries can't be read; again later");
-                tokio::time::sleep(limits::AWAY_TIME).await;
-                Loaded { webhook, deliveries: Vec::new(), more: true, next_us: None }
-            }
-        };
+        let (deliveries, more, behind, stuck, next_us) = (Vec::new(), false, false, false, None);
+        let mut loaded = Loaded { webhook, deliveries, more, behind, stuck, next_us };
+        if most_due > 0
+            && let Err(error) = read(&parts, &desk, &mut loaded, most_due).await
+        {
+            tracing::warn!(%error, webhook.id = %loaded.webhook, "deliveries can't be read; again later");
+            loaded.more = true;
+            tokio::time::sleep(limits::AWAY_TIME).await;
+        }
+        if most_new > 0 {
+            let most = most_new.saturating_sub(loaded.deliveries.len());
+            catch_up(&parts, &desk, &mut loaded, most).await;
+        }
         let _ = desk.send(Wake::Loaded(loaded));
     });
+}
+
+/// Makes deliveries of what an endpoint is behind.
+async fn catch_up(parts: &Parts, desk: &UnboundedSender<Wake>, loaded: &mut Loaded, most: usize) {
+    loaded.behind = true;
+    if most == 0 || loaded.more {
+        // First what was there before.
+        return;
+    }
+    match catching_up::step(parts, &loaded.webhook, most).await {
+        Ok(caught) => {
+            (loaded.behind, loaded.stuck) = (caught.behind, caught.stuck);
+            loaded.deliveries.extend(caught.kept);
+        }
+        Err(error) => {
+            tracing::warn!(%error, webhook.id = %loaded.webhook, "an endpoint can't catch up; again later");
+            tokio::time::sleep(limits::AWAY_TIME).await;
+            if let fan_out::Error::Doubt(handed, _) = error {
+                leave(parts, desk, handed.kept).await;
+            }
+        }
+    }
 }
 
 async fn read(
     parts: &Parts,
     desk: &UnboundedSender<Wake>,
-    webhook: &Id,
-    now_us: i64,
-    room: usize,
-) -> sqlx::Result<Loaded> {
-    let due = store::due(&parts.db, webhook, now_us, room).await?;
-    let more = due.len() >= room;
-    let next_us = if more { None } else { store::next_due(&parts.db, webhook, now_us).await? };
+    loaded: &mut Loaded,
+    most: usize,
+) -> sqlx::Result<()> {
+    let (webhook, now_us) = (&loaded.webhook, parts.clock.now_us());
+    let due = store::due(&parts.db, webhook, now_us, most).await?;
+    loaded.more = due.len() >= most;
+    loaded.next_us = if loaded.more { None } else { store::next_due(&parts.db, webhook, now_us).await? };
     if due.is_empty() {
-        return Ok(Loaded { webhook: webhook.clone(), deliveries: due, more, next_us });
+        return Ok(());
     }
     match store::claim(&parts.db, &parts.node, webhook, due.clone()).await {
-        Ok(deliveries) => Ok(Loaded { webhook: webhook.clone(), deliveries, more, next_us }),
+        Ok(deliveries) => {
+            loaded.deliveries = deliveries;
+            Ok(())
+        }
         Err(error) => {
             // The answer may have got lost: nobody else would ever send them.
             leave(parts, desk, due).await;

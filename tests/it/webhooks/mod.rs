@@ -2,6 +2,7 @@
 
 mod api;
 mod away;
+mod behind;
 mod clock;
 mod deliver;
 mod faults;
@@ -218,7 +219,8 @@ impl World {
 
     /// Waits until everything that was handed out is finished, and fails when that leaves something in memory.
     pub(crate) async fn all_done(&self) {
-        let sql = "SELECT COUNT(*) FROM webhook_deliveries WHERE status IN ('pending', 'waiting')";
+        let sql = "SELECT (SELECT COUNT(*) FROM webhook_deliveries WHERE status IN ('pending', 'waiting')) \
+             + (SELECT COUNT(*) FROM webhooks WHERE behind IS NOT NULL AND deleted_at = 0)";
         let waited = tokio::time::timeout(PATIENCE, async {
             while self.desk.app.test.number(sql).await > 0 {
                 tokio::time::sleep(Duration::from_millis(10)).await;
