@@ -14,12 +14,15 @@ use super::setup::{Setup, Version};
 use super::shadow::Shadow;
 use super::work::{Notice, Waiting};
 use super::{Parts, PluginStatus, Reply, Trigger, choose, hosts, store};
-use crate::base::ids::{Id, TenantId};
+use crate::base::clock::Clock;
+use crate::base::ids::{Id, IdSource, TenantId};
 use crate::base::metrics::RunLabels;
 use crate::config::limits::plugins as limits;
+use crate::db::Db;
+use crate::events::{Events, News};
 use crate::sandbox::types::{Call, Event, Failure};
 use crate::sandbox::{
-    Answering, Ask, Host, Input, Job, Language, Nobody, Outcome, Program, Refusal, Report, Share, World,
+    Answering, Ask, Grants, Host, Input, Job, Language, Nobody, Outcome, Program, Refusal, Report, Share, World,
 };
 
 /// All plugins of the process.

@@ -10,7 +10,8 @@ pub enum Outcome {
     Ok,
     /// It had nothing to say about the call.
     Pass,
-    /// Its answer breaks a rule: a target that is not the tenant's, no step, a text too long.
+    /// Its answer, or what it handed to a host call, breaks a rule: a target that is not the tenant's, no step, a text too
+    /// long, a pointer to nowhere.
     RejectedOutput,
     /// It returned an error, or a script threw an exception.
     PluginError,

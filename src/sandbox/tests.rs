@@ -136,7 +136,7 @@ async fn a_run_says_how_it_ended() {
             "(loop (call $get (i32.const 16) (i32.const 7) (i32.const 128)) (br 0)) (i32.const 64)",
             Outcome::HostCallLimit,
         ),
-        ("(call $log (i32.const 1) (i32.const 0) (i32.const -1)) (i32.const 64)", Outcome::Panic),
+        ("(call $log (i32.const 1) (i32.const 0) (i32.const -1)) (i32.const 64)", Outcome::RejectedOutput),
     ] {
         let report = run(body).await;
         assert_eq!(report.outcome, outcome, "{body}: {report:?}");
