@@ -2,6 +2,8 @@
 
 mod build;
 mod component;
+#[cfg(test)]
+mod hostile;
 mod javascript;
 mod manifest;
 mod new;
