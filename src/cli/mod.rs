@@ -5,6 +5,7 @@ mod audit;
 mod demo;
 mod demo_people;
 mod demo_phones;
+mod plugin;
 mod replay;
 mod seed;
 mod show;
@@ -65,6 +66,9 @@ enum Command {
     Simulate(simulate::Arguments),
     /// Decide a recorded call again and say whether the outcome differs.
     Replay(replay::Arguments),
+    /// Write plugins.
+    #[command(subcommand)]
+    Plugin(plugin::Plugin),
 }
 
 /// Exit status for wrong settings (sysexits' EX_CONFIG).
@@ -87,6 +91,10 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> Result<(), Error> {
+    // Whoever writes a plugin needs no settings of a service.
+    if let Command::Plugin(plugin) = arguments.command {
+        return plugin::run(plugin);
+    }
     let (config, mut problems) = Config::load_all(arguments.config.as_deref(), environment());
     // The parts check what only they know: every problem at once.
     problems.extend(crate::app::check(&config).err().unwrap_or_default());
@@ -128,7 +136,7 @@ fn run(arguments: Arguments) -> Result<(), Error> {
                 db.close().await;
                 Ok(())
             }
-            Command::CheckConfig { .. } | Command::Openapi => Ok(()),
+            Command::CheckConfig { .. } | Command::Openapi | Command::Plugin(_) => Ok(()),
             Command::Seed(seed) => seed::run(&config, seed).await,
             Command::User(user) => user::run(&config, user).await,
             Command::Tenant(tenant) => tenant::run(&config, tenant).await,

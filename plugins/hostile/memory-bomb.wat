@@ -1,0 +1,8 @@
+;; world: router  upload: ok  run: memory-limit
+;; Grows until it is refused, then gives up the way an allocator does.
+(module
+  (memory (export "memory") 2)
+  (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) i32.const 65536)
+  (func (export "route-call") (param i32) (result i32)
+    (loop $again (br_if $again (i32.ne (memory.grow (i32.const 16)) (i32.const -1))))
+    unreachable))

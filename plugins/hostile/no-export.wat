@@ -1,0 +1,3 @@
+;; world: none  upload: not-loadable  run: -
+;; Nothing to call.
+(component)

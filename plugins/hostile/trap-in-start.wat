@@ -1,0 +1,8 @@
+;; world: router  upload: not-loadable  run: -
+;; Dies while it is being instantiated.
+(module
+  (memory (export "memory") 1)
+  (func $boom unreachable)
+  (start $boom)
+  (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) i32.const 65536)
+  (func (export "route-call") (param i32) (result i32) i32.const 0))

@@ -1,0 +1,13 @@
+// Callers with the tag `vip` go to a person, all others wait in a queue.
+
+/** @param {Call} call @returns {Decision} */
+export function routeCall(call) {
+  const contact = call.caller.number && contacts.byNumber(call.caller.number);
+  const queue = { target: { tag: 'queue', val: settings.get('queue') ?? 'support' } };
+  if (contact?.tags.includes('vip')) {
+    console.log(`${contact.name} is a VIP`);
+    const person = { target: { tag: 'endpoint', val: '101' }, timeout: 20 };
+    return { tag: 'route', val: { steps: [person, queue], reason: 'vip' } };
+  }
+  return { tag: 'route', val: { steps: [queue], reason: 'everybody' } };
+}

@@ -1,0 +1,117 @@
+//! `hookswitch plugin`: the kit of whoever writes plugins.
+
+mod build;
+mod component;
+#[cfg(test)]
+mod hostile;
+mod javascript;
+mod manifest;
+mod new;
+mod python;
+mod rust;
+mod tools;
+mod wit;
+
+use std::path::PathBuf;
+
+use clap::{Subcommand, ValueEnum};
+
+use crate::app::Error;
+
+/// What can be done with plugins.
+#[derive(Debug, Subcommand)]
+pub(super) enum Plugin {
+    /// Write a folder to begin with: source, manifest, an example of the input.
+    New {
+        /// The plugin's name, and the folder's: a-z, 0-9 and -.
+        name: String,
+        /// What to write it in.
+        #[arg(long, value_enum)]
+        lang: Language,
+        /// What it does.
+        #[arg(long, value_enum, default_value = "router")]
+        kind: Kind,
+        /// Where the folder goes.
+        #[arg(long, value_name = "DIR", default_value = ".")]
+        into: PathBuf,
+    },
+    /// Make what can be uploaded: a component of Rust and Python; JavaScript is uploaded as it is.
+    Build {
+        /// The folder with plugin.toml.
+        #[arg(default_value = ".")]
+        dir: PathBuf,
+        /// Make a component of JavaScript too: 12 MB, but packages can be bundled.
+        #[arg(long)]
+        component: bool,
+        /// Where the component goes; dist/NAME.wasm in the folder if not given.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+}
+
+/// What a plugin is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Language {
+    /// A component of some kilobytes; the fastest.
+    Rust,
+    /// Text; the service brings the engine.
+    Js,
+    /// A component of 18 MB.
+    Python,
+}
+
+/// What a plugin does: the world that it implements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Kind {
+    /// Chooses where an inbound call goes.
+    Router,
+    /// Sees events, and drafts tickets.
+    Ticketer,
+    /// Talks to the caller, then decides where the call goes.
+    CallScript,
+}
+
+impl Kind {
+    /// As in manifests and over REST; the world's name too.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Router => "router",
+            Self::Ticketer => "ticketer",
+            Self::CallScript => "call-script",
+        }
+    }
+
+    /// The function of the author's, in WIT's manner of writing.
+    fn function(self) -> &'static str {
+        match self {
+            Self::Router => "route-call",
+            Self::Ticketer => "on-event",
+            Self::CallScript => "handle-call",
+        }
+    }
+}
+
+/// Does one of them. Needs no settings, no database and no service.
+pub(super) fn run(plugin: Plugin) -> Result<(), Error> {
+    match plugin {
+        Plugin::New { name, lang, kind, into } => {
+            let folder = new::write(&into, &name, lang, kind)?;
+            println!("{}", new::next_steps(&folder, lang));
+        }
+        Plugin::Build { dir, component, out } => {
+            println!("{}", build::run(&dir, component, out.as_deref())?);
+        }
+    }
+    Ok(())
+}
+
+fn said(error: impl std::fmt::Display) -> Error {
+    Error::Said(error.to_string())
+}
+
+/// What was done to a file, in front of why it failed.
+fn at(path: &std::path::Path) -> impl Fn(std::io::Error) -> Error {
+    move |error| Error::Said(format!("{}: {error}", path.display()))
+}
