@@ -100,7 +100,17 @@ pub fn router(config: &Config, db: Db, clock: Clock) -> Result<Router, Error> {
     routes(config, db, clock, api::events(), Reach::Reads)
 }
 
-fn routes(config: &Config, db: Db, clock: Clock, events: Arc<Events>, reach: Reach) -> Result<Router, Error> {
+/// As [`router`], for a service: what its plugins may do is done, and told.
+///
+/// # Errors
+/// When a setting is wrong that only this part can check.
+pub fn routes(
+    config: &Config,
+    db: Db,
+    clock: Clock,
+    events: Arc<Events>,
+    reach: Reach,
+) -> Result<Router, Error> {
     let metrics = Arc::new(Metrics::default());
     let ids = IdSource::new(clock.clone());
     let names = Names::new(db.clone());

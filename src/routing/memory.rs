@@ -387,8 +387,8 @@ mod tests {
             mailboxes: HashSet::new(),
             menus: HashMap::new(),
             outbound: Vec::new(),
-        plugins: HashMap::new(),
-        zone: chrono_tz::UTC,
+            plugins: HashMap::new(),
+            zone: chrono_tz::UTC,
         })
     }
 

@@ -14,6 +14,7 @@ mod journal;
 mod memory;
 mod models;
 mod routing;
+mod sandbox;
 mod socket;
 mod webhooks;
 mod world;

@@ -16,7 +16,7 @@ use hookswitch::config::Config;
 use hookswitch::http::router;
 use hookswitch::outgoing::Guard;
 use hookswitch::plugins::Plugins;
-use hookswitch::sandbox::Nobody;
+use hookswitch::plugins::host::Reach;
 use hookswitch::tenants::{self, Tenant, TenantStatus};
 use hookswitch::users::store::NewUser;
 use hookswitch::users::{self, Email};
@@ -99,19 +99,12 @@ impl TestApp {
         let env = [("HOOKSWITCH_DATA_DIR", test.folder().to_str().unwrap())];
         let mut config = Config::load(None, env.map(|(k, v)| (k.to_owned(), v.to_owned()))).unwrap();
         (config.rate_address, config.rate_actor, config.rate_tenant, config.rate_logins) = (0, 0, 0, 0);
-        let routing = Arc::new(app::router(&config, test.db.clone(), clock.clone()).unwrap());
+        let events = app::api::events();
+        let (db, reach) = (test.db.clone(), Reach::Everything);
+        let routing = Arc::new(app::routes(&config, db, clock.clone(), Arc::clone(&events), reach).unwrap());
+        let plugins = Arc::clone(&routing.plugins);
         let auth =
             Arc::new(Auth::new(&config.secret().unwrap(), clock.clone(), routing.ids.clone()).unwrap());
-        let events = app::api::events();
-        let plugins = app::plugins::build(
-            &config,
-            test.db.clone(),
-            clock.clone(),
-            &routing,
-            Arc::clone(&events),
-            Arc::new(Nobody),
-        );
-        let plugins = plugins.unwrap();
         let parts = app::api::Parts {
             auth: Arc::clone(&auth),
             registration,
