@@ -181,6 +181,9 @@ export function world() {
   return wrong;
 }
 
+// A module may wait before it is ready.
+const ready = await Promise.resolve(5);
+
 /** The language is all there. */
 export async function language() {
   const wrong = [];
@@ -204,6 +207,7 @@ export async function language() {
   is('typed arrays', () => new Uint8Array([1, 300])[1] === 44);
   is('finally', () => { let n = 0; try { null.x; } catch { n += 1; } finally { n += 2; } return n === 3; });
   is('base64', () => atob(btoa('hello')) === 'hello');
+  is('waiting module', () => ready === 5);
   const parts = await Promise.all([1, Promise.resolve(2)]);
   let sum = 0;
   for await (const part of parts) sum += part;

@@ -7,13 +7,21 @@
 
 const ATTEMPTS = 3;
 
+/** @returns {Prompt} */
 const sound = (name) => ({ tag: 'sound', val: name });
+/** @returns {Prompt} */
+const digits = (text) => ({ tag: 'digits', val: text });
+/** @returns {Prompt} */
 const spelled = (text) => ({ tag: 'letters', val: text });
 
 /** A list of `name=value` as a map. */
 function table(name) {
-  const pairs = settings.getList(name).map((line) => line.split('=').map((part) => part.trim()));
-  return new Map(pairs.filter(([key, value]) => key && value));
+  const map = new Map();
+  for (const line of settings.getList(name)) {
+    const [key, value] = line.split('=');
+    if (value) map.set(key.trim(), value.trim());
+  }
+  return map;
 }
 
 /** The number that the caller enters, or an empty text. */
@@ -24,12 +32,15 @@ function askForNumber(attempt) {
   return gather({ prompts, maxDigits: 8, timeout: 7, pause: 3, terminators: '#' }).digits;
 }
 
+/** @returns {Decision} */
 function toPerson(reason) {
   say([sound('one-moment-please')]);
+  /** @type {Target} */
   const target = { tag: 'queue', val: settings.get('queue') ?? 'support' };
   return { tag: 'route', val: { steps: [{ target }], reason } };
 }
 
+/** @returns {Decision} */
 function serve() {
   const orders = table('orders');
   answer();
@@ -42,7 +53,8 @@ function serve() {
     setVariable('ORDER', number);
     setVariable('ORDER_STATE', state);
     const recording = table('sounds').get(state);
-    say([sound('your'), sound('number'), { tag: 'digits', val: number }, sound('is'), recording ? sound(recording) : spelled(state)]);
+    const words = recording ? sound(recording) : spelled(state);
+    say([sound('your'), sound('number'), digits(number), sound('is'), words]);
     if ((settings.get('care') ?? 'delayed').split('\n').includes(state)) return toPerson(`order ${number} is ${state}`);
     say([sound('vm-goodbye')]);
     return { tag: 'hang-up', val: { cause: 'normal', reason: `order ${number} is ${state}` } };

@@ -109,23 +109,39 @@ function prepare(at, seed) {
   };
 }
 
-// Lists that an author may leave out.
-function complete(answer) {
-  if (answer?.tag === 'route' && answer.val) answer.val.variables ??= [];
-  if (answer?.rule !== undefined) {
-    answer.body ??= '';
-    answer.priority ??= 'normal';
-    answer.tags ??= [];
-    answer.fields ??= [];
+// What is wrong with an answer's shape has a text here; the conversion behind would end in a bare `unreachable`.
+const decisions = ['pass', 'route', 'hang-up'];
+const targets = ['queue', 'endpoint', 'ivr', 'script', 'external', 'voicemail', 'playback'];
+function check(is, what, value) {
+  if (!is) throw new TypeError(`${what} can't be ${shown(value)}`);
+}
+function decision(answer) {
+  check(decisions.includes(answer?.tag), `a decision has the tag ${decisions.join(', ')}; it`, answer);
+  if (answer.tag === 'hang-up') check(typeof answer.val?.cause === 'string', 'val.cause of a hang-up', answer.val?.cause);
+  if (answer.tag !== 'route') return answer;
+  check(Array.isArray(answer.val?.steps), 'val.steps of a route', answer.val?.steps);
+  for (const step of answer.val.steps) {
+    check(targets.includes(step?.target?.tag), `a target has the tag ${targets.join(', ')}; it`, step?.target);
+    check(typeof step.target.val === 'string', `val of the target ${step.target.tag}`, step.target.val);
   }
-  return answer ?? undefined;
+  // An author may leave out what is empty.
+  answer.val.variables ??= [];
+  return answer;
+}
+function draft(answer) {
+  if (answer == null) return undefined;
+  check(typeof answer.rule === 'string', 'rule of a ticket', answer.rule);
+  check(typeof answer.subject === 'string', 'subject of a ticket', answer.subject);
+  return { body: '', priority: 'normal', tags: [], fields: [], ...answer };
 }
 
 const LENGTH = 1000;
 function failed(error) {
   if (typeof error === 'string') throw error;
-  const what = error instanceof Error ? `${error}\n${error.stack ?? ''}` : shown(error);
-  throw what.trimEnd().slice(0, LENGTH);
+  if (!(error instanceof Error)) throw shown(error).slice(0, LENGTH);
+  // The author's own frames.
+  const frames = String(error.stack).split('\n').filter((frame) => frame.includes('@script.js:'));
+  throw [String(error), ...frames].join('\n    at ').slice(0, LENGTH);
 }
 
 /** The function that the world exports, around the author's. */
@@ -134,6 +150,7 @@ export function wrap(plugin, name) {
     try {
       prepare(Number(input.at), BigInt(input.seed));
       if (typeof plugin[name] !== 'function') throw new TypeError(`the script exports no function ${name}`);
+      const complete = name === 'onEvent' ? draft : decision;
       const answer = plugin[name](read(input));
       return typeof answer?.then === 'function' ? answer.then(complete).catch(failed) : complete(answer);
     } catch (error) {

@@ -8,8 +8,10 @@ import time
 import plugin
 from componentize_py_types import Err
 from wit_world import WitWorld as Base
-from wit_world.imports import log
+from wit_world.imports import log, types
 
+# The kit writes the function of the plugin's kind wherever `route_call` stands.
+FUNCTION = "route_call"
 LENGTH = 1000
 
 
@@ -30,13 +32,27 @@ def _failure(value):
 
 
 def _text(error):
-    # Not the traceback module: it reads source files, and that traps.
+    # Not the traceback module: it reads source files, and that traps. The innermost line of the author's own file.
     where, trace = "", error.__traceback__
     while trace:
-        where, trace = f" (line {trace.tb_lineno}, in {trace.tb_frame.f_code.co_name})", trace.tb_next
+        code = trace.tb_frame.f_code
+        if code.co_filename.endswith("plugin.py"):
+            where = f" (line {trace.tb_lineno}, in {code.co_name})"
+        trace = trace.tb_next
     if isinstance(error, Err):
         return f"{_failure(error.value)}{where}"
     return f"{type(error).__name__}: {error}{where}"
+
+
+def _checked(answer):
+    # The conversion behind would end in a bare `unreachable`.
+    if FUNCTION == "on_event":
+        good = answer is None or isinstance(answer, types.TicketDraft)
+    else:
+        good = isinstance(answer, (types.Decision_Pass, types.Decision_Route, types.Decision_HangUp))
+    if not good:
+        raise TypeError(f"{FUNCTION} can't return {answer!r}")
+    return answer
 
 
 class WitWorld(Base):
@@ -44,7 +60,7 @@ class WitWorld(Base):
         random.seed(given.seed)
         time.time = lambda: given.at / 1000
         try:
-            return plugin.route_call(given)
+            return _checked(plugin.route_call(given))
         except BaseException as error:
             if isinstance(error, Err) and isinstance(error.value, str):
                 raise

@@ -55,7 +55,7 @@ pub(super) fn build(folder: &Path, source: &Path, manifest: &Manifest) -> Result
     write("grants.js", &grants(manifest))?;
     write("componentize.mjs", MAKE)?;
     let text = std::fs::read_to_string(source).map_err(at(source))?;
-    write("source.js", &text)?;
+    write("script.js", &text)?;
     let out = work.join("out.wasm");
     let mut command = Command::new(node);
     command.current_dir(&work).arg("componentize.mjs").arg(package).arg("main.js").arg("wit").arg(wit::WORLD);
@@ -78,7 +78,7 @@ fn grants(manifest: &Manifest) -> String {
 fn main(manifest: &Manifest) -> String {
     let function = exported(manifest);
     format!(
-        "import {{ wrap }} from './entry.js';\nimport * as plugin from './source.js';\n\
+        "import {{ wrap }} from './entry.js';\nimport * as plugin from './script.js';\n\
          export const {function} = wrap(plugin, '{function}');\n"
     )
 }
