@@ -103,7 +103,8 @@ pub fn actions(parts: &Parts) -> Vec<Action> {
 /// What changes over the API tell, and every type of events.
 pub fn events() -> Arc<Events> {
     let told = resources().into_iter().chain([&tenants::api::TENANTS, routing::api::defaults()]);
-    let more = calls::events::kinds().into_iter().chain([webhooks::test_kind()]).chain(plugins::events::kinds());
+    let more =
+        calls::events::kinds().into_iter().chain([webhooks::test_kind()]).chain(plugins::events::kinds());
     Events::new(told, more, News::default())
 }
 

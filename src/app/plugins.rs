@@ -49,7 +49,9 @@ pub fn sandbox(config: &Config) -> Result<Option<Arc<Sandbox>>, Error> {
         threads: config.plugins_threads,
     };
     Ok(Sandbox::open(options)
-        .inspect_err(|error| tracing::error!(error, "plugins can't run on this machine; calls go on without them"))
+        .inspect_err(|error| {
+            tracing::error!(error, "plugins can't run on this machine; calls go on without them")
+        })
         .ok())
 }
 

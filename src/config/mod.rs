@@ -204,7 +204,9 @@ impl Config {
             lost_call: Duration::from_secs(3_600 * r.number("routing.lost_call_hours", 1, 720)),
             events_kept: limits::events::DAY * r.number("events.kept_days", shortest, longest) as u32,
             plugins_folder,
-            plugins_js_engine: Some(r.text("plugins.js_engine")).filter(|path| !path.is_empty()).map(PathBuf::from),
+            plugins_js_engine: Some(r.text("plugins.js_engine"))
+                .filter(|path| !path.is_empty())
+                .map(PathBuf::from),
             plugins_grants: grants(r),
             plugins_http_hosts: r.texts("plugins.http_hosts"),
             plugins_threads: r.number("plugins.threads", 1, 64) as usize,

@@ -10,9 +10,10 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{OnFailure, Plugins, PluginStatus, Trigger, hosts};
+use super::{OnFailure, PluginStatus, Plugins, Trigger, hosts};
 use crate::api::{
-    Action, Call, Change, Doing, Field, Hooks, May, Null, Parent, Problem, Record, Resource, Rule, Tells, Verb,
+    Action, Call, Change, Doing, Field, Hooks, May, Null, Parent, Problem, Record, Resource, Rule, Tells,
+    Verb,
 };
 use crate::base::ids::TenantId;
 use crate::base::role::Roles;
@@ -168,11 +169,19 @@ pub static VERSIONS: Resource = Resource {
             .filter(),
         Field::one_of("language", &["component", "javascript"], "What the file is.").server().filter(),
         Field::int("size", 1, i64::MAX, "Bytes of the file.").server(),
-        Field::maybe("sdk", 80, "The kit that made it.").example("\"hookswitch-plugin 1.0.0 (rust)\"").server(),
-        Field::texts("asked", Grant::ALL.len(), &GRANT, "The grants that it imports; JavaScript does not say and has all.")
+        Field::maybe("sdk", 80, "The kit that made it.")
+            .example("\"hookswitch-plugin 1.0.0 (rust)\"")
             .server(),
+        Field::texts(
+            "asked",
+            Grant::ALL.len(),
+            &GRANT,
+            "The grants that it imports; JavaScript does not say and has all.",
+        )
+        .server(),
         NOTE.server(),
-        Field::json("examples", &shapes::PASSED, "How the plugin's examples went when it was uploaded.").server(),
+        Field::json("examples", &shapes::PASSED, "How the plugin's examples went when it was uploaded.")
+            .server(),
         Field::flag("has_source", "Whether its file is kept.").server(),
         Field::id("created_by", "Who uploaded it: a user, or an API key.").nullable(Null::Null).server(),
     ],
@@ -191,12 +200,21 @@ pub static EXAMPLES: Resource = Resource {
     table: "plugin_examples",
     index: "plugin_examples_created",
     parent: Some(Parent { column: "plugin_id", of: &PLUGINS }),
-    may: May { read: Roles::SUPERVISORS, create: Roles::ADMINS, update: Roles::ADMINS, remove: Roles::ADMINS },
+    may: May {
+        read: Roles::SUPERVISORS,
+        create: Roles::ADMINS,
+        update: Roles::ADMINS,
+        remove: Roles::ADMINS,
+    },
     tells: Tells::as_noun("plugin_example"),
     fields: &[
         Field::id("plugin_id", "The plugin.").server(),
         Field::text("name", 1, 100, "Its name.").example("\"a VIP goes to 101\"").filter().sort(),
-        Field::json("input", &shapes::INPUT, "The call or event, as scripts see it. What is left out is filled in."),
+        Field::json(
+            "input",
+            &shapes::INPUT,
+            "The call or event, as scripts see it. What is left out is filled in.",
+        ),
         Field::json("settings", &shapes::SETTINGS, "Settings that differ from the plugin's.").default("{}"),
         Field::json("answers", &shapes::TRAIL, "What the host answers.").default("[]"),
         Field::json("expected", &shapes::EXPECTED, "What is right: a decision, a draft or an outcome."),
@@ -235,9 +253,13 @@ pub static RUNS: Resource = Resource {
         FUEL,
         MEMORY,
         HOST_CALLS,
-        Field::json("input", &shapes::INPUT, "What it was given, where that is not kept with the call or event.")
-            .nullable(Null::Null)
-            .server(),
+        Field::json(
+            "input",
+            &shapes::INPUT,
+            "What it was given, where that is not kept with the call or event.",
+        )
+        .nullable(Null::Null)
+        .server(),
         Field::flag("differs", "Whether a shadow's run ended otherwise than the one that decided.")
             .nullable(Null::Null)
             .server()
@@ -261,14 +283,16 @@ const TEXT: Field = Field::text("text", 0, limits::TEXT_CHARACTERS, "Why, for th
 const OUTPUT: Field = Field::json("output", &shapes::OUTPUT, "What it gave.").nullable(Null::Null).server();
 const LOG: Field = Field::json("log", &shapes::LOG, "What it wrote.").nullable(Null::Null).server();
 const LOG_CUT: Field = Field::flag("log_cut", "Whether lines are missing.").server();
-const TRAIL: Field =
-    Field::json("trail", &shapes::TRAIL, "What it asked the host, with the answers.").nullable(Null::Null).server();
+const TRAIL: Field = Field::json("trail", &shapes::TRAIL, "What it asked the host, with the answers.")
+    .nullable(Null::Null)
+    .server();
 const TRAIL_CUT: Field = Field::flag("trail_cut", "Whether answers are missing.").server();
 const WALL: Field = Field::int("wall_us", 0, i64::MAX, "Microseconds it took, waits included.").server();
 const CPU: Field = Field::int("cpu_us", 0, i64::MAX, "Microseconds of a processor.").server();
 const FUEL: Field = Field::int("fuel", 0, i64::MAX, "Instructions: the same on every machine.").server();
 const MEMORY: Field = Field::int("memory_bytes", 0, i64::MAX, "Bytes of memory at its largest.").server();
-const HOST_CALLS: Field = Field::int("host_calls", 0, i64::MAX, "Host calls; log and settings do not count.").server();
+const HOST_CALLS: Field =
+    Field::int("host_calls", 0, i64::MAX, "Host calls; log and settings do not count.").server();
 
 /// Every collection.
 pub fn resources() -> [&'static Resource; 4] {
@@ -353,11 +377,16 @@ async fn unused(tx: &mut Tx, tenant: &TenantId, name: &str) -> Result<(), Proble
     if users.is_empty() {
         return Ok(());
     }
-    let why = format!("The plugin is still used by the numbers {}; lead them elsewhere first.", users.join(", "));
+    let why =
+        format!("The plugin is still used by the numbers {}; lead them elsewhere first.", users.join(", "));
     Err(Problem::conflict("in-use", why))
 }
 
-fn before_example<'a>(call: &'a Call, tx: &'a mut Tx, change: &'a mut Change) -> Doing<'a, Result<(), Problem>> {
+fn before_example<'a>(
+    call: &'a Call,
+    tx: &'a mut Tx,
+    change: &'a mut Change,
+) -> Doing<'a, Result<(), Problem>> {
     const COUNT: &str = "SELECT COUNT(*) FROM plugin_examples WHERE tenant_id = ? AND plugin_id = ?";
     Box::pin(async move {
         if change.verb == Verb::Remove {
@@ -366,11 +395,8 @@ fn before_example<'a>(call: &'a Call, tx: &'a mut Tx, change: &'a mut Change) ->
         let (tenant, id) = (call.tenant()?, call.part("plugin_id"));
         let plugin = change::plugin(call, tx, id).await?;
         if change.verb == Verb::Create {
-            let count: i64 = db_tx!(tx, |c| sqlx::query_scalar(COUNT)
-                .bind(tenant.as_str())
-                .bind(id)
-                .fetch_one(c)
-                .await)?;
+            let count: i64 =
+                db_tx!(tx, |c| sqlx::query_scalar(COUNT).bind(tenant.as_str()).bind(id).fetch_one(c).await)?;
             if count >= limits::EXAMPLES {
                 let why = format!("A plugin has at most {} examples.", limits::EXAMPLES);
                 return Err(Problem::conflict("limit-reached", why));
@@ -383,7 +409,10 @@ fn before_example<'a>(call: &'a Call, tx: &'a mut Tx, change: &'a mut Change) ->
         }
         let expected = change.value("expected");
         if expected.get(if is_ticketer { "decision" } else { "draft" }).is_some() {
-            change.fault("expected", if is_ticketer { "A ticketer gives a draft." } else { "It gives a decision." });
+            change.fault(
+                "expected",
+                if is_ticketer { "A ticketer gives a draft." } else { "It gives a decision." },
+            );
         }
         Ok(())
     })

@@ -159,8 +159,7 @@ impl<'p> Bench<'p> {
             let json = |text: &str| serde_json::from_str::<Value>(text).map_err(Problem::internal);
             let (given, expected) = (json(&input)?, json(&expected)?);
             let host = self.answers(&json(&answers)?, false);
-            let report =
-                self.run(program, self.input(&given, at_us)?, Some(&json(&settings)?), host).await?;
+            let report = self.run(program, self.input(&given, at_us)?, Some(&json(&settings)?), host).await?;
             let wanted: Expected = serde_json::from_value(expected.clone()).map_err(Problem::internal)?;
             let passed = wanted.is_met(report.outcome, report.output.as_ref());
             all.push(self.went(&name, (given, &expected), passed, report, (version, &id)));
@@ -223,7 +222,9 @@ pub(super) fn off() -> Problem {
 pub(super) fn unloaded(error: Unloaded) -> Problem {
     match error {
         Unloaded::Away(error) => error.into(),
-        Unloaded::Gone => Problem::new(410, "source-gone", "The version's file is not kept any more; upload it again."),
+        Unloaded::Gone => {
+            Problem::new(410, "source-gone", "The version's file is not kept any more; upload it again.")
+        }
         Unloaded::Off => off(),
         // Of whatever language: what was uploaded has been read once already.
         Unloaded::Refused(refusal) => refused(&refusal, Language::Component),

@@ -53,12 +53,8 @@ static UNPARKED: [Field; 5] = [
     NAME,
     KIND,
     VERSION,
-    Field::one_of(
-        "cause",
-        &["unpark", "probe"],
-        "Somebody unparked it; or a run that tried it went well.",
-    )
-    .server(),
+    Field::one_of("cause", &["unpark", "probe"], "Somebody unparked it; or a run that tried it went well.")
+        .server(),
 ];
 
 /// The types of events beside those that the collections tell.
@@ -88,11 +84,7 @@ pub fn kinds() -> Vec<Kind> {
             "A version failed again and again, and calls go on without it.",
             Data::Fields("PluginParked", &PARKED),
         ),
-        kind(
-            "plugin.unparked",
-            "A parked plugin is asked again.",
-            Data::Fields("PluginUnparked", &UNPARKED),
-        ),
+        kind("plugin.unparked", "A parked plugin is asked again.", Data::Fields("PluginUnparked", &UNPARKED)),
     ]
 }
 

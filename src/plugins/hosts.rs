@@ -80,7 +80,11 @@ mod tests {
             (&["a.test"], &["b.test"], &[]),
             (&["a.test"], &[], &[]),
         ] {
-            assert_eq!(both(&list(tenants), &list(operators)), list(both_of_them), "{tenants:?} {operators:?}");
+            assert_eq!(
+                both(&list(tenants), &list(operators)),
+                list(both_of_them),
+                "{tenants:?} {operators:?}"
+            );
         }
     }
 }

@@ -57,8 +57,7 @@ async fn old_runs(db: &Db, plugin: &str, before_us: i64) -> sqlx::Result<u64> {
 
 /// Removes what lies behind as many runs as are kept.
 async fn many_runs(db: &Db, plugin: &str) -> sqlx::Result<u64> {
-    const LAST: &str =
-        "SELECT created_at FROM plugin_runs WHERE plugin_id = ? ORDER BY created_at DESC, id DESC LIMIT 1 OFFSET ?";
+    const LAST: &str = "SELECT created_at FROM plugin_runs WHERE plugin_id = ? ORDER BY created_at DESC, id DESC LIMIT 1 OFFSET ?";
     let last: Option<i64> = db_read!(db, |p| sqlx::query_scalar(LAST)
         .bind(plugin)
         .bind(limits::RUNS_KEPT - 1)
@@ -115,7 +114,8 @@ async fn native_code(plugins: &Arc<Plugins>, now_us: i64) -> sqlx::Result<()> {
     let fresh_us = now_us - i64::try_from(limits::ROLLBACK_TIME.as_micros()).unwrap_or(i64::MAX);
     let used: Vec<String> =
         db_read!(&plugins.parts.db, |p| sqlx::query_scalar(USED).bind(fresh_us).fetch_all(p).await)?;
-    let (used, on_shelf): (HashSet<String>, HashSet<String>) = (used.into_iter().collect(), plugins.digests());
+    let (used, on_shelf): (HashSet<String>, HashSet<String>) =
+        (used.into_iter().collect(), plugins.digests());
     let swept = tokio::task::spawn_blocking(move || {
         sandbox.sweep(&|digest| used.contains(digest) || on_shelf.contains(digest));
     });

@@ -47,9 +47,11 @@ struct Seat {
     tenant: TenantId,
     programs: RwLock<HashMap<u32, Loaded>>,
     breakers: Mutex<HashMap<u32, Breaker>>,
-    /// Who answers it, made once for each setup.
-    host: Mutex<Option<(Arc<Setup>, Arc<dyn Host>)>>,
+    host: Mutex<Option<HostFor>>,
 }
+
+/// Who answers a plugin, made once for each setup.
+type HostFor = (Arc<Setup>, Arc<dyn Host>);
 
 /// A version on the shelf.
 #[derive(Clone)]
@@ -134,7 +136,8 @@ impl Plugins {
         let seat = self.seat(tenant, &setup.id);
         let mut done = true;
         for version in setup.versions() {
-            let before = seat.programs.read().unwrap_or_else(PoisonError::into_inner).get(&version.number).cloned();
+            let before =
+                seat.programs.read().unwrap_or_else(PoisonError::into_inner).get(&version.number).cloned();
             if matches!(before, Some(Loaded::Ready(_) | Loaded::Not(_, false))) {
                 continue;
             }
@@ -274,10 +277,17 @@ impl Plugins {
             (_, Err(why)) => return Report::not_run(Outcome::NotLoadable, why),
         };
         let Some(turn) = Turn::take(&seat, setup, version.number, self.parts.clock.now_us()) else {
-            return Report::not_run(Outcome::Parked, "it failed too often lately and is not asked for a while");
+            return Report::not_run(
+                Outcome::Parked,
+                "it failed too often lately and is not asked for a while",
+            );
         };
         let shadow = self.shadow_of(setup, version).map(|shadow| (shadow, input.clone()));
-        let host = Arc::new(Split { control, other: self.host(&seat, tenant, setup), hung_up: AtomicBool::new(false) });
+        let host = Arc::new(Split {
+            control,
+            other: self.host(&seat, tenant, setup),
+            hung_up: AtomicBool::new(false),
+        });
         let job = Job {
             input,
             settings: Arc::clone(&setup.settings),
@@ -379,8 +389,13 @@ impl Plugins {
         (shadow, input): (Version, Input),
         report: &Report,
     ) {
-        let shadow =
-            Shadow::of((tenant, Arc::clone(setup)), (shadow, input), version, self.parts.clock.now_us(), report);
+        let shadow = Shadow::of(
+            (tenant, Arc::clone(setup)),
+            (shadow, input),
+            version,
+            self.parts.clock.now_us(),
+            report,
+        );
         if self.shadows.try_send(shadow).is_err() {
             super::shadow::dropped(&self.parts);
         }
@@ -468,11 +483,8 @@ impl<'s> Turn<'s> {
     fn take(seat: &'s Seat, setup: &Setup, version: u32, now_us: i64) -> Option<Self> {
         // What the database says of the plugin is said of its active version.
         let parked = setup.parked_us.filter(|_| setup.active.as_ref().is_some_and(|v| v.number == version));
-        let admission = locked(&seat.breakers).entry(version).or_default().admit(
-            now_us,
-            parked,
-            setup.counts_from_us,
-        );
+        let admission =
+            locked(&seat.breakers).entry(version).or_default().admit(now_us, parked, setup.counts_from_us);
         (admission != Admission::Parked).then_some(Self { seat, version, admission, over: false })
     }
 

@@ -115,11 +115,7 @@ impl Hidden {
 async fn hidden(tx: &mut Tx, of: &Of) -> sqlx::Result<Hidden> {
     const SQL: &str =
         "SELECT previous_proven, counts_from, activated_at FROM plugins WHERE tenant_id = ? AND id = ?";
-    db_tx!(tx, |c| sqlx::query_as(SQL)
-        .bind(of.tenant.as_str())
-        .bind(of.plugin.as_str())
-        .fetch_one(c)
-        .await)
+    db_tx!(tx, |c| sqlx::query_as(SQL).bind(of.tenant.as_str()).bind(of.plugin.as_str()).fetch_one(c).await)
 }
 
 /// What a plugin without a canary has.

@@ -90,7 +90,10 @@ impl Plugins {
         let input = if real.differs { given } else { None };
         let (id, plugin) = (self.parts.ids.next(), setup.id.clone());
         let (trigger, compared) = (Trigger::Shadow, Some(real));
-        Some((tenant, Run { id, plugin, version: version.number, at_us, trigger, subject, report, input, compared }))
+        Some((
+            tenant,
+            Run { id, plugin, version: version.number, at_us, trigger, subject, report, input, compared },
+        ))
     }
 }
 

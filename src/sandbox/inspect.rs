@@ -125,7 +125,11 @@ fn walk(bytes: &[u8], found: &mut Found) -> Result<(), wasmparser::BinaryReaderE
             Payload::End(_) => depth = depth.saturating_sub(1),
             Payload::ComponentImportSection(imports) if depth == 0 => {
                 for import in imports {
-                    found.imports.push(import?.name.name.to_owned());
+                    let import = import?;
+                    // A world that uses types imports them by name, too: nothing has to be there for that.
+                    if !matches!(import.ty, wasmparser::ComponentTypeRef::Type(_)) {
+                        found.imports.push(import.name.name.to_owned());
+                    }
                 }
             }
             Payload::ComponentExportSection(exports) if depth == 0 => {

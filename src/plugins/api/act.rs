@@ -6,7 +6,8 @@ use super::change::{apply, numbered, plugin, prepared, seen, unchanged, version,
 use super::{PLUGINS, Tools, number, text};
 use crate::api::check::show_time;
 use crate::api::{
-    Action, Call, Doing, Fault, Field, Handler, Input, Operation, Output, Parameter, Problem, Record, Reply, rules,
+    Action, Call, Doing, Fault, Field, Handler, Input, Operation, Output, Parameter, Problem, Record, Reply,
+    rules,
 };
 use crate::base::role::Roles;
 use crate::config::limits::plugins as limits;
@@ -17,8 +18,10 @@ use crate::sandbox::{Grants, Language};
 
 type Codes = &'static [(u16, &'static str, &'static str)];
 
-const FAILED: (u16, &str, &str) = (409, "examples-failed", "Examples fail; `force=true` does it all the same.");
-const GONE: (u16, &str, &str) = (410, "source-gone", "The version's file is not kept any more; upload it again.");
+const FAILED: (u16, &str, &str) =
+    (409, "examples-failed", "Examples fail; `force=true` does it all the same.");
+const GONE: (u16, &str, &str) =
+    (410, "source-gone", "The version's file is not kept any more; upload it again.");
 const MISSING: (u16, &str, &str) = (422, "grant-missing", "It asks for what the plugin may not use.");
 const UNFIT: (u16, &str, &str) = (422, "not-loadable", "It can't be set up.");
 static READY: Codes = &[FAILED, GONE, MISSING, UNFIT];
@@ -38,14 +41,13 @@ static CANARY: &[Field] = &[
     Field::int("percent", 0, 100, "Of a hundred callers so many; a caller always gets the same version.")
         .default("0")
         .example("5"),
-    Field::texts("numbers", limits::CANARY_NUMBERS, &rules::NUMBER, "Callers that get it in any case.").default("[]"),
+    Field::texts("numbers", limits::CANARY_NUMBERS, &rules::NUMBER, "Callers that get it in any case.")
+        .default("[]"),
 ];
 static SHADOW: &[Field] = &[Field::int("version", 1, i64::MAX, "The version, by its number.")];
 
-const FORCE: Parameter = Parameter {
-    field: Field::flag("force", "Whether to do it although examples fail."),
-    required: false,
-};
+const FORCE: Parameter =
+    Parameter { field: Field::flag("force", "Whether to do it although examples fail."), required: false };
 
 /// What is made before the transaction.
 type Prepare = for<'a> fn(&'a Call, &'a Tools) -> Doing<'a, Result<Record, Problem>>;
@@ -228,10 +230,8 @@ async fn load(
         let asked = version.get("asked").cloned().and_then(|asked| serde_json::from_value(asked).ok());
         bench.allowed(asked.unwrap_or_else(Grants::all))?;
     }
-    let program = plugins
-        .program(tenant, (&bench.setup.id, bench.setup.kind), &known)
-        .await
-        .map_err(unloaded)?;
+    let program =
+        plugins.program(tenant, (&bench.setup.id, bench.setup.kind), &known).await.map_err(unloaded)?;
     bench.trial(&program).await?;
     if examples && call.parameter("force") != Some("true") {
         let went = bench.examples(&program, known.number).await?;
@@ -320,10 +320,7 @@ async fn set_shadow(call: &Call, tx: &mut Tx) -> Result<Reply, Problem> {
 }
 
 fn no_shadow() -> Record {
-    Record::from_iter([
-        ("shadow_version".to_owned(), Value::Null),
-        ("shadow_since".to_owned(), Value::Null),
-    ])
+    Record::from_iter([("shadow_version".to_owned(), Value::Null), ("shadow_since".to_owned(), Value::Null)])
 }
 
 /// Takes the canary or the shadow away.

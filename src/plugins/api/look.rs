@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::act::handler;
 use super::change::{prepared, seen, version, version_of};
 use super::{
-    CPU, FUEL, HOST_CALLS, LOG, LOG_CUT, MEMORY, OUTCOME, OUTPUT, RUNS, TEXT, TRAIL, TRAIL_CUT, Tools, VERSIONS, WALL,
-    number, shapes, text,
+    CPU, FUEL, HOST_CALLS, LOG, LOG_CUT, MEMORY, OUTCOME, OUTPUT, RUNS, TEXT, TRAIL, TRAIL_CUT, Tools,
+    VERSIONS, WALL, number, shapes, text,
 };
 use crate::api::store::{self as rows, Filter, List, Scope};
 use crate::api::{
@@ -58,13 +58,17 @@ static COMPARED: &[Field] = &[
     Field::time("since", "Since when.").nullable(Null::Null).server(),
     count("compared", "Runs that were compared, of those that are kept."),
     count("differing", "How many of them differ."),
-    count("wall_us", "Microseconds of a shadow's run on average, waits not included: its answers are there already."),
+    count(
+        "wall_us",
+        "Microseconds of a shadow's run on average, waits not included: its answers are there already.",
+    ),
     count("cpu_us", "Microseconds of a processor of a shadow's run on average."),
     count("fuel", "Instructions of a shadow's run on average."),
     count("other_wall_us", "Microseconds of the runs that decided, on average."),
     count("other_cpu_us", "Microseconds of a processor of the runs that decided, on average."),
     count("other_fuel", "Instructions of the runs that decided, on average."),
-    Field::json("differences", &DIFFERENCES, "The last 20 that differ, as the plugin's runs show them.").server(),
+    Field::json("differences", &DIFFERENCES, "The last 20 that differ, as the plugin's runs show them.")
+        .server(),
 ];
 
 static DIFFERENCES: crate::api::Shape = crate::api::Shape {
@@ -135,10 +139,8 @@ async fn try_out(call: &Call, tools: &Tools) -> Result<Record, Problem> {
     let bench = Bench::of(plugins, tenant, &plugin).await?;
     let value = |name: &str| call.body.get(name).unwrap_or(&Value::Null);
     let input = bench.input(value("input"), call.now_us())?;
-    let program = plugins
-        .program(tenant, (&bench.setup.id, bench.setup.kind), &version)
-        .await
-        .map_err(unloaded)?;
+    let program =
+        plugins.program(tenant, (&bench.setup.id, bench.setup.kind), &version).await.map_err(unloaded)?;
     let host = bench.answers(value("answers"), value("live") == &Value::Bool(true));
     let report = bench.run(&program, input, Some(value("settings")), host).await?;
     let run = bench.kept(version.number, Trigger::Test, report, value("input").clone());
@@ -180,7 +182,8 @@ async fn source(call: &Call) -> Result<Reply, Problem> {
     let (record, plugin) = (version(call).await?, seen(call, call.part("plugin_id")).await?);
     let version = version_of(&record)?;
     let bytes = store::source(&call.db, call.tenant()?, &version.id).await?;
-    let bytes = bytes.ok_or_else(|| Problem::new(410, "source-gone", "The version's file is not kept any more."))?;
+    let bytes =
+        bytes.ok_or_else(|| Problem::new(410, "source-gone", "The version's file is not kept any more."))?;
     let (kind, end) = match version.language {
         crate::sandbox::Language::Component => ("application/wasm", "wasm"),
         crate::sandbox::Language::JavaScript => ("text/javascript; charset=utf-8", "js"),
@@ -240,9 +243,8 @@ async fn shadow(call: &Call) -> Result<Reply, Problem> {
 
 /// The last runs of a shadow that differ.
 async fn differences(call: &Call, plugin: &str, version: u32, since_us: i64) -> Result<Vec<Record>, Problem> {
-    let filter = |name: &str, operator, value| {
-        RUNS.field(name).map(|field| Filter { field, operator, value })
-    };
+    let filter =
+        |name: &str, operator, value| RUNS.field(name).map(|field| Filter { field, operator, value });
     let filters = [
         filter("trigger", "=", rows::Bind::text("shadow")),
         filter("version", "=", rows::Bind::Int(version.into())),

@@ -58,7 +58,11 @@ pub fn wall(at_ms: u64, zone: chrono_tz::Tz) -> WallTime {
 ///
 /// # Errors
 /// Where it is no call and no event, and why.
-pub(in crate::plugins) fn input_of(value: &Value, at_ms: u64, zone: chrono_tz::Tz) -> Result<Input, (String, String)> {
+pub(in crate::plugins) fn input_of(
+    value: &Value,
+    at_ms: u64,
+    zone: chrono_tz::Tz,
+) -> Result<Input, (String, String)> {
     let Some(object) = value.as_object() else { return Err((String::new(), ONE_OF.into())) };
     let mut given = object.iter();
     let (Some((kind, inner)), None) = (given.next(), given.next()) else {
@@ -128,7 +132,10 @@ fn check_settings(value: &Value, wrong: &mut Wrong) {
     for (name, value) in object {
         let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
         if !(1..=limits::SETTING_NAME_CHARACTERS).contains(&name.chars().count()) {
-            wrong.push((pointer.clone(), format!("A name has 1 to {} characters.", limits::SETTING_NAME_CHARACTERS)));
+            wrong.push((
+                pointer.clone(),
+                format!("A name has 1 to {} characters.", limits::SETTING_NAME_CHARACTERS),
+            ));
         }
         let is_texts = |list: &Vec<Value>| list.iter().all(Value::is_string);
         if !(value.is_string() || value.as_array().is_some_and(is_texts)) {
@@ -220,16 +227,26 @@ mod tests {
 
     #[test]
     fn what_is_left_out_of_an_input_is_filled_in() {
-        let input = input_of(&json!({"call": {"caller": {"number": "+15557770001"}}}), 1_795_428_000_000, chrono_tz::UTC);
+        let input = input_of(
+            &json!({"call": {"caller": {"number": "+15557770001"}}}),
+            1_795_428_000_000,
+            chrono_tz::UTC,
+        );
         let Ok(Input::Call(call)) = input else { panic!("{input:?}") };
         assert_eq!((call.id.as_str(), call.linked_id.as_str(), call.at), ("test", "test", 1_795_428_000_000));
         assert_eq!((call.local.year, call.local.month, call.local.weekday), (2026, 11, 1));
         let input = input_of(&json!({"event": {"kind": "call.missed", "data": {"a": 1}}}), 5, chrono_tz::UTC);
         let Ok(Input::Event(event)) = input else { panic!("{input:?}") };
         assert_eq!((event.data.as_str(), event.at), (r#"{"a":1}"#, 5));
-        for bad in [json!(1), json!({}), json!({"call": 1}), json!({"call": {}, "event": {}}), json!({"x": {}}),
-            json!({"event": {}}), json!({"call": {"caller": 3}})]
-        {
+        for bad in [
+            json!(1),
+            json!({}),
+            json!({"call": 1}),
+            json!({"call": {}, "event": {}}),
+            json!({"x": {}}),
+            json!({"event": {}}),
+            json!({"call": {"caller": 3}}),
+        ] {
             assert_eq!(faults(&INPUT, &bad).len(), 1, "{bad}");
         }
     }

@@ -6,9 +6,7 @@ use super::act::handler;
 use super::change::{plugin, prepared, seen};
 use super::{NOTE, PLUGINS, Tools, VERSIONS, number, text};
 use crate::api::store::{self as rows, Scope};
-use crate::api::{
-    Action, Call, Input, Operation, Output, Parameter, Problem, Record, Reply, crud,
-};
+use crate::api::{Action, Call, Input, Operation, Output, Parameter, Problem, Record, Reply, crud};
 use crate::base::role::Roles;
 use crate::config::limits::plugins as limits;
 use crate::db::{Db, Tx, db_read, db_tx};
@@ -65,7 +63,12 @@ async fn same(db: &Db, tenant: &str, plugin: &str, digest: &str) -> sqlx::Result
 }
 
 /// As [`same`], in the transaction that holds the plugin's row.
-async fn same_locked(tx: &mut Tx, tenant: &str, plugin: &str, digest: &str) -> sqlx::Result<Option<(String, bool)>> {
+async fn same_locked(
+    tx: &mut Tx,
+    tenant: &str,
+    plugin: &str,
+    digest: &str,
+) -> sqlx::Result<Option<(String, bool)>> {
     const SQLITE: &str =
         "SELECT id, has_source FROM plugin_versions WHERE tenant_id = ? AND plugin_id = ? AND digest = ?";
     // As it is now, and not as it was when the transaction began.

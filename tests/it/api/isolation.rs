@@ -317,7 +317,11 @@ pub(crate) async fn everything(test: &TestDb, of: &str) -> BTreeMap<String, Stri
         let columns = test.columns(&table).await;
         let row = columns
             .iter()
-            .map(|c| format!("COALESCE(CAST({} AS CHAR), 'NULL')", test.quoted(c)))
+            .map(|c| match c.as_str() {
+                // Pieces of files.
+                "bytes" => "HEX(bytes)".to_owned(),
+                _ => format!("COALESCE(CAST({} AS CHAR), 'NULL')", test.quoted(c)),
+            })
             .collect::<Vec<_>>();
         let row = match test.kind {
             crate::support::Kind::Sqlite => row.join(" || '|' || "),
