@@ -154,7 +154,7 @@ impl Sandbox {
         let Some(lanes) = self.lanes() else { return busy("the service, which is stopping,") };
         let (program, zero) = (Arc::clone(program), self.ticker.zero);
         let lane = lanes.spawn(async move {
-            let Some(_heavy) = share.heavy(wall).await else { return None };
+            let _heavy = share.heavy(wall).await?;
             let report =
                 poll_fn(|cx| Pin::new(&mut Metered { inner: run.as_mut(), meter: &meter }).poll(cx)).await;
             if Duration::from_micros(meter.used_us()) >= limits::TICK {
