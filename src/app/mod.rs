@@ -123,8 +123,8 @@ pub fn routes(
         ids: ids.clone(),
         events,
         host: Arc::new(hosts),
-        grants: config.plugins_grants,
-        http_hosts: config.plugins_http_hosts.clone(),
+        grants: config.plugins.grants,
+        http_hosts: config.plugins.http_hosts.clone(),
         metrics: Arc::clone(&metrics),
     });
     Ok(Router {

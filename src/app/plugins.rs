@@ -19,7 +19,7 @@ use crate::sandbox::{Options, Sandbox};
 
 /// Settings that only plugins can check.
 pub(super) fn check(config: &Config) -> Vec<String> {
-    let wrong = config.plugins_http_hosts.iter().filter_map(|host| {
+    let wrong = config.plugins.http_hosts.iter().filter_map(|host| {
         hosts::check(host).err().map(|_| {
             format!("plugins.http_hosts: {host:?} is not a host such as api.example.com, *.example.com or *")
         })
@@ -32,7 +32,7 @@ pub(super) fn check(config: &Config) -> Vec<String> {
 /// # Errors
 /// When the JavaScript engine's file can't be read.
 pub fn sandbox(config: &Config) -> Result<Option<Arc<Sandbox>>, Error> {
-    let js_engine = match &config.plugins_js_engine {
+    let js_engine = match &config.plugins.js_engine {
         None => None,
         Some(path) => Some(Bytes::from(
             std::fs::read(path)
@@ -40,10 +40,10 @@ pub fn sandbox(config: &Config) -> Result<Option<Arc<Sandbox>>, Error> {
         )),
     };
     let options = Options {
-        folder: config.plugins_folder.clone(),
+        folder: config.plugins.folder.clone(),
         key: *derive::key(&config.secret()?, "plugins:native").bytes(),
         js_engine,
-        threads: config.plugins_threads,
+        threads: config.plugins.threads,
     };
     Ok(Sandbox::open(options)
         .inspect_err(|error| {

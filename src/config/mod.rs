@@ -84,18 +84,25 @@ pub struct Config {
     pub lost_call: Duration,
     /// How long events are kept.
     pub events_kept: Duration,
-    /// Where native code of plugins is kept.
-    pub plugins_folder: PathBuf,
-    /// The JavaScript engine's component; `None`: the one that was built in, if any.
-    pub plugins_js_engine: Option<PathBuf>,
-    /// What tenants may allow their plugins.
-    pub plugins_grants: Grants,
-    /// Hosts that plugins may ask: names, `*.name`, or `*`.
-    pub plugins_http_hosts: Vec<String>,
-    /// Threads for plugins' runs that take long.
-    pub plugins_threads: usize,
+    /// Tenants' plugins.
+    pub plugins: PluginSettings,
     /// One for each Asterisk that is watched over ARI.
     pub ari: BTreeMap<String, Ari>,
+}
+
+/// What an operator says about tenants' plugins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PluginSettings {
+    /// Where native code is kept.
+    pub folder: PathBuf,
+    /// The JavaScript engine's component; `None`: the one that was built in, if any.
+    pub js_engine: Option<PathBuf>,
+    /// What tenants may allow them.
+    pub grants: Grants,
+    /// Hosts that they may ask: names, `*.name`, or `*`.
+    pub http_hosts: Vec<String>,
+    /// Threads for runs that take long.
+    pub threads: usize,
 }
 
 /// How to watch one Asterisk.
@@ -162,10 +169,6 @@ impl Config {
                 LogFormat::Text
             }
         };
-        let plugins_folder = match r.text("plugins.folder") {
-            "" => data_dir.join("plugins"),
-            given => PathBuf::from(given),
-        };
         let (shortest, _, longest) = limits::events::KEPT_DAYS;
         Self {
             auto_migrate: r.flag("auto_migrate"),
@@ -203,13 +206,7 @@ impl Config {
             refresh: Duration::from_millis(r.number("routing.refresh_ms", 50, 3_600_000)),
             lost_call: Duration::from_secs(3_600 * r.number("routing.lost_call_hours", 1, 720)),
             events_kept: limits::events::DAY * r.number("events.kept_days", shortest, longest) as u32,
-            plugins_folder,
-            plugins_js_engine: Some(r.text("plugins.js_engine"))
-                .filter(|path| !path.is_empty())
-                .map(PathBuf::from),
-            plugins_grants: grants(r),
-            plugins_http_hosts: r.texts("plugins.http_hosts"),
-            plugins_threads: r.number("plugins.threads", 1, 64) as usize,
+            plugins: plugins(r),
             ari: r.ari(),
         }
     }
@@ -239,16 +236,24 @@ impl Config {
     }
 }
 
-/// What tenants may allow their plugins.
-fn grants(r: &mut layers::Reader<'_>) -> Grants {
-    let mut all = Grants::default();
+fn plugins(r: &mut layers::Reader<'_>) -> PluginSettings {
+    let mut grants = Grants::default();
     for name in r.texts("plugins.grants") {
         match Grant::parse(&name) {
-            Some(grant) => all = all.with(grant),
+            Some(grant) => grants = grants.with(grant),
             None => r.problem("plugins.grants", &format!("{name:?} is none of {}", Grants::all())),
         }
     }
-    all
+    PluginSettings {
+        folder: match r.text("plugins.folder") {
+            "" => Path::new(r.text("data.dir")).join("plugins"),
+            given => PathBuf::from(given),
+        },
+        js_engine: Some(r.text("plugins.js_engine")).filter(|path| !path.is_empty()).map(PathBuf::from),
+        grants,
+        http_hosts: r.texts("plugins.http_hosts"),
+        threads: r.number("plugins.threads", 1, 64) as usize,
+    }
 }
 
 /// Writes a file that only its owner may read, in one step: two processes that start together see one content.

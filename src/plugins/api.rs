@@ -144,7 +144,7 @@ const fn version(name: &'static str, doc: &'static str) -> Field {
 /// `/plugins/{plugin_id}/versions`
 pub static VERSIONS: Resource = Resource {
     name: "plugin-versions",
-    one: "version",
+    one: "plugin version",
     path: "/plugins/{plugin_id}/versions",
     doc: "Versions never change and are numbered without gaps. A path takes the number or the id. Files are kept of those in \
           use and of the last 20 beside them.",
@@ -193,7 +193,7 @@ const NOTE: Field = Field::maybe("note", 500, "What is new in it.").example("\"V
 /// `/plugins/{plugin_id}/examples`
 pub static EXAMPLES: Resource = Resource {
     name: "plugin-examples",
-    one: "example",
+    one: "plugin example",
     path: "/plugins/{plugin_id}/examples",
     doc: "What a version must give for a call or event before it can be activated. Host calls are answered from `answers`, \
           which has the shape of a run's `trail`; others find nobody.",
@@ -226,7 +226,7 @@ pub static EXAMPLES: Resource = Resource {
 /// `/plugins/{plugin_id}/runs`
 pub static RUNS: Resource = Resource {
     name: "plugin-runs",
-    one: "run",
+    one: "plugin run",
     path: "/plugins/{plugin_id}/runs",
     doc: "What a plugin did, with its cost. The last 10,000 of a plugin are kept, for 30 days. Of a shadow's run, output, log and \
           trail are kept where it differs.",

@@ -51,9 +51,11 @@ struct Seat {
     tenant: TenantId,
     programs: RwLock<HashMap<u32, Loaded>>,
     breakers: Mutex<HashMap<u32, Breaker>>,
-    /// Who answers it, made once for each setup.
-    host: Mutex<Option<(Arc<Setup>, Arc<dyn Host>)>>,
+    host: Mutex<Option<HostFor>>,
 }
+
+/// Who answers a plugin, made once for each setup.
+type HostFor = (Arc<Setup>, Arc<dyn Host>);
 
 /// A version on the shelf.
 #[derive(Clone)]
@@ -325,7 +327,7 @@ impl Plugins {
     }
 
     /// What the tenant allows, of what the operator allows.
-    pub fn grants(&self, setup: &Setup) -> crate::sandbox::Grants {
+    pub fn grants(&self, setup: &Setup) -> Grants {
         setup.grants.and(self.parts.grants)
     }
 

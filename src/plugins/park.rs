@@ -14,7 +14,7 @@ use crate::config::limits::plugins as limits;
 use crate::db::{Tx, db_tx};
 use crate::events::Draft;
 use crate::sandbox::Outcome;
-use crate::tenants;
+use crate::tenants::store::touch;
 
 /// Tells that a version failed.
 pub(super) async fn failed(parts: &Parts, of: &Of, outcome: Outcome, text: &str) -> sqlx::Result<()> {
@@ -198,7 +198,7 @@ async fn change(
     let line = crud::line(&PLUGINS, verb, id.to_owned(), before.clone(), after.clone());
     let when = (&of.tenant, now_us);
     let position = parts.events.write_after(&mut tx, &parts.ids, when, drafts, &[line]).await?;
-    tenants::store::touch(&mut tx, &of.tenant).await?;
+    touch(&mut tx, &of.tenant).await?;
     tx.commit().await?;
     told(parts, of, position);
     Ok(())

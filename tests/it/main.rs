@@ -13,6 +13,7 @@ mod journal;
 
 mod memory;
 mod models;
+mod plugins;
 mod routing;
 mod sandbox;
 mod socket;

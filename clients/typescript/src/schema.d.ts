@@ -1657,6 +1657,446 @@ export interface paths {
         patch: operations["outbound-rules.update"];
         trace?: never;
     };
+    "/api/v1/plugins": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List plugins
+         * @description Code of the tenant's own. A `router` chooses where calls of its numbers go, a `ticketer` looks at events and drafts tickets, a `call-script` talks to the caller. Make one, upload a version (POST /plugins/{plugin_id}/versions), activate it, and name the plugin at a number. It may use only what `grants` allows, of what the operator allows. Settings are shown to whoever may read plugins: a place for secrets is the service that the plugin asks.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor.
+         */
+        get: operations["plugins.list"];
+        put?: never;
+        /**
+         * Make a plugin
+         * @description Roles: superadmin, tenant_admin.
+         */
+        post: operations["plugins.create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/plugins/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read a plugin
+         * @description Roles: superadmin, tenant_admin, supervisor.
+         */
+        get: operations["plugins.get"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete a plugin
+         * @description Roles: superadmin, tenant_admin.
+         */
+        delete: operations["plugins.delete"];
+        options?: never;
+        head?: never;
+        /**
+         * Change a plugin
+         * @description Roles: superadmin, tenant_admin.
+         */
+        patch: operations["plugins.update"];
+        trace?: never;
+    };
+    "/api/v1/plugins/{id}/canary": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Set the canary
+         * @description Some callers get this version instead of the active one. If it fails again and again it is withdrawn.
+         *
+         *     Roles: superadmin, tenant_admin.
+         *     - 409 `examples-failed`: Examples fail; `force=true` does it all the same.
+         *     - 409 `is-active`: The version is the active one.
+         *     - 410 `source-gone`: The version's file is not kept any more; upload it again.
+         *     - 422 `grant-missing`: It asks for what the plugin may not use.
+         *     - 422 `not-loadable`: It can't be set up.
+         */
+        post: operations["plugins.set-canary"];
+        /**
+         * Withdraw the canary
+         * @description Roles: superadmin, tenant_admin.
+         */
+        delete: operations["plugins.clear-canary"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/plugins/{id}/disable": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Switch a plugin off
+         * @description It is not asked any more; its calls go on as when it fails.
+         *
+         *     Roles: superadmin, tenant_admin.
+         */
+        post: operations["plugins.disable"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/plugins/{id}/enable": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Switch a plugin on
+         * @description It is asked again, once it has an active version.
+         *
+         *     Roles: superadmin, tenant_admin.
+         */
+        post: operations["plugins.enable"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/plugins/{id}/rollback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Roll a plugin back
+         * @description Activates the version that was active before. Examples do not hold it up.
+         *
+         *     Roles: superadmin, tenant_admin.
+         *     - 409 `no-previous`: There is no version to go back to.
+         *     - 409 `changed`: Somebody else was faster; look and try again.
+         *     - 410 `source-gone`: The version's file is not kept any more; upload it again.
+         *     - 422 `grant-missing`: It asks for what the plugin may not use.
+         *     - 422 `not-loadable`: It can't be set up.
+         */
+        post: operations["plugins.rollback"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/plugins/{id}/shadow": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Compare the shadow with what decided
+         * @description Roles: superadmin, tenant_admin, supervisor.
+         */
+        get: operations["plugins.shadow"];
+        put?: never;
+        /**
+         * Set the shadow
+         * @description Every run of another version is repeated by this one, with the same input and the same answers from the host, and compared. Nothing it does has an effect, and no call waits for it.
+         *
+         *     Roles: superadmin, tenant_admin.
+         *     - 409 `is-active`: The version is the active one.
+         *     - 410 `source-gone`: The version's file is not kept any more; upload it again.
+         *     - 422 `grant-missing`: It asks for what the plugin may not use.
+         *     - 422 `not-loadable`: It can't be set up.
+         */
+        post: operations["plugins.set-shadow"];
+        /**
+         * End the shadow
+         * @description Roles: superadmin, tenant_admin.
+         */
+        delete: operations["plugins.clear-shadow"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/plugins/{id}/unpark": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Ask a parked plugin again
+         * @description On every node, at once. It is parked again when it goes on failing.
+         *
+         *     Roles: superadmin, tenant_admin.
+         *     - 409 `not-active`: It is a draft or disabled.
+         */
+        post: operations["plugins.unpark"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/plugins/{plugin_id}/examples": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List plugin examples
+         * @description What a version must give for a call or event before it can be activated. Host calls are answered from `answers`, which has the shape of a run's `trail`; others find nobody.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor.
+         */
+        get: operations["plugin-examples.list"];
+        put?: never;
+        /**
+         * Make a plugin example
+         * @description Roles: superadmin, tenant_admin.
+         */
+        post: operations["plugin-examples.create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/plugins/{plugin_id}/examples/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read a plugin example
+         * @description Roles: superadmin, tenant_admin, supervisor.
+         */
+        get: operations["plugin-examples.get"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete a plugin example
+         * @description Roles: superadmin, tenant_admin.
+         */
+        delete: operations["plugin-examples.delete"];
+        options?: never;
+        head?: never;
+        /**
+         * Change a plugin example
+         * @description Roles: superadmin, tenant_admin.
+         */
+        patch: operations["plugin-examples.update"];
+        trace?: never;
+    };
+    "/api/v1/plugins/{plugin_id}/runs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List plugin runs
+         * @description What a plugin did, with its cost. The last 10,000 of a plugin are kept, for 30 days. Of a shadow's run, output, log and trail are kept where it differs.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor.
+         */
+        get: operations["plugin-runs.list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/plugins/{plugin_id}/runs/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read a plugin run
+         * @description Roles: superadmin, tenant_admin, supervisor.
+         */
+        get: operations["plugin-runs.get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/plugins/{plugin_id}/versions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List plugin versions
+         * @description Versions never change and are numbered without gaps. A path takes the number or the id. Files are kept of those in use and of the last 20 beside them.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor.
+         */
+        get: operations["plugin-versions.list"];
+        put?: never;
+        /**
+         * Upload a version
+         * @description The body is a component of the plugin's world (`application/wasm`), or an ES module that exports `routeCall`, `onEvent` or `handleCall` (`text/javascript`). It is checked, compiled, set up once, and runs the plugin's examples: `examples` of the answer says how they went. An example that fails does not refuse the upload; it refuses the activation. Nothing else changes until the version is activated.
+         *
+         *     Roles: superadmin, tenant_admin.
+         *     - 422 `malformed`: The file is cut off or no WebAssembly.
+         *     - 422 `not-a-component`: It is a core module.
+         *     - 422 `wrong-import`: It imports what there is not; each is named, with what serves instead.
+         *     - 422 `no-export`: It is of another world, or exports nothing that is asked.
+         *     - 422 `wrong-type`: A function of it has another type than the interface.
+         *     - 422 `invalid`: Its code is not valid.
+         *     - 422 `syntax-error`: The script can't be read: line and column are told.
+         *     - 422 `grant-missing`: It asks for what the operator or the plugin's `grants` do not allow.
+         *     - 422 `not-loadable`: It can't be set up: its start fails.
+         *     - 422 `compile-timeout`: It was not compiled in time.
+         *     - 422 `no-javascript`: This service has no JavaScript engine.
+         *     - 503 `compiler-busy`: Other files are being compiled.
+         */
+        post: operations["plugin-versions.upload"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/plugins/{plugin_id}/versions/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read a plugin version
+         * @description Roles: superadmin, tenant_admin, supervisor.
+         */
+        get: operations["plugin-versions.get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/plugins/{plugin_id}/versions/{id}/activate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Activate a version
+         * @description It is loaded, set up, and runs the plugin's examples first; then every call from then on gets it. A parked plugin is asked again. If it fails again and again within a day, and the version before ran well, the service goes back by itself.
+         *
+         *     Roles: superadmin, tenant_admin.
+         *     - 409 `examples-failed`: Examples fail; `force=true` does it all the same.
+         *     - 410 `source-gone`: The version's file is not kept any more; upload it again.
+         *     - 422 `grant-missing`: It asks for what the plugin may not use.
+         *     - 422 `not-loadable`: It can't be set up.
+         */
+        post: operations["plugin-versions.activate"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/plugins/{plugin_id}/versions/{id}/source": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Load a version's file down
+         * @description Roles: superadmin, tenant_admin, supervisor.
+         *     - 410 `source-gone`: The version's file is not kept any more.
+         */
+        get: operations["plugin-versions.source"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/plugins/{plugin_id}/versions/{id}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Try a version
+         * @description Runs a version once, within the limits of its kind, and says everything there is to say. Counts for nothing: it is not parked by that.
+         *
+         *     Roles: superadmin, tenant_admin.
+         *     - 410 `source-gone`: The version's file is not kept any more; upload it again.
+         *     - 503 `plugins-off`: Plugins can't run on this machine.
+         */
+        post: operations["plugin-versions.test"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/queues": {
         parameters: {
             query?: never;
@@ -4105,6 +4545,226 @@ export interface webhooks {
          * @description Key: `outbound_rule:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
          */
         post: operations["event.outbound_rule.updated"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "plugin_example.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A plugin example was made.
+         * @description Key: `plugin_example:<id>`. Seen by: superadmin, tenant_admin, supervisor.
+         */
+        post: operations["event.plugin_example.created"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "plugin_example.deleted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A plugin example was deleted.
+         * @description Key: `plugin_example:<id>`. Seen by: superadmin, tenant_admin, supervisor.
+         */
+        post: operations["event.plugin_example.deleted"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "plugin_example.updated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A plugin example was changed.
+         * @description Key: `plugin_example:<id>`. Seen by: superadmin, tenant_admin, supervisor.
+         */
+        post: operations["event.plugin_example.updated"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "plugin.activated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Another version of a plugin is asked from now on.
+         * @description Key: `plugin:<plugin_id>`. Seen by: superadmin, tenant_admin, supervisor.
+         */
+        post: operations["event.plugin.activated"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "plugin.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A plugin was made.
+         * @description Key: `plugin:<id>`. Seen by: superadmin, tenant_admin, supervisor.
+         */
+        post: operations["event.plugin.created"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "plugin.deleted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A plugin was deleted.
+         * @description Key: `plugin:<id>`. Seen by: superadmin, tenant_admin, supervisor.
+         */
+        post: operations["event.plugin.deleted"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "plugin.failed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A run of a plugin failed by the plugin's fault. Told once for a version within an hour, by each process.
+         * @description Key: `plugin:<plugin_id>`. Seen by: superadmin, tenant_admin, supervisor.
+         */
+        post: operations["event.plugin.failed"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "plugin.parked": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A version failed again and again, and calls go on without it.
+         * @description Key: `plugin:<plugin_id>`. Seen by: superadmin, tenant_admin, supervisor.
+         */
+        post: operations["event.plugin.parked"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "plugin.unparked": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A parked plugin is asked again.
+         * @description Key: `plugin:<plugin_id>`. Seen by: superadmin, tenant_admin, supervisor.
+         */
+        post: operations["event.plugin.unparked"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "plugin.updated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A plugin was changed.
+         * @description Key: `plugin:<id>`. Seen by: superadmin, tenant_admin, supervisor.
+         */
+        post: operations["event.plugin.updated"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "plugin.version_uploaded": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A plugin has a new version.
+         * @description Key: `plugin:<plugin_id>`. Seen by: superadmin, tenant_admin, supervisor.
+         */
+        post: operations["event.plugin.version_uploaded"];
         delete?: never;
         options?: never;
         head?: never;
@@ -9165,6 +9825,1374 @@ export interface components {
             next: string | null;
             /** @description For ?after=: the page before this one; null at the start. */
             prev: string | null;
+        };
+        /** @description Code of the tenant's own. A `router` chooses where calls of its numbers go, a `ticketer` looks at events and drafts tickets, a `call-script` talks to the caller. Make one, upload a version (POST /plugins/{plugin_id}/versions), activate it, and name the plugin at a number. It may use only what `grants` allows, of what the operator allows. Settings are shown to whoever may read plugins: a place for secrets is the service that the plugin asks. */
+        Plugin: {
+            /**
+             * Format: date-time
+             * @description When the active version became it.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly activated_at: string | null;
+            /**
+             * Format: int64
+             * @description The version that is asked.
+             * @example 1
+             */
+            readonly active_version: number | null;
+            /**
+             * @description Callers that get it in any case.
+             * @example [
+             *       "+15550001000"
+             *     ]
+             */
+            readonly canary_numbers: string[];
+            /**
+             * Format: int64
+             * @description Of a hundred callers so many.
+             * @example 1
+             */
+            readonly canary_percent: number;
+            /**
+             * Format: int64
+             * @description The version that some callers get instead.
+             * @example 1
+             */
+            readonly canary_version: number | null;
+            /**
+             * Format: date-time
+             * @description When it was made.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly created_at: string;
+            /**
+             * @description What it is for.
+             * @example VIPs go to 101
+             */
+            description: string;
+            /**
+             * @description Types of events that a ticketer looks at, or patterns.
+             * @example []
+             */
+            events: string[];
+            /**
+             * @description What it may use.
+             * @example [
+             *       "contacts"
+             *     ]
+             */
+            grants: string[];
+            /**
+             * @description Hosts that it may ask with the grant http.
+             * @example [
+             *       "api.example.com"
+             *     ]
+             */
+            http_hosts: string[];
+            /**
+             * @description Its id.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly id: string;
+            /**
+             * @description What it does.
+             * @example router
+             * @enum {string}
+             */
+            kind: "router" | "ticketer" | "call-script";
+            /**
+             * Format: int64
+             * @description The highest number of its versions.
+             * @example 1
+             */
+            readonly last_version: number;
+            /**
+             * @description Anything the tenant wants to keep with it; a JSON object.
+             * @example {
+             *       "crm_id": "42"
+             *     }
+             */
+            metadata: {
+                [key: string]: unknown;
+            };
+            /**
+             * Format: plugin-name
+             * @description Its name, as numbers refer to it (`vip-router`, or `vip-router@3` for one version).
+             * @example vip-router
+             */
+            name: string;
+            /**
+             * @description What becomes of a call when it fails.
+             * @example fallback
+             * @enum {string}
+             */
+            on_failure: "fallback" | "reject";
+            /**
+             * Format: date-time
+             * @description When it was parked.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly parked_at: string | null;
+            /**
+             * @description Why.
+             * @example text
+             */
+            readonly parked_reason: string | null;
+            /**
+             * Format: date-time
+             * @description When it is tried again.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly parked_until: string | null;
+            /**
+             * Format: int64
+             * @description The version that was active before; POST /plugins/{id}/rollback goes back to it.
+             * @example 1
+             */
+            readonly previous_version: number | null;
+            /**
+             * @description What it reads by `settings`: texts, or lists of texts.
+             * @example {
+             *       "vip_target": "101",
+             *       "vips": [
+             *         "+15557770001"
+             *       ]
+             *     }
+             */
+            settings: {
+                [key: string]: string | string[];
+            };
+            /**
+             * Format: date-time
+             * @description Since when.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly shadow_since: string | null;
+            /**
+             * Format: int64
+             * @description The version that runs beside the active one, to be compared.
+             * @example 1
+             */
+            readonly shadow_version: number | null;
+            /**
+             * @description Whether it is asked: draft (no version is active yet), active, parked (it failed too often, and is tried again once a minute), disabled.
+             * @example draft
+             * @enum {string}
+             */
+            readonly status: "draft" | "active" | "parked" | "disabled";
+            /**
+             * Format: tenant-id
+             * @description Whose it is.
+             * @example acme
+             */
+            readonly tenant_id: string;
+            /**
+             * Format: date-time
+             * @description When it was changed last.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly updated_at: string;
+        };
+        PluginActivated: {
+            /**
+             * @description Who did it: somebody who activated it or rolled back; or the service, because the version before failed.
+             * @example activate
+             * @enum {string}
+             */
+            readonly cause: "activate" | "rollback" | "automatic";
+            /**
+             * @description Its kind.
+             * @example router
+             * @enum {string}
+             */
+            readonly kind: "router" | "ticketer" | "call-script";
+            /**
+             * Format: plugin-name
+             * @description Its name.
+             * @example vip-router
+             */
+            readonly name: string;
+            /**
+             * @description The plugin.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly plugin_id: string;
+            /**
+             * Format: int64
+             * @description The version that was active before.
+             * @example 1
+             */
+            readonly previous: number | null;
+            /**
+             * Format: int64
+             * @description The version.
+             * @example 1
+             */
+            readonly version: number;
+        };
+        /** @description What a version must give for a call or event before it can be activated. Host calls are answered from `answers`, which has the shape of a run's `trail`; others find nobody. */
+        PluginExample: {
+            /**
+             * @description What the host answers.
+             * @example [
+             *       {
+             *         "answer": {
+             *           "Ok": {
+             *             "contact": null
+             *           }
+             *         },
+             *         "ask": {
+             *           "contact_by_number": {
+             *             "number": "+15557770001"
+             *           }
+             *         }
+             *       }
+             *     ]
+             */
+            answers: {
+                answer: {
+                    Err?: unknown;
+                    Ok?: unknown;
+                };
+                ask: unknown;
+            }[];
+            /**
+             * Format: date-time
+             * @description When it was made.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly created_at: string;
+            /**
+             * @description What is right: a decision, a draft or an outcome.
+             * @example {
+             *       "decision": {
+             *         "tag": "route",
+             *         "val": {
+             *           "steps": [
+             *             {
+             *               "target": {
+             *                 "tag": "endpoint",
+             *                 "val": "101"
+             *               }
+             *             }
+             *           ]
+             *         }
+             *       }
+             *     }
+             */
+            expected: {
+                decision?: Record<string, never>;
+                draft?: Record<string, never> | null;
+                outcome?: string;
+            };
+            /**
+             * @description Its id.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly id: string;
+            /**
+             * @description The call or event, as scripts see it. What is left out is filled in.
+             * @example {
+             *       "call": {
+             *         "at": 1795428000000,
+             *         "caller": {
+             *           "number": "+15557770001"
+             *         },
+             *         "dialled": "+15550001006"
+             *       }
+             *     }
+             */
+            input: {
+                call?: Record<string, never>;
+                event?: Record<string, never>;
+            };
+            /**
+             * @description Its name.
+             * @example a VIP goes to 101
+             */
+            name: string;
+            /**
+             * @description The plugin.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly plugin_id: string;
+            /**
+             * @description Settings that differ from the plugin's.
+             * @example {
+             *       "vip_target": "101",
+             *       "vips": [
+             *         "+15557770001"
+             *       ]
+             *     }
+             */
+            settings: {
+                [key: string]: string | string[];
+            };
+            /**
+             * Format: tenant-id
+             * @description Whose it is.
+             * @example acme
+             */
+            readonly tenant_id: string;
+            /**
+             * Format: date-time
+             * @description When it was changed last.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly updated_at: string;
+        };
+        PluginExamplePage: {
+            data: components["schemas"]["PluginExample"][];
+            page: components["schemas"]["Page"];
+        };
+        PluginExamplesCreateBody: {
+            /**
+             * @description What the host answers.
+             * @default []
+             * @example [
+             *       {
+             *         "answer": {
+             *           "Ok": {
+             *             "contact": null
+             *           }
+             *         },
+             *         "ask": {
+             *           "contact_by_number": {
+             *             "number": "+15557770001"
+             *           }
+             *         }
+             *       }
+             *     ]
+             */
+            answers?: {
+                answer: {
+                    Err?: unknown;
+                    Ok?: unknown;
+                };
+                ask: unknown;
+            }[];
+            /**
+             * @description What is right: a decision, a draft or an outcome.
+             * @example {
+             *       "decision": {
+             *         "tag": "route",
+             *         "val": {
+             *           "steps": [
+             *             {
+             *               "target": {
+             *                 "tag": "endpoint",
+             *                 "val": "101"
+             *               }
+             *             }
+             *           ]
+             *         }
+             *       }
+             *     }
+             */
+            expected: {
+                decision?: Record<string, never>;
+                draft?: Record<string, never> | null;
+                outcome?: string;
+            };
+            /**
+             * @description The call or event, as scripts see it. What is left out is filled in.
+             * @example {
+             *       "call": {
+             *         "at": 1795428000000,
+             *         "caller": {
+             *           "number": "+15557770001"
+             *         },
+             *         "dialled": "+15550001006"
+             *       }
+             *     }
+             */
+            input: {
+                call?: Record<string, never>;
+                event?: Record<string, never>;
+            };
+            /**
+             * @description Its name.
+             * @example a VIP goes to 101
+             */
+            name: string;
+            /**
+             * @description Settings that differ from the plugin's.
+             * @default {}
+             * @example {
+             *       "vip_target": "101",
+             *       "vips": [
+             *         "+15557770001"
+             *       ]
+             *     }
+             */
+            settings?: {
+                [key: string]: string | string[];
+            };
+        };
+        PluginExamplesUpdateBody: {
+            /**
+             * @description What the host answers.
+             * @example [
+             *       {
+             *         "answer": {
+             *           "Ok": {
+             *             "contact": null
+             *           }
+             *         },
+             *         "ask": {
+             *           "contact_by_number": {
+             *             "number": "+15557770001"
+             *           }
+             *         }
+             *       }
+             *     ]
+             */
+            answers?: {
+                answer: {
+                    Err?: unknown;
+                    Ok?: unknown;
+                };
+                ask: unknown;
+            }[];
+            /**
+             * @description What is right: a decision, a draft or an outcome.
+             * @example {
+             *       "decision": {
+             *         "tag": "route",
+             *         "val": {
+             *           "steps": [
+             *             {
+             *               "target": {
+             *                 "tag": "endpoint",
+             *                 "val": "101"
+             *               }
+             *             }
+             *           ]
+             *         }
+             *       }
+             *     }
+             */
+            expected?: {
+                decision?: Record<string, never>;
+                draft?: Record<string, never> | null;
+                outcome?: string;
+            };
+            /**
+             * @description The call or event, as scripts see it. What is left out is filled in.
+             * @example {
+             *       "call": {
+             *         "at": 1795428000000,
+             *         "caller": {
+             *           "number": "+15557770001"
+             *         },
+             *         "dialled": "+15550001006"
+             *       }
+             *     }
+             */
+            input?: {
+                call?: Record<string, never>;
+                event?: Record<string, never>;
+            };
+            /**
+             * @description Its name.
+             * @example a VIP goes to 101
+             */
+            name?: string;
+            /**
+             * @description Settings that differ from the plugin's.
+             * @example {
+             *       "vip_target": "101",
+             *       "vips": [
+             *         "+15557770001"
+             *       ]
+             *     }
+             */
+            settings?: {
+                [key: string]: string | string[];
+            };
+        };
+        PluginFailed: {
+            /**
+             * @description Its kind.
+             * @example router
+             * @enum {string}
+             */
+            readonly kind: "router" | "ticketer" | "call-script";
+            /**
+             * Format: plugin-name
+             * @description Its name.
+             * @example vip-router
+             */
+            readonly name: string;
+            /**
+             * @description How its last run ended.
+             * @example ok
+             * @enum {string}
+             */
+            readonly outcome: "ok" | "pass" | "rejected-output" | "plugin-error" | "panic" | "cpu-limit" | "time-limit" | "memory-limit" | "stack-limit" | "output-limit" | "host-call-limit" | "capability-denied" | "busy" | "parked" | "not-loadable";
+            /**
+             * @description The plugin.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly plugin_id: string;
+            /**
+             * @description Why, for the plugin's author.
+             * @example text
+             */
+            readonly text: string;
+            /**
+             * Format: int64
+             * @description The version.
+             * @example 1
+             */
+            readonly version: number;
+        };
+        PluginPage: {
+            data: components["schemas"]["Plugin"][];
+            page: components["schemas"]["Page"];
+        };
+        PluginParked: {
+            /**
+             * @description What was done: it is not asked for a while; the version before is active again; it was a canary, and is none now.
+             * @example parked
+             * @enum {string}
+             */
+            readonly action: "parked" | "rolled-back" | "withdrawn";
+            /**
+             * Format: int64
+             * @description How often it failed within half a minute.
+             * @example 1
+             */
+            readonly failures: number;
+            /**
+             * @description Its kind.
+             * @example router
+             * @enum {string}
+             */
+            readonly kind: "router" | "ticketer" | "call-script";
+            /**
+             * Format: plugin-name
+             * @description Its name.
+             * @example vip-router
+             */
+            readonly name: string;
+            /**
+             * @description How its last run ended.
+             * @example ok
+             * @enum {string}
+             */
+            readonly outcome: "ok" | "pass" | "rejected-output" | "plugin-error" | "panic" | "cpu-limit" | "time-limit" | "memory-limit" | "stack-limit" | "output-limit" | "host-call-limit" | "capability-denied" | "busy" | "parked" | "not-loadable";
+            /**
+             * @description The plugin.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly plugin_id: string;
+            /**
+             * Format: int64
+             * @description The version that is active instead.
+             * @example 1
+             */
+            readonly rolled_back_to: number | null;
+            /**
+             * @description Why, for the plugin's author.
+             * @example text
+             */
+            readonly text: string;
+            /**
+             * Format: int64
+             * @description The version.
+             * @example 1
+             */
+            readonly version: number;
+        };
+        PluginReport: {
+            /**
+             * Format: int64
+             * @description Microseconds of a processor.
+             * @example 1
+             */
+            readonly cpu_us: number;
+            /**
+             * Format: int64
+             * @description Instructions: the same on every machine.
+             * @example 1
+             */
+            readonly fuel: number;
+            /**
+             * Format: int64
+             * @description Host calls; log and settings do not count.
+             * @example 1
+             */
+            readonly host_calls: number;
+            /**
+             * @description What a run may use.
+             * @example {
+             *       "cpu_ms": 20,
+             *       "fuel": 10000000,
+             *       "host_calls": 64,
+             *       "memory_bytes": 33554432,
+             *       "wall_ms": 250
+             *     }
+             */
+            readonly limits: {
+                [key: string]: number;
+            };
+            /**
+             * @description What it wrote.
+             * @example [
+             *       {
+             *         "level": "info",
+             *         "message": "a VIP"
+             *       }
+             *     ]
+             */
+            readonly log: {
+                level: string;
+                message: string;
+            }[] | null;
+            /**
+             * @description Whether lines are missing.
+             * @example false
+             */
+            readonly log_cut: boolean;
+            /**
+             * Format: int64
+             * @description Bytes of memory at its largest.
+             * @example 1
+             */
+            readonly memory_bytes: number;
+            /**
+             * @description How it ended.
+             * @example ok
+             * @enum {string}
+             */
+            readonly outcome: "ok" | "pass" | "rejected-output" | "plugin-error" | "panic" | "cpu-limit" | "time-limit" | "memory-limit" | "stack-limit" | "output-limit" | "host-call-limit" | "capability-denied" | "busy" | "parked" | "not-loadable";
+            /**
+             * @description What it gave.
+             * @example {
+             *       "decision": {
+             *         "tag": "route",
+             *         "val": {
+             *           "reason": "VIP",
+             *           "steps": [
+             *             {
+             *               "record": null,
+             *               "target": {
+             *                 "tag": "endpoint",
+             *                 "val": "101"
+             *               },
+             *               "timeout": 30
+             *             }
+             *           ],
+             *           "variables": []
+             *         }
+             *       }
+             *     }
+             */
+            readonly output: {
+                decision?: Record<string, never>;
+                draft?: Record<string, never> | null;
+            } | null;
+            /**
+             * @description The run, among the plugin's runs.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly run_id: string;
+            /**
+             * @description Why, for the plugin's author.
+             * @example text
+             */
+            readonly text: string;
+            /**
+             * @description What it asked the host, with the answers.
+             * @example [
+             *       {
+             *         "answer": {
+             *           "Ok": {
+             *             "contact": null
+             *           }
+             *         },
+             *         "ask": {
+             *           "contact_by_number": {
+             *             "number": "+15557770001"
+             *           }
+             *         }
+             *       }
+             *     ]
+             */
+            readonly trail: {
+                answer: {
+                    Err?: unknown;
+                    Ok?: unknown;
+                };
+                ask: unknown;
+            }[] | null;
+            /**
+             * @description Whether answers are missing.
+             * @example false
+             */
+            readonly trail_cut: boolean;
+            /**
+             * Format: int64
+             * @description The version.
+             * @example 1
+             */
+            readonly version: number;
+            /**
+             * Format: int64
+             * @description Microseconds it took, waits included.
+             * @example 1
+             */
+            readonly wall_us: number;
+        };
+        /** @description What a plugin did, with its cost. The last 10,000 of a plugin are kept, for 30 days. Of a shadow's run, output, log and trail are kept where it differs. */
+        PluginRun: {
+            /**
+             * Format: int64
+             * @description Microseconds of a processor.
+             * @example 1
+             */
+            readonly cpu_us: number;
+            /**
+             * Format: date-time
+             * @description When it was made.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly created_at: string;
+            /**
+             * @description Whether a shadow's run ended otherwise than the one that decided.
+             * @example false
+             */
+            readonly differs: boolean | null;
+            /**
+             * Format: int64
+             * @description Instructions: the same on every machine.
+             * @example 1
+             */
+            readonly fuel: number;
+            /**
+             * Format: int64
+             * @description Host calls; log and settings do not count.
+             * @example 1
+             */
+            readonly host_calls: number;
+            /**
+             * @description Its id.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly id: string;
+            /**
+             * @description What it was given, where that is not kept with the call or event.
+             * @example {
+             *       "call": {
+             *         "at": 1795428000000,
+             *         "caller": {
+             *           "number": "+15557770001"
+             *         },
+             *         "dialled": "+15550001006"
+             *       }
+             *     }
+             */
+            readonly input: {
+                call?: Record<string, never>;
+                event?: Record<string, never>;
+            } | null;
+            /**
+             * @description What it wrote.
+             * @example [
+             *       {
+             *         "level": "info",
+             *         "message": "a VIP"
+             *       }
+             *     ]
+             */
+            readonly log: {
+                level: string;
+                message: string;
+            }[] | null;
+            /**
+             * @description Whether lines are missing.
+             * @example false
+             */
+            readonly log_cut: boolean;
+            /**
+             * Format: int64
+             * @description Bytes of memory at its largest.
+             * @example 1
+             */
+            readonly memory_bytes: number;
+            /**
+             * Format: int64
+             * @description What that used.
+             * @example 1
+             */
+            readonly other_cpu_us: number | null;
+            /**
+             * Format: int64
+             * @description Its instructions.
+             * @example 1
+             */
+            readonly other_fuel: number | null;
+            /**
+             * @description How that ended.
+             * @example ok
+             * @enum {string|null}
+             */
+            readonly other_outcome: "ok" | "pass" | "rejected-output" | "plugin-error" | "panic" | "cpu-limit" | "time-limit" | "memory-limit" | "stack-limit" | "output-limit" | "host-call-limit" | "capability-denied" | "busy" | "parked" | "not-loadable" | null;
+            /**
+             * @description What that gave.
+             * @example {
+             *       "decision": {
+             *         "tag": "route",
+             *         "val": {
+             *           "reason": "VIP",
+             *           "steps": [
+             *             {
+             *               "record": null,
+             *               "target": {
+             *                 "tag": "endpoint",
+             *                 "val": "101"
+             *               },
+             *               "timeout": 30
+             *             }
+             *           ],
+             *           "variables": []
+             *         }
+             *       }
+             *     }
+             */
+            readonly other_output: {
+                decision?: Record<string, never>;
+                draft?: Record<string, never> | null;
+            } | null;
+            /**
+             * Format: int64
+             * @description The version that decided.
+             * @example 1
+             */
+            readonly other_version: number | null;
+            /**
+             * Format: int64
+             * @description What that took.
+             * @example 1
+             */
+            readonly other_wall_us: number | null;
+            /**
+             * @description How it ended.
+             * @example ok
+             * @enum {string}
+             */
+            readonly outcome: "ok" | "pass" | "rejected-output" | "plugin-error" | "panic" | "cpu-limit" | "time-limit" | "memory-limit" | "stack-limit" | "output-limit" | "host-call-limit" | "capability-denied" | "busy" | "parked" | "not-loadable";
+            /**
+             * @description What it gave.
+             * @example {
+             *       "decision": {
+             *         "tag": "route",
+             *         "val": {
+             *           "reason": "VIP",
+             *           "steps": [
+             *             {
+             *               "record": null,
+             *               "target": {
+             *                 "tag": "endpoint",
+             *                 "val": "101"
+             *               },
+             *               "timeout": 30
+             *             }
+             *           ],
+             *           "variables": []
+             *         }
+             *       }
+             *     }
+             */
+            readonly output: {
+                decision?: Record<string, never>;
+                draft?: Record<string, never> | null;
+            } | null;
+            /**
+             * @description The plugin.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly plugin_id: string;
+            /**
+             * @description The call or event.
+             * @example text
+             */
+            readonly subject_id: string | null;
+            /**
+             * Format: tenant-id
+             * @description Whose it is.
+             * @example acme
+             */
+            readonly tenant_id: string;
+            /**
+             * @description Why, for the plugin's author.
+             * @example text
+             */
+            readonly text: string;
+            /**
+             * @description What it asked the host, with the answers.
+             * @example [
+             *       {
+             *         "answer": {
+             *           "Ok": {
+             *             "contact": null
+             *           }
+             *         },
+             *         "ask": {
+             *           "contact_by_number": {
+             *             "number": "+15557770001"
+             *           }
+             *         }
+             *       }
+             *     ]
+             */
+            readonly trail: {
+                answer: {
+                    Err?: unknown;
+                    Ok?: unknown;
+                };
+                ask: unknown;
+            }[] | null;
+            /**
+             * @description Whether answers are missing.
+             * @example false
+             */
+            readonly trail_cut: boolean;
+            /**
+             * @description Why it ran.
+             * @example call
+             * @enum {string}
+             */
+            readonly trigger: "call" | "event" | "test" | "example" | "shadow" | "replay";
+            /**
+             * Format: int64
+             * @description The version; 0: none could be asked.
+             * @example 1
+             */
+            readonly version: number;
+            /**
+             * Format: int64
+             * @description Microseconds it took, waits included.
+             * @example 1
+             */
+            readonly wall_us: number;
+        };
+        PluginRunPage: {
+            data: components["schemas"]["PluginRun"][];
+            page: components["schemas"]["Page"];
+        };
+        PluginsCreateBody: {
+            /**
+             * @description What it is for.
+             * @default
+             * @example VIPs go to 101
+             */
+            description?: string;
+            /**
+             * @description Types of events that a ticketer looks at, or patterns.
+             * @default []
+             * @example []
+             */
+            events?: string[];
+            /**
+             * @description What it may use.
+             * @default []
+             * @example [
+             *       "contacts"
+             *     ]
+             */
+            grants?: string[];
+            /**
+             * @description Hosts that it may ask with the grant http.
+             * @default []
+             * @example [
+             *       "api.example.com"
+             *     ]
+             */
+            http_hosts?: string[];
+            /**
+             * @description What it does.
+             * @example router
+             * @enum {string}
+             */
+            kind: "router" | "ticketer" | "call-script";
+            /**
+             * @description Anything the tenant wants to keep with it; a JSON object.
+             * @default {}
+             * @example {
+             *       "crm_id": "42"
+             *     }
+             */
+            metadata?: {
+                [key: string]: unknown;
+            };
+            /**
+             * Format: plugin-name
+             * @description Its name, as numbers refer to it (`vip-router`, or `vip-router@3` for one version).
+             * @example vip-router
+             */
+            name: string;
+            /**
+             * @description What becomes of a call when it fails.
+             * @default fallback
+             * @example fallback
+             * @enum {string}
+             */
+            on_failure?: "fallback" | "reject";
+            /**
+             * @description What it reads by `settings`: texts, or lists of texts.
+             * @default {}
+             * @example {
+             *       "vip_target": "101",
+             *       "vips": [
+             *         "+15557770001"
+             *       ]
+             *     }
+             */
+            settings?: {
+                [key: string]: string | string[];
+            };
+        };
+        PluginShadow: {
+            /**
+             * Format: int64
+             * @description Runs that were compared, of those that are kept.
+             * @example 1
+             */
+            readonly compared: number;
+            /**
+             * Format: int64
+             * @description Microseconds of a processor of a shadow's run on average.
+             * @example 1
+             */
+            readonly cpu_us: number;
+            /**
+             * @description The last 20 that differ, as the plugin's runs show them.
+             * @example []
+             */
+            readonly differences: components["schemas"]["PluginRun"][];
+            /**
+             * Format: int64
+             * @description How many of them differ.
+             * @example 1
+             */
+            readonly differing: number;
+            /**
+             * Format: int64
+             * @description Instructions of a shadow's run on average.
+             * @example 1
+             */
+            readonly fuel: number;
+            /**
+             * Format: int64
+             * @description Microseconds of a processor of the runs that decided, on average.
+             * @example 1
+             */
+            readonly other_cpu_us: number;
+            /**
+             * Format: int64
+             * @description Instructions of the runs that decided, on average.
+             * @example 1
+             */
+            readonly other_fuel: number;
+            /**
+             * Format: int64
+             * @description Microseconds of the runs that decided, on average.
+             * @example 1
+             */
+            readonly other_wall_us: number;
+            /**
+             * Format: date-time
+             * @description Since when.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly since: string | null;
+            /**
+             * Format: int64
+             * @description The shadow.
+             * @example 1
+             */
+            readonly version: number | null;
+            /**
+             * Format: int64
+             * @description Microseconds of a shadow's run on average, waits not included: its answers are there already.
+             * @example 1
+             */
+            readonly wall_us: number;
+        };
+        PluginsSetCanaryBody: {
+            /**
+             * @description Callers that get it in any case.
+             * @default []
+             * @example [
+             *       "+15550001000"
+             *     ]
+             */
+            numbers?: string[];
+            /**
+             * Format: int64
+             * @description Of a hundred callers so many; a caller always gets the same version.
+             * @default 0
+             * @example 5
+             */
+            percent?: number;
+            /**
+             * Format: int64
+             * @description The version, by its number.
+             * @example 1
+             */
+            version: number;
+        };
+        PluginsSetShadowBody: {
+            /**
+             * Format: int64
+             * @description The version, by its number.
+             * @example 1
+             */
+            version: number;
+        };
+        PluginsUpdateBody: {
+            /**
+             * @description What it is for.
+             * @example VIPs go to 101
+             */
+            description?: string;
+            /**
+             * @description Types of events that a ticketer looks at, or patterns.
+             * @example []
+             */
+            events?: string[];
+            /**
+             * @description What it may use.
+             * @example [
+             *       "contacts"
+             *     ]
+             */
+            grants?: string[];
+            /**
+             * @description Hosts that it may ask with the grant http.
+             * @example [
+             *       "api.example.com"
+             *     ]
+             */
+            http_hosts?: string[];
+            /**
+             * @description Anything the tenant wants to keep with it; a JSON object.
+             * @example {
+             *       "crm_id": "42"
+             *     }
+             */
+            metadata?: {
+                [key: string]: unknown;
+            };
+            /**
+             * @description What becomes of a call when it fails.
+             * @example fallback
+             * @enum {string}
+             */
+            on_failure?: "fallback" | "reject";
+            /**
+             * @description What it reads by `settings`: texts, or lists of texts.
+             * @example {
+             *       "vip_target": "101",
+             *       "vips": [
+             *         "+15557770001"
+             *       ]
+             *     }
+             */
+            settings?: {
+                [key: string]: string | string[];
+            };
+        };
+        PluginUnparked: {
+            /**
+             * @description Somebody unparked it; or a run that tried it went well.
+             * @example unpark
+             * @enum {string}
+             */
+            readonly cause: "unpark" | "probe";
+            /**
+             * @description Its kind.
+             * @example router
+             * @enum {string}
+             */
+            readonly kind: "router" | "ticketer" | "call-script";
+            /**
+             * Format: plugin-name
+             * @description Its name.
+             * @example vip-router
+             */
+            readonly name: string;
+            /**
+             * @description The plugin.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly plugin_id: string;
+            /**
+             * Format: int64
+             * @description The version.
+             * @example 1
+             */
+            readonly version: number;
+        };
+        /** @description Versions never change and are numbered without gaps. A path takes the number or the id. Files are kept of those in use and of the last 20 beside them. */
+        PluginVersion: {
+            /**
+             * @description The grants that it imports; JavaScript does not say and has all.
+             * @example [
+             *       "contacts"
+             *     ]
+             */
+            readonly asked: string[];
+            /**
+             * Format: date-time
+             * @description When it was made.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly created_at: string;
+            /**
+             * @description Who uploaded it: a user, or an API key.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly created_by: string | null;
+            /**
+             * @description SHA-256 of its file.
+             * @example 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+             */
+            readonly digest: string;
+            /**
+             * @description How the plugin's examples went when it was uploaded.
+             * @example [
+             *       {
+             *         "detail": "",
+             *         "name": "a VIP goes to 101",
+             *         "outcome": "ok",
+             *         "passed": true
+             *       }
+             *     ]
+             */
+            readonly examples: {
+                detail: string;
+                name: string;
+                outcome: string;
+                passed: boolean;
+            }[];
+            /**
+             * @description Whether its file is kept.
+             * @example false
+             */
+            readonly has_source: boolean;
+            /**
+             * @description Its id.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly id: string;
+            /**
+             * @description What the file is.
+             * @example component
+             * @enum {string}
+             */
+            readonly language: "component" | "javascript";
+            /**
+             * @description What is new in it.
+             * @example VIPs from abroad too
+             */
+            readonly note: string | null;
+            /**
+             * Format: int64
+             * @description Its number within the plugin.
+             * @example 1
+             */
+            readonly number: number;
+            /**
+             * @description The plugin.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly plugin_id: string;
+            /**
+             * @description The kit that made it.
+             * @example hookswitch-plugin 1.0.0 (rust)
+             */
+            readonly sdk: string | null;
+            /**
+             * Format: int64
+             * @description Bytes of the file.
+             * @example 1
+             */
+            readonly size: number;
+            /**
+             * Format: tenant-id
+             * @description Whose it is.
+             * @example acme
+             */
+            readonly tenant_id: string;
+        };
+        PluginVersionPage: {
+            data: components["schemas"]["PluginVersion"][];
+            page: components["schemas"]["Page"];
+        };
+        PluginVersionsTestBody: {
+            /**
+             * @description What the host answers, in the shape of a run's `trail`.
+             * @default []
+             * @example [
+             *       {
+             *         "answer": {
+             *           "Ok": {
+             *             "contact": null
+             *           }
+             *         },
+             *         "ask": {
+             *           "contact_by_number": {
+             *             "number": "+15557770001"
+             *           }
+             *         }
+             *       }
+             *     ]
+             */
+            answers?: {
+                answer: {
+                    Err?: unknown;
+                    Ok?: unknown;
+                };
+                ask: unknown;
+            }[];
+            /**
+             * @description The call or event, as scripts see it. What is left out is filled in.
+             * @example {
+             *       "call": {
+             *         "at": 1795428000000,
+             *         "caller": {
+             *           "number": "+15557770001"
+             *         },
+             *         "dialled": "+15550001006"
+             *       }
+             *     }
+             */
+            input: {
+                call?: Record<string, never>;
+                event?: Record<string, never>;
+            };
+            /**
+             * @description Whether what `answers` does not answer is asked in earnest: the tenant's contacts are read, what is stored is stored, requests are sent.
+             * @default false
+             * @example false
+             */
+            live?: boolean;
+            /**
+             * @description Settings that differ from the plugin's.
+             * @default {}
+             * @example {
+             *       "vip_target": "101",
+             *       "vips": [
+             *         "+15557770001"
+             *       ]
+             *     }
+             */
+            settings?: {
+                [key: string]: string | string[];
+            };
         };
         /** @description Why a request was not served (RFC 9457). */
         Problem: {
@@ -17440,6 +19468,1159 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
+    "plugins.list": {
+        parameters: {
+            query?: {
+                /** @description `page.next` or `page.prev` of another page. */
+                after?: string;
+                /** @description Only these. When it was made. */
+                created_at?: string;
+                /** @description Below this. */
+                created_at_before?: string;
+                /** @description At least this. */
+                created_at_from?: string;
+                /** @description Only these. What it does. */
+                kind?: "router" | "ticketer" | "call-script";
+                /** @description Records in a page at most. */
+                limit?: number;
+                /** @description Only these. Its name, as numbers refer to it (`vip-router`, or `vip-router@3` for one version). */
+                name?: string;
+                /** @description A text in name, description. */
+                q?: string;
+                /** @description The order. */
+                sort?: "name" | "-name" | "created_at" | "-created_at" | "updated_at" | "-updated_at";
+                /** @description Only these. Whether it is asked: draft (no version is active yet), active, parked (it failed too often, and is tried again once a minute), disabled. */
+                status?: "draft" | "active" | "parked" | "disabled";
+                /** @description Only these. When it was changed last. */
+                updated_at?: string;
+                /** @description Below this. */
+                updated_at_before?: string;
+                /** @description At least this. */
+                updated_at_from?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PluginPage"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "plugins.create": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "description": "VIPs go to 101",
+                 *       "events": [],
+                 *       "kind": "router",
+                 *       "metadata": {
+                 *         "crm_id": "42"
+                 *       },
+                 *       "name": "vip-router"
+                 *     }
+                 */
+                "application/json": components["schemas"]["PluginsCreateBody"];
+            };
+        };
+        responses: {
+            /** @description Made. */
+            201: {
+                headers: {
+                    ETag?: string;
+                    Location?: string;
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plugin"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["WrongContentType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "plugins.get": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The record. */
+            200: {
+                headers: {
+                    ETag?: string;
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plugin"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "plugins.delete": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The record's `ETag`, so that nobody's change is lost. */
+                "If-Match"?: string;
+            };
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["Stale"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "plugins.update": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The record's `ETag`, so that nobody's change is lost. */
+                "If-Match"?: string;
+            };
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PluginsUpdateBody"];
+                "application/merge-patch+json": components["schemas"]["PluginsUpdateBody"];
+            };
+        };
+        responses: {
+            /** @description The record. */
+            200: {
+                headers: {
+                    ETag?: string;
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plugin"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["Stale"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["WrongContentType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "plugins.set-canary": {
+        parameters: {
+            query?: {
+                /** @description Whether to do it although examples fail. */
+                force?: boolean;
+            };
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "percent": 5,
+                 *       "version": 1
+                 *     }
+                 */
+                "application/json": components["schemas"]["PluginsSetCanaryBody"];
+            };
+        };
+        responses: {
+            /** @description The record. */
+            200: {
+                headers: {
+                    ETag?: string;
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plugin"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            410: components["responses"]["Gone"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["WrongContentType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "plugins.clear-canary": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["Stale"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "plugins.disable": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The record. */
+            200: {
+                headers: {
+                    ETag?: string;
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plugin"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "plugins.enable": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The record. */
+            200: {
+                headers: {
+                    ETag?: string;
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plugin"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "plugins.rollback": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The record. */
+            200: {
+                headers: {
+                    ETag?: string;
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plugin"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            410: components["responses"]["Gone"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "plugins.shadow": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PluginShadow"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "plugins.set-shadow": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "version": 1
+                 *     }
+                 */
+                "application/json": components["schemas"]["PluginsSetShadowBody"];
+            };
+        };
+        responses: {
+            /** @description The record. */
+            200: {
+                headers: {
+                    ETag?: string;
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plugin"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            410: components["responses"]["Gone"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["WrongContentType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "plugins.clear-shadow": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["Stale"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "plugins.unpark": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The record. */
+            200: {
+                headers: {
+                    ETag?: string;
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plugin"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "plugin-examples.list": {
+        parameters: {
+            query?: {
+                /** @description `page.next` or `page.prev` of another page. */
+                after?: string;
+                /** @description Only these. When it was made. */
+                created_at?: string;
+                /** @description Below this. */
+                created_at_before?: string;
+                /** @description At least this. */
+                created_at_from?: string;
+                /** @description Records in a page at most. */
+                limit?: number;
+                /** @description Only these. Its name. */
+                name?: string;
+                /** @description The order. */
+                sort?: "name" | "-name" | "created_at" | "-created_at" | "updated_at" | "-updated_at";
+                /** @description Only these. When it was changed last. */
+                updated_at?: string;
+                /** @description Below this. */
+                updated_at_before?: string;
+                /** @description At least this. */
+                updated_at_from?: string;
+            };
+            header?: never;
+            path: {
+                /** @description An id. */
+                plugin_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PluginExamplePage"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "plugin-examples.create": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description An id. */
+                plugin_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "expected": {
+                 *         "decision": {
+                 *           "tag": "route",
+                 *           "val": {
+                 *             "steps": [
+                 *               {
+                 *                 "target": {
+                 *                   "tag": "endpoint",
+                 *                   "val": "101"
+                 *                 }
+                 *               }
+                 *             ]
+                 *           }
+                 *         }
+                 *       },
+                 *       "input": {
+                 *         "call": {
+                 *           "at": 1795428000000,
+                 *           "caller": {
+                 *             "number": "+15557770001"
+                 *           },
+                 *           "dialled": "+15550001006"
+                 *         }
+                 *       },
+                 *       "name": "a VIP goes to 101"
+                 *     }
+                 */
+                "application/json": components["schemas"]["PluginExamplesCreateBody"];
+            };
+        };
+        responses: {
+            /** @description Made. */
+            201: {
+                headers: {
+                    ETag?: string;
+                    Location?: string;
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PluginExample"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["WrongContentType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "plugin-examples.get": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description An id. */
+                id: string;
+                /** @description An id. */
+                plugin_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The record. */
+            200: {
+                headers: {
+                    ETag?: string;
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PluginExample"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "plugin-examples.delete": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The record's `ETag`, so that nobody's change is lost. */
+                "If-Match"?: string;
+            };
+            path: {
+                /** @description An id. */
+                id: string;
+                /** @description An id. */
+                plugin_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["Stale"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "plugin-examples.update": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The record's `ETag`, so that nobody's change is lost. */
+                "If-Match"?: string;
+            };
+            path: {
+                /** @description An id. */
+                id: string;
+                /** @description An id. */
+                plugin_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PluginExamplesUpdateBody"];
+                "application/merge-patch+json": components["schemas"]["PluginExamplesUpdateBody"];
+            };
+        };
+        responses: {
+            /** @description The record. */
+            200: {
+                headers: {
+                    ETag?: string;
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PluginExample"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["Stale"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["WrongContentType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "plugin-runs.list": {
+        parameters: {
+            query?: {
+                /** @description `page.next` or `page.prev` of another page. */
+                after?: string;
+                /** @description Only these. When it was made. */
+                created_at?: string;
+                /** @description Below this. */
+                created_at_before?: string;
+                /** @description At least this. */
+                created_at_from?: string;
+                /** @description Only these. Whether a shadow's run ended otherwise than the one that decided. */
+                differs?: boolean | "null";
+                /** @description Records in a page at most. */
+                limit?: number;
+                /** @description Only these. How it ended. */
+                outcome?: "ok" | "pass" | "rejected-output" | "plugin-error" | "panic" | "cpu-limit" | "time-limit" | "memory-limit" | "stack-limit" | "output-limit" | "host-call-limit" | "capability-denied" | "busy" | "parked" | "not-loadable";
+                /** @description The order. */
+                sort?: "created_at" | "-created_at";
+                /** @description Only these. The call or event. */
+                subject_id?: string | "null";
+                /** @description Only these. Why it ran. */
+                trigger?: "call" | "event" | "test" | "example" | "shadow" | "replay";
+                /** @description Only these. The version; 0: none could be asked. */
+                version?: number;
+                /** @description Below this. */
+                version_before?: number;
+                /** @description At least this. */
+                version_from?: number;
+            };
+            header?: never;
+            path: {
+                /** @description An id. */
+                plugin_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PluginRunPage"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "plugin-runs.get": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description An id. */
+                id: string;
+                /** @description An id. */
+                plugin_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The record. */
+            200: {
+                headers: {
+                    ETag?: string;
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PluginRun"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "plugin-versions.list": {
+        parameters: {
+            query?: {
+                /** @description `page.next` or `page.prev` of another page. */
+                after?: string;
+                /** @description Only these. When it was made. */
+                created_at?: string;
+                /** @description Below this. */
+                created_at_before?: string;
+                /** @description At least this. */
+                created_at_from?: string;
+                /** @description Only these. SHA-256 of its file. */
+                digest?: string;
+                /** @description Only these. What the file is. */
+                language?: "component" | "javascript";
+                /** @description Records in a page at most. */
+                limit?: number;
+                /** @description Only these. Its number within the plugin. */
+                number?: number;
+                /** @description Below this. */
+                number_before?: number;
+                /** @description At least this. */
+                number_from?: number;
+                /** @description The order. */
+                sort?: "number" | "-number" | "created_at" | "-created_at";
+            };
+            header?: never;
+            path: {
+                /** @description An id. */
+                plugin_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PluginVersionPage"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "plugin-versions.upload": {
+        parameters: {
+            query?: {
+                /** @description What is new in it. */
+                note?: string;
+            };
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description An id. */
+                plugin_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/wasm": string;
+                "text/javascript": string;
+            };
+        };
+        responses: {
+            /** @description The plugin has a version of this very file already: this one. */
+            200: {
+                headers: {
+                    ETag?: string;
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PluginVersion"];
+                };
+            };
+            /** @description Made. */
+            201: {
+                headers: {
+                    ETag?: string;
+                    Location?: string;
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PluginVersion"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["WrongContentType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "plugin-versions.get": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description An id. */
+                id: string;
+                /** @description An id. */
+                plugin_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The record. */
+            200: {
+                headers: {
+                    ETag?: string;
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PluginVersion"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "plugin-versions.activate": {
+        parameters: {
+            query?: {
+                /** @description Whether to do it although examples fail. */
+                force?: boolean;
+            };
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description An id. */
+                id: string;
+                /** @description An id. */
+                plugin_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The record. */
+            200: {
+                headers: {
+                    ETag?: string;
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plugin"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            410: components["responses"]["Gone"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "plugin-versions.source": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description An id. */
+                id: string;
+                /** @description An id. */
+                plugin_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            410: components["responses"]["Gone"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "plugin-versions.test": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description An id. */
+                id: string;
+                /** @description An id. */
+                plugin_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "input": {
+                 *         "call": {
+                 *           "at": 1795428000000,
+                 *           "caller": {
+                 *             "number": "+15557770001"
+                 *           },
+                 *           "dialled": "+15550001006"
+                 *         }
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["PluginVersionsTestBody"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PluginReport"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            410: components["responses"]["Gone"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["WrongContentType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     "queues.list": {
         parameters: {
             query?: {
@@ -24376,6 +27557,740 @@ export interface operations {
                     data?: components["schemas"]["OutboundRule"];
                     /** @constant */
                     type?: "outbound_rule.updated";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.plugin_example.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "answers": [
+                 *           {
+                 *             "answer": {
+                 *               "Ok": {
+                 *                 "contact": null
+                 *               }
+                 *             },
+                 *             "ask": {
+                 *               "contact_by_number": {
+                 *                 "number": "+15557770001"
+                 *               }
+                 *             }
+                 *           }
+                 *         ],
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "expected": {
+                 *           "decision": {
+                 *             "tag": "route",
+                 *             "val": {
+                 *               "steps": [
+                 *                 {
+                 *                   "target": {
+                 *                     "tag": "endpoint",
+                 *                     "val": "101"
+                 *                   }
+                 *                 }
+                 *               ]
+                 *             }
+                 *           }
+                 *         },
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "input": {
+                 *           "call": {
+                 *             "at": 1795428000000,
+                 *             "caller": {
+                 *               "number": "+15557770001"
+                 *             },
+                 *             "dialled": "+15550001006"
+                 *           }
+                 *         },
+                 *         "name": "a VIP goes to 101",
+                 *         "plugin_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "settings": {
+                 *           "vip_target": "101",
+                 *           "vips": [
+                 *             "+15557770001"
+                 *           ]
+                 *         },
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "plugin_example.created"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["PluginExample"];
+                    /** @constant */
+                    type?: "plugin_example.created";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.plugin_example.deleted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "answers": [
+                 *           {
+                 *             "answer": {
+                 *               "Ok": {
+                 *                 "contact": null
+                 *               }
+                 *             },
+                 *             "ask": {
+                 *               "contact_by_number": {
+                 *                 "number": "+15557770001"
+                 *               }
+                 *             }
+                 *           }
+                 *         ],
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "expected": {
+                 *           "decision": {
+                 *             "tag": "route",
+                 *             "val": {
+                 *               "steps": [
+                 *                 {
+                 *                   "target": {
+                 *                     "tag": "endpoint",
+                 *                     "val": "101"
+                 *                   }
+                 *                 }
+                 *               ]
+                 *             }
+                 *           }
+                 *         },
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "input": {
+                 *           "call": {
+                 *             "at": 1795428000000,
+                 *             "caller": {
+                 *               "number": "+15557770001"
+                 *             },
+                 *             "dialled": "+15550001006"
+                 *           }
+                 *         },
+                 *         "name": "a VIP goes to 101",
+                 *         "plugin_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "settings": {
+                 *           "vip_target": "101",
+                 *           "vips": [
+                 *             "+15557770001"
+                 *           ]
+                 *         },
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "plugin_example.deleted"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["PluginExample"];
+                    /** @constant */
+                    type?: "plugin_example.deleted";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.plugin_example.updated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "answers": [
+                 *           {
+                 *             "answer": {
+                 *               "Ok": {
+                 *                 "contact": null
+                 *               }
+                 *             },
+                 *             "ask": {
+                 *               "contact_by_number": {
+                 *                 "number": "+15557770001"
+                 *               }
+                 *             }
+                 *           }
+                 *         ],
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "expected": {
+                 *           "decision": {
+                 *             "tag": "route",
+                 *             "val": {
+                 *               "steps": [
+                 *                 {
+                 *                   "target": {
+                 *                     "tag": "endpoint",
+                 *                     "val": "101"
+                 *                   }
+                 *                 }
+                 *               ]
+                 *             }
+                 *           }
+                 *         },
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "input": {
+                 *           "call": {
+                 *             "at": 1795428000000,
+                 *             "caller": {
+                 *               "number": "+15557770001"
+                 *             },
+                 *             "dialled": "+15550001006"
+                 *           }
+                 *         },
+                 *         "name": "a VIP goes to 101",
+                 *         "plugin_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "settings": {
+                 *           "vip_target": "101",
+                 *           "vips": [
+                 *             "+15557770001"
+                 *           ]
+                 *         },
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "plugin_example.updated"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["PluginExample"];
+                    /** @constant */
+                    type?: "plugin_example.updated";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.plugin.activated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "cause": "activate",
+                 *         "kind": "router",
+                 *         "name": "vip-router",
+                 *         "plugin_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "previous": 1,
+                 *         "version": 1
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "plugin.activated"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["PluginActivated"];
+                    /** @constant */
+                    type?: "plugin.activated";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.plugin.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "activated_at": "2026-11-23T08:00:00Z",
+                 *         "active_version": 1,
+                 *         "canary_numbers": [
+                 *           "+15550001000"
+                 *         ],
+                 *         "canary_percent": 1,
+                 *         "canary_version": 1,
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "description": "VIPs go to 101",
+                 *         "events": [],
+                 *         "grants": [
+                 *           "contacts"
+                 *         ],
+                 *         "http_hosts": [
+                 *           "api.example.com"
+                 *         ],
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "kind": "router",
+                 *         "last_version": 1,
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "name": "vip-router",
+                 *         "on_failure": "fallback",
+                 *         "parked_at": "2026-11-23T08:00:00Z",
+                 *         "parked_reason": "text",
+                 *         "parked_until": "2026-11-23T08:00:00Z",
+                 *         "previous_version": 1,
+                 *         "settings": {
+                 *           "vip_target": "101",
+                 *           "vips": [
+                 *             "+15557770001"
+                 *           ]
+                 *         },
+                 *         "shadow_since": "2026-11-23T08:00:00Z",
+                 *         "shadow_version": 1,
+                 *         "status": "draft",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "plugin.created"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Plugin"];
+                    /** @constant */
+                    type?: "plugin.created";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.plugin.deleted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "activated_at": "2026-11-23T08:00:00Z",
+                 *         "active_version": 1,
+                 *         "canary_numbers": [
+                 *           "+15550001000"
+                 *         ],
+                 *         "canary_percent": 1,
+                 *         "canary_version": 1,
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "description": "VIPs go to 101",
+                 *         "events": [],
+                 *         "grants": [
+                 *           "contacts"
+                 *         ],
+                 *         "http_hosts": [
+                 *           "api.example.com"
+                 *         ],
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "kind": "router",
+                 *         "last_version": 1,
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "name": "vip-router",
+                 *         "on_failure": "fallback",
+                 *         "parked_at": "2026-11-23T08:00:00Z",
+                 *         "parked_reason": "text",
+                 *         "parked_until": "2026-11-23T08:00:00Z",
+                 *         "previous_version": 1,
+                 *         "settings": {
+                 *           "vip_target": "101",
+                 *           "vips": [
+                 *             "+15557770001"
+                 *           ]
+                 *         },
+                 *         "shadow_since": "2026-11-23T08:00:00Z",
+                 *         "shadow_version": 1,
+                 *         "status": "draft",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "plugin.deleted"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Plugin"];
+                    /** @constant */
+                    type?: "plugin.deleted";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.plugin.failed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "kind": "router",
+                 *         "name": "vip-router",
+                 *         "outcome": "ok",
+                 *         "plugin_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "text": "text",
+                 *         "version": 1
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "plugin.failed"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["PluginFailed"];
+                    /** @constant */
+                    type?: "plugin.failed";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.plugin.parked": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "action": "parked",
+                 *         "failures": 1,
+                 *         "kind": "router",
+                 *         "name": "vip-router",
+                 *         "outcome": "ok",
+                 *         "plugin_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "rolled_back_to": 1,
+                 *         "text": "text",
+                 *         "version": 1
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "plugin.parked"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["PluginParked"];
+                    /** @constant */
+                    type?: "plugin.parked";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.plugin.unparked": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "cause": "unpark",
+                 *         "kind": "router",
+                 *         "name": "vip-router",
+                 *         "plugin_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "version": 1
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "plugin.unparked"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["PluginUnparked"];
+                    /** @constant */
+                    type?: "plugin.unparked";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.plugin.updated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "activated_at": "2026-11-23T08:00:00Z",
+                 *         "active_version": 1,
+                 *         "canary_numbers": [
+                 *           "+15550001000"
+                 *         ],
+                 *         "canary_percent": 1,
+                 *         "canary_version": 1,
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "description": "VIPs go to 101",
+                 *         "events": [],
+                 *         "grants": [
+                 *           "contacts"
+                 *         ],
+                 *         "http_hosts": [
+                 *           "api.example.com"
+                 *         ],
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "kind": "router",
+                 *         "last_version": 1,
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "name": "vip-router",
+                 *         "on_failure": "fallback",
+                 *         "parked_at": "2026-11-23T08:00:00Z",
+                 *         "parked_reason": "text",
+                 *         "parked_until": "2026-11-23T08:00:00Z",
+                 *         "previous_version": 1,
+                 *         "settings": {
+                 *           "vip_target": "101",
+                 *           "vips": [
+                 *             "+15557770001"
+                 *           ]
+                 *         },
+                 *         "shadow_since": "2026-11-23T08:00:00Z",
+                 *         "shadow_version": 1,
+                 *         "status": "draft",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "plugin.updated"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Plugin"];
+                    /** @constant */
+                    type?: "plugin.updated";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.plugin.version_uploaded": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "asked": [
+                 *           "contacts"
+                 *         ],
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "created_by": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "digest": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                 *         "examples": [
+                 *           {
+                 *             "detail": "",
+                 *             "name": "a VIP goes to 101",
+                 *             "outcome": "ok",
+                 *             "passed": true
+                 *           }
+                 *         ],
+                 *         "has_source": false,
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "language": "component",
+                 *         "note": "VIPs from abroad too",
+                 *         "number": 1,
+                 *         "plugin_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "sdk": "hookswitch-plugin 1.0.0 (rust)",
+                 *         "size": 1,
+                 *         "tenant_id": "acme"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "plugin.version_uploaded"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["PluginVersion"];
+                    /** @constant */
+                    type?: "plugin.version_uploaded";
                 };
             };
         };

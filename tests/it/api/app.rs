@@ -95,8 +95,14 @@ impl TestApp {
 
     /// With strangers let in, or not.
     pub(crate) async fn with_registration(test: Arc<TestDb>, registration: bool) -> Self {
+        Self::with(test, registration, &[])
+    }
+
+    /// With further settings.
+    pub(crate) fn with(test: Arc<TestDb>, registration: bool, more: &[(&str, &str)]) -> Self {
         let clock = crate::support::clock();
-        let env = [("HOOKSWITCH_DATA_DIR", test.folder().to_str().unwrap())];
+        let data_dir = ("HOOKSWITCH_DATA_DIR", test.folder().to_str().unwrap());
+        let env = more.iter().copied().chain([data_dir]);
         let mut config = Config::load(None, env.map(|(k, v)| (k.to_owned(), v.to_owned()))).unwrap();
         (config.rate_address, config.rate_actor, config.rate_tenant, config.rate_logins) = (0, 0, 0, 0);
         let events = app::api::events();

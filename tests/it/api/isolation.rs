@@ -317,7 +317,11 @@ pub(crate) async fn everything(test: &TestDb, of: &str) -> BTreeMap<String, Stri
         let columns = test.columns(&table).await;
         let row = columns
             .iter()
-            .map(|c| format!("COALESCE(CAST({} AS CHAR), 'NULL')", test.quoted(c)))
+            .map(|c| match c.as_str() {
+                // Pieces of files.
+                "bytes" => "HEX(bytes)".to_owned(),
+                _ => format!("COALESCE(CAST({} AS CHAR), 'NULL')", test.quoted(c)),
+            })
             .collect::<Vec<_>>();
         let row = match test.kind {
             crate::support::Kind::Sqlite => row.join(" || '|' || "),
@@ -509,7 +513,7 @@ both_databases! {
 }
 
 /// Queries whose tenant is taken out: what they are, the operations that are walked, words that stand in them.
-const MUTATIONS: [(&str, &str, &str); 16] = [
+const MUTATIONS: [(&str, &str, &str); 19] = [
     (
         "one contact by id",
         "contacts.get",
@@ -533,6 +537,9 @@ const MUTATIONS: [(&str, &str, &str); 16] = [
     ("a page of webhooks", "webhooks.list", "FROM webhooks t WHERE tenant_id = ?"),
     ("one webhook by id", "webhooks.get", "FROM webhooks t WHERE tenant_id = ?"),
     ("a webhook that is tested", "webhooks.test", "FROM webhooks t WHERE tenant_id = ?"),
+    ("a page of plugins", "plugins.list", "FROM plugins t WHERE tenant_id = ?"),
+    ("one plugin by id", "plugins.get", "FROM plugins t WHERE tenant_id = ?"),
+    ("a plugin whose versions are listed", "plugin-versions.list", "FROM plugins t WHERE tenant_id = ?"),
     ("a webhook whose deliveries are listed", "webhook-deliveries.", "FROM webhooks t WHERE tenant_id = ?"),
 ];
 

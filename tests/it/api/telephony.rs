@@ -20,7 +20,11 @@ pub(crate) struct Desk {
 
 impl Desk {
     pub(crate) async fn new(test: std::sync::Arc<crate::support::TestDb>) -> Self {
-        let app = TestApp::new(test).await;
+        Self::of(TestApp::new(test).await).await
+    }
+
+    /// Over an API.
+    pub(crate) async fn of(app: TestApp) -> Self {
         app.tenant("acme").await;
         app.tenant("globex").await;
         let token = async |role| app.token(role, "acme").await;
