@@ -33,8 +33,8 @@ use hookswitch::base::metrics::Metrics;
 use hookswitch::calls::live::Live;
 use hookswitch::contacts::Names;
 use hookswitch::db::Db;
-use hookswitch::plugins::Plugins;
 use hookswitch::outgoing::{Client, Guard};
+use hookswitch::plugins::Plugins;
 use hookswitch::routing::data::{DidRules, Digits, NumberList, QueueRules, TenantRules};
 use hookswitch::routing::memory::Memory;
 use hookswitch::routing::schedule::Schedule;
@@ -104,7 +104,13 @@ fn filled(db: &Db, tenants: usize, dids: usize) -> Router {
     let clock = Clock::system();
     let plugins = Plugins::off(db.clone(), clock.clone());
     // As configured by default: room for a million numbers.
-    let memory = Memory::new(db.clone(), Arc::clone(&metrics), Arc::clone(&plugins), 1_000_000, Duration::from_secs(1));
+    let memory = Memory::new(
+        db.clone(),
+        Arc::clone(&metrics),
+        Arc::clone(&plugins),
+        1_000_000,
+        Duration::from_secs(1),
+    );
     let ids = IdSource::new(clock.clone());
     for t in 0..tenants {
         memory.put(Arc::new(tenant(t, dids, &ids)));

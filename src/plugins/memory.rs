@@ -22,7 +22,8 @@ use crate::db::Db;
 use crate::events::{Events, News};
 use crate::sandbox::types::{Call, Event, Failure};
 use crate::sandbox::{
-    Answering, Ask, Grants, Host, Input, Job, Language, Nobody, Outcome, Program, Refusal, Report, Share, World,
+    Answering, Ask, Grants, Host, Input, Job, Language, Nobody, Outcome, Program, Refusal, Report, Share,
+    World,
 };
 
 /// All plugins of the process.
