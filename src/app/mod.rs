@@ -114,7 +114,13 @@ pub fn routes(
     let metrics = Arc::new(Metrics::default());
     let ids = IdSource::new(clock.clone());
     let names = Names::new(db.clone());
-    let desk = Desk { db: db.clone(), clock: clock.clone(), ids: ids.clone(), events: Arc::clone(&events) };
+    let desk = Desk {
+        db: db.clone(),
+        clock: clock.clone(),
+        ids: ids.clone(),
+        events: Arc::clone(&events),
+        names: names.clone(),
+    };
     let hosts = Hosts::new(db.clone(), names.clone(), client(config)?, clock.clone(), Arc::new(desk), reach);
     let plugins = Plugins::new(Parts {
         sandbox: plugins::sandbox(config)?,

@@ -12,10 +12,13 @@ use crate::base::ids::TenantId;
 use crate::base::shutdown::Stopping;
 use crate::config::Config;
 use crate::config::limits::tenants as limits;
+use crate::plugins::ticketer::{self, Known, Source};
 use crate::plugins::work::{self, Reload};
 use crate::plugins::{hosts, keep};
 use crate::routing::Router;
+use crate::routing::memory::Found;
 use crate::sandbox::{Options, Sandbox};
+use crate::tickets::Desk;
 
 /// Settings that only plugins can check.
 pub(super) fn check(config: &Config) -> Vec<String> {
@@ -65,10 +68,40 @@ impl Reload for Routing {
     }
 }
 
+impl Source for Routing {
+    fn look(&self, tenant: &TenantId) -> Option<Known> {
+        self.0.memory.look(tenant).map(|rules| Known::of(rules.plugins.values(), rules.zone))
+    }
+
+    fn read<'a>(&'a self, tenant: &'a TenantId) -> Doing<'a, Option<Known>> {
+        Box::pin(async move {
+            match self.0.memory.by_tenant(tenant).await {
+                Found::Rules(rules) => Some(Known::of(rules.plugins.values(), rules.zone)),
+                Found::Nobody | Found::Unavailable => None,
+            }
+        })
+    }
+}
+
 /// Starts what runs beside calls.
 pub(super) fn background(app: &App, keep: &Stopping) -> Vec<JoinHandle<()>> {
-    let reload = Arc::new(Routing(Arc::clone(&app.router)));
-    let work = tokio::spawn(work::run(Arc::clone(&app.plugins), reload, keep.clone()));
+    let routing = Arc::new(Routing(Arc::clone(&app.router)));
+    let work =
+        tokio::spawn(work::run(Arc::clone(&app.plugins), Arc::<Routing>::clone(&routing), keep.clone()));
+    let desk = Desk {
+        db: app.db.clone(),
+        clock: app.clock.clone(),
+        ids: app.router.ids.clone(),
+        events: Arc::clone(&app.events),
+        names: app.router.names.clone(),
+    };
+    let parts = ticketer::Parts {
+        plugins: Arc::clone(&app.plugins),
+        desk: Arc::new(desk),
+        source: routing,
+        node: app.journal.node().clone(),
+    };
+    let show = tokio::spawn(ticketer::run(parts, keep.clone()));
     let (plugins, clock, mut stopping) = (Arc::clone(&app.plugins), app.clock.clone(), keep.clone());
     let sweep = tokio::spawn(async move {
         loop {
@@ -83,5 +116,5 @@ pub(super) fn background(app: &App, keep: &Stopping) -> Vec<JoinHandle<()>> {
             }
         }
     });
-    vec![work, sweep]
+    vec![work, show, sweep]
 }

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use crate::base::ids::Id;
 use crate::base::words::words;
 
-pub use store::{Entry, append};
+pub use store::{Entry, append, append_system};
 
 /// What stands before the first entry of a chain.
 pub const FIRST_HASH: &str = "0000000000000000000000000000000000000000000000000000000000000000";

@@ -3,8 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use super::{ActorKind, AuditLog, FIRST_HASH, first_broken};
+use crate::api::Audited;
 use crate::base::clock::from_us;
-use crate::base::ids::IdSource;
+use crate::base::ids::{IdSource, TenantId};
 use crate::config::limits::audit as limits;
 use crate::db::{Db, Tx, db_read, db_tx};
 
@@ -77,6 +78,34 @@ pub async fn append(tx: &mut Tx, ids: &IdSource, entry: &Entry<'_>) -> sqlx::Res
         .execute(c)
         .await
         .map(drop))
+}
+
+/// Adds a line about a change that the service made by itself.
+///
+/// # Errors
+/// When the database is away.
+pub async fn append_system(
+    tx: &mut Tx,
+    ids: &IdSource,
+    (tenant, at_us): (&TenantId, i64),
+    line: &Audited,
+) -> sqlx::Result<()> {
+    let entry = Entry {
+        tenant: tenant.as_str(),
+        at_us,
+        actor_kind: ActorKind::System,
+        actor_id: "",
+        role: "",
+        address: "",
+        user_agent: "",
+        request_id: "",
+        action: &line.action,
+        object_type: &line.object_type,
+        object_id: &line.object_id,
+        before: &line.before,
+        after: &line.after,
+    };
+    append(tx, ids, &entry).await
 }
 
 async fn insert(tx: &mut Tx, line: &AuditLog) -> sqlx::Result<()> {

@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 use crate::base::ids::{Id, TenantId};
 use crate::plugins::Run;
 
+pub use store::linkedid;
+
 /// How a call came to us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -59,6 +59,20 @@ async fn read_position(db: &Db, node: &str) -> sqlx::Result<u64> {
     Ok(found.and_then(|n| u64::try_from(n).ok()).unwrap_or(0))
 }
 
+/// Asterisk's linkedid of a tenant's call; `None`: there is no such call, or it has none.
+///
+/// # Errors
+/// When the database is away.
+pub async fn linkedid(db: &Db, tenant: &TenantId, call: &Id) -> sqlx::Result<Option<String>> {
+    const SQL: &str = "SELECT linkedid FROM calls WHERE tenant_id = ? AND id = ?";
+    let found: Option<String> = db_read!(db, |p| sqlx::query_scalar(SQL)
+        .bind(tenant.as_str())
+        .bind(call.as_str())
+        .fetch_optional(p)
+        .await)?;
+    Ok(found.filter(|linkedid| !linkedid.is_empty()))
+}
+
 impl Sink for Calls {
     async fn position(&self, node: &str) -> Result<u64, SinkError> {
         read_position(&self.db, node).await.map_err(sink_error)

@@ -4,6 +4,7 @@ pub mod api;
 mod cards;
 mod export;
 pub mod import;
+mod meet;
 pub mod merge;
 pub mod names;
 pub mod phone;
@@ -16,6 +17,7 @@ use crate::base::ids::{Id, Number, TenantId};
 
 pub use api::{CONTACT, TAG};
 pub use cards::Card;
+pub use meet::{Met, check_tag, meet, tag};
 pub use names::{Named, Names};
 
 /// A person outside, known to a tenant.

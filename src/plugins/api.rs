@@ -113,7 +113,13 @@ pub static PLUGINS: Resource = Resource {
         Field::texts("grants", Grant::ALL.len(), &GRANT, "What it may use.").default("[]"),
         Field::texts("http_hosts", limits::HTTP_HOSTS, &hosts::HOST, "Hosts that it may ask with the grant http.")
             .default("[]"),
-        Field::texts("events", limits::EVENT_PATTERNS, &PATTERN, "Types of events that a ticketer looks at, or patterns.")
+        Field::texts(
+            "events",
+            limits::EVENT_PATTERNS,
+            &PATTERN,
+            "Types of events that a ticketer is shown, or patterns; empty: call.missed. What plugins made themselves \
+             (tickets, notes, contacts) is shown to none, so that nothing goes round in circles.",
+        )
             .default("[]")
             .example("[]"),
         version("active_version", "The version that is asked."),

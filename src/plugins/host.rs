@@ -10,7 +10,7 @@ use bytes::Bytes;
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{HeaderMap, Method};
 
-use super::{HostOf, hosts, kv};
+use super::{HostOf, hosts, kv, store};
 use crate::base::clock::Clock;
 use crate::base::ids::{Id, Number, TenantId};
 use crate::config::limits::plugins as limits;
@@ -107,8 +107,9 @@ impl One {
                 self.all.tickets.open_for(&self.tenant, &number).await.map(Answer::Tickets)
             }
             Ask::TicketComment { id, text } => {
-                let by = (&self.tenant, &self.plugin);
-                self.all.tickets.comment(by, id, text).await.map(|()| Answer::Nothing)
+                let name = store::name(db, &self.tenant, &self.plugin).await.map_err(|error| away(&error))?;
+                let by = (&self.plugin, name.as_str());
+                self.all.tickets.comment(&self.tenant, by, id, text).await.map(|()| Answer::Nothing)
             }
             _ => Err(Failure::HungUp),
         }

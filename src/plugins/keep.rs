@@ -1,5 +1,5 @@
 //! What is not kept for ever: runs that are old or too many, files of versions that nobody goes back to, native code of
-//! what is not asked any more.
+//! what is not asked any more, cursors of ticketers that are gone.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -25,6 +25,7 @@ pub async fn purge(plugins: &Arc<Plugins>, now_us: i64) -> sqlx::Result<u64> {
         removed += files(db, (tenant, id), kept).await?;
     }
     removed += super::kv::purge(db, now_us).await?;
+    removed += super::ticketer::cursor::purge(db).await?;
     native_code(plugins, now_us).await?;
     Ok(removed)
 }

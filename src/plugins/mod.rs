@@ -4,7 +4,8 @@
 //! 2. [`setup`]: what a plugin is at this moment, read with a tenant's routing data. Every change raises the tenant's data
 //!    version, so that all nodes see it.
 //! 3. [`Plugins`] holds programs ready and runs them beside calls: no database, no waiting, always a report.
-//! 4. [`breaker`] parks a version that fails again and again, in memory and at once; [`work`] writes that down, rolls
+//! 4. [`ticketer`] shows events to ticketers and opens the tickets that they draft, each once.
+//! 5. [`breaker`] parks a version that fails again and again, in memory and at once; [`work`] writes that down, rolls
 //!    back to the version before where that ran well, and runs shadows.
 //!
 //! Invariants: numbers of versions count without gaps within a plugin. A run never fails: whoever asks gets a report
@@ -25,6 +26,7 @@ mod run;
 pub mod setup;
 mod shadow;
 pub mod store;
+pub mod ticketer;
 pub mod work;
 
 use std::sync::Arc;

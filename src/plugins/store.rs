@@ -19,6 +19,20 @@ pub async fn source(db: &Db, tenant: &TenantId, version: &Id) -> sqlx::Result<Op
     Ok(Some(parts.concat()).filter(|bytes| !bytes.is_empty()))
 }
 
+/// A plugin's name; empty when the tenant has no such plugin.
+///
+/// # Errors
+/// When the database is away.
+pub async fn name(db: &Db, tenant: &TenantId, plugin: &Id) -> sqlx::Result<String> {
+    const SQL: &str = "SELECT name FROM plugins WHERE tenant_id = ? AND id = ?";
+    let found: Option<String> = db_read!(db, |p| sqlx::query_scalar(SQL)
+        .bind(tenant.as_str())
+        .bind(plugin.as_str())
+        .fetch_optional(p)
+        .await)?;
+    Ok(found.unwrap_or_default())
+}
+
 /// Keeps a version's file, in pieces.
 ///
 /// # Errors

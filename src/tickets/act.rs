@@ -51,8 +51,19 @@ pub(super) fn before<'a>(
     })
 }
 
+/// Holds the counter of a tenant's tickets until the transaction ends, and takes no number yet: whoever drafts a ticket
+/// first looks whether it is there.
+pub(super) async fn lock_numbers(tx: &mut Tx, tenant: &TenantId) -> sqlx::Result<()> {
+    const SQLITE: &str = "INSERT INTO ticket_counters (tenant_id, number) VALUES (?, 0) \
+         ON CONFLICT (tenant_id) DO UPDATE SET number = number";
+    const MYSQL: &str = "INSERT INTO ticket_counters (tenant_id, number) VALUES (?, 0) \
+         ON DUPLICATE KEY UPDATE number = number";
+    let lock = tx.pick(SQLITE, MYSQL);
+    db_tx!(tx, |c| sqlx::query(lock).bind(tenant.as_str()).execute(c).await.map(drop))
+}
+
 /// The next number of a tenant. Its row stays locked until the transaction ends, so numbers have no gaps.
-async fn next_number(tx: &mut Tx, tenant: &TenantId) -> sqlx::Result<i64> {
+pub(super) async fn next_number(tx: &mut Tx, tenant: &TenantId) -> sqlx::Result<i64> {
     const SQLITE: &str = "INSERT INTO ticket_counters (tenant_id, number) VALUES (?, 1) \
          ON CONFLICT (tenant_id) DO UPDATE SET number = number + 1";
     const MYSQL: &str = "INSERT INTO ticket_counters (tenant_id, number) VALUES (?, 1) \

@@ -162,3 +162,30 @@ pub const KV_VALUE_BYTES: usize = 16 * KIB;
 pub const KV_TTL_S: u32 = 315_360_000;
 /// Tickets that a plugin is shown at a time.
 pub const TICKETS_SHOWN: i64 = 20;
+
+/// Pauses before an event is shown again to a ticketer that failed on it. After one more failure it is passed over.
+pub const SHOW_PAUSES: [Duration; 4] =
+    [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(8)];
+/// Pause before a ticketer is tried again that could not be asked at all: parked, or not loaded yet.
+pub const SHOW_LATER: Duration = Duration::from_secs(5);
+/// How long a process may show a ticketer its events without a word: another takes over when it died. Many times the wall
+/// time of a run.
+pub const SHOW_LEASE: Duration = Duration::from_secs(30);
+/// How long one ticketer has its turn, in runs that follow each other; the last one may take as long as a run may.
+pub const SHOW_TURN: Duration = Duration::from_secs(1);
+/// Events that a ticketer's turn reads at a time: half a megabyte where they are of the usual size.
+pub const SHOW_EVENTS: usize = 200;
+/// Ticketers of a process that run at a time: a quarter of the pool, the rest is for calls.
+pub const SHOWN_TO: usize = 32;
+/// Of these, of one tenant: a quarter of its runs.
+pub const SHOWN_TO_TENANT: usize = 4;
+/// How often it is looked whether a pause is over.
+pub const SHOW_TICK: Duration = Duration::from_millis(200);
+/// How often all ticketers look for events that nobody told of.
+pub const SHOW_LOOK: Duration = Duration::from_secs(60);
+/// How long a process that ends tries to leave its ticketers to others.
+pub const SHOW_DRAIN: Duration = Duration::from_secs(2);
+/// Bytes of a note that a plugin leaves in a ticket: as a draft's body, and its event is told whole.
+pub const NOTE_BYTES: usize = 16 * KIB;
+/// Bytes of a linked id that are written as they stand into what names a ticket's origin, which has 190 characters.
+pub const LINKED_BYTES: usize = 100;

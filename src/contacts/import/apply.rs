@@ -9,7 +9,7 @@ use crate::api::store::{self, Scope};
 use crate::api::{Audited, Fault, Problem, Record, crud};
 use crate::base::ids::{IdSource, TenantId};
 use crate::config::limits::contacts as limits;
-use crate::contacts::api::{CONTACTS, TAGS};
+use crate::contacts::{self, api::CONTACTS};
 use crate::db::{Tx, db_tx};
 
 /// What became of some lines.
@@ -173,24 +173,10 @@ impl Apply<'_> {
 
     /// The id of a tag, which is made when there is none of that name.
     async fn tag(&mut self, name: String) -> sqlx::Result<String> {
-        const SQL: &str = "SELECT id FROM tags WHERE tenant_id = ? AND name = ?";
         if let Some(id) = self.tags.get(&name) {
             return Ok(id.clone());
         }
-        let found: Option<String> = db_tx!(&mut *self.tx, |c| sqlx::query_scalar(SQL)
-            .bind(self.tenant.as_str())
-            .bind(&name)
-            .fetch_optional(c)
-            .await)?;
-        let id = match found {
-            Some(id) => id,
-            None => {
-                let id = self.ids.next().to_string();
-                let values = Record::from_iter([("name".to_owned(), json!(name))]);
-                store::insert(self.tx, &TAGS, &Scope::tenant(self.tenant), &id, &values, self.now_us).await?;
-                id
-            }
-        };
+        let id = contacts::tag(self.tx, self.ids, (self.tenant, self.now_us), &name).await?;
         self.tags.insert(name, id.clone());
         Ok(id)
     }

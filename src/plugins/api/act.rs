@@ -13,8 +13,8 @@ use crate::base::role::Roles;
 use crate::config::limits::plugins as limits;
 use crate::db::Tx;
 use crate::plugins::check::{Bench, unloaded};
-use crate::plugins::{PluginStatus, events, park, store};
-use crate::sandbox::{Grants, Language};
+use crate::plugins::{PluginStatus, events, park, store, ticketer};
+use crate::sandbox::{Grants, Language, World};
 
 type Codes = &'static [(u16, &'static str, &'static str)];
 
@@ -294,6 +294,9 @@ async fn make_active(
     }
     if number(&plugin, "shadow_version") == Some(version) {
         given.extend(no_shadow());
+    }
+    if text(&plugin, "kind") == World::Ticketer.as_str() {
+        ticketer::cursor::begin(tx, call.tenant()?, text(&plugin, "id")).await?;
     }
     let more = json!({"version": version, "previous": previous, "cause": cause});
     let tells = vec![events::draft("plugin.activated", &plugin, now_us, more)];
