@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::{demo_people, demo_phones};
+use super::{demo_people, demo_phones, demo_plugins};
 use crate::app::Error;
 use crate::base::clock::Clock;
 use crate::base::ids::{Id, IdSource, Name, Number, TenantId};
@@ -103,11 +103,9 @@ pub(super) async fn load(db: &Db, clock: &Clock, options: &Options) -> Result<Lo
     loaded.logins = demo_people::load(db, &ids, clock.now_us()).await?;
     loaded.phones = demo_phones::load(db, clock.now_us()).await?;
     move_webhook(db, clock, &options.webhook_url).await?;
-    for (number, does, _, _, plugin) in ACME {
+    loaded.notes = demo_plugins::load(db, &ids, &options.plugins, clock.now_us()).await?;
+    for (number, does, ..) in ACME {
         loaded.numbers.push(LoadedNumber { number, tenant: "acme", does });
-        if !plugin.is_empty() && !options.plugins.join(format!("{plugin}.wasm")).exists() {
-            loaded.notes.push(format!("plugin {plugin} is not built; {number} takes its DID's fallback"));
-        }
     }
     loaded.numbers.push(LoadedNumber { number: GLOBEX.0, tenant: "globex", does: GLOBEX.1 });
     Ok(loaded)

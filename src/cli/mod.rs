@@ -5,6 +5,7 @@ mod audit;
 mod demo;
 mod demo_people;
 mod demo_phones;
+mod demo_plugins;
 mod plugin;
 mod replay;
 mod seed;
