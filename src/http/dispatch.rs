@@ -144,11 +144,8 @@ async fn serve(
         };
         let key = header_text("idempotency-key").filter(|_| action.operation.method == "POST");
         writable(gate, action, &call).await?;
-        if let Handler::Prepared(prepare, _) = &action.handler {
-            call.prepared = prepare(&call).await?;
-        }
         let path = parts.uri.path_and_query().map_or(parts.uri.path(), |whole| whole.as_str());
-        run(gate, action, &call, key.as_deref(), path).await
+        run(gate, action, &mut call, key.as_deref(), path).await
     };
     let result = served.await;
     (result, left)
@@ -281,7 +278,7 @@ async fn input(
 async fn run(
     gate: &Gate,
     action: &Action,
-    call: &Call,
+    call: &mut Call,
     key: Option<&str>,
     path: &str,
 ) -> Result<Reply, Problem> {
@@ -299,17 +296,21 @@ async fn run(
         }
         Handler::Write(write) | Handler::Prepared(_, write) => write,
     };
-    let caller = call.caller.as_ref();
-    let held: Option<Held<'_>> = match key {
-        Some(text) => {
-            idempotency::check(text)?;
-            let tenant = caller.and_then(|c| c.tenant.as_ref()).map(TenantId::to_string).unwrap_or_default();
-            let actor = caller.map(|c| c.id().to_string()).unwrap_or_default();
-            Some(gate.running.take(Key { tenant, actor, text: text.to_owned() })?)
-        }
-        None => None,
-    };
+    let held = key.map(|text| hold(gate, call, text)).transpose()?;
     let fingerprint = idempotency::fingerprint(action.operation.method, path, &call.raw);
+    if let Handler::Prepared(prepare, _) = &action.handler {
+        if let Some(held) = &held {
+            // What was answered is not made again: it may take long, or do something.
+            let mut tx = gate.db.begin().await?;
+            let before = idempotency::find(&mut tx, held.key(), &fingerprint, call.now_us()).await?;
+            tx.commit().await?;
+            if let Some(before) = before {
+                return Ok(before);
+            }
+        }
+        call.prepared = prepare(call).await?;
+    }
+    let (call, caller) = (&*call, call.caller.as_ref());
     let mut tx = gate.db.begin().await?;
     if let Some(held) = &held
         && let Some(before) = idempotency::find(&mut tx, held.key(), &fingerprint, call.now_us()).await?
@@ -343,6 +344,15 @@ async fn run(
     tell(gate, told);
     lasted(gate, call, &reply, tenant.as_ref()).await;
     outcome(reply)
+}
+
+/// Takes an idempotency key: nobody else works under it meanwhile.
+fn hold<'g>(gate: &'g Gate, call: &Call, text: &str) -> Result<Held<'g>, Problem> {
+    idempotency::check(text)?;
+    let caller = call.caller.as_ref();
+    let tenant = caller.and_then(|c| c.tenant.as_ref()).map(TenantId::to_string).unwrap_or_default();
+    let actor = caller.map(|c| c.id().to_string()).unwrap_or_default();
+    gate.running.take(Key { tenant, actor, text: text.to_owned() })
 }
 
 /// What memory must know once a change lasts: sessions and keys that ended, names of callers, `routed`'s routing.

@@ -237,7 +237,8 @@ pub static RUNS: Resource = Resource {
     doc: "What a plugin did, with its cost. The last 10,000 of a plugin are kept, for 30 days. Of a shadow's run, output, log and \
           trail are kept where it differs.",
     table: "plugin_runs",
-    index: "plugin_runs_created",
+    // That of the parent, which a path always names: a tenant's other plugins may have many runs.
+    index: "plugin_runs_plugin",
     updated: false,
     parent: Some(Parent { column: "plugin_id", of: &PLUGINS }),
     may: May::only_read(Roles::SUPERVISORS),

@@ -37,9 +37,13 @@ both_databases! {
         w.held.read().await;
         assert_eq!(brief(&w.ask("vip-router", "+15557770001").await), "v1 support");
         // Activated, it is no canary any more.
-        w.post(&canary, json!({"version": 2, "percent": 100})).await.expect(200);
+        let (body, key) = (json!({"version": 2, "percent": 100}), [("idempotency-key", "k")]);
+        let set = w.desk.app.ask("POST", &canary, &w.token(), Some(body.clone()), &key).await.expect(200);
         let active = w.act(&format!("{path}/versions/2/activate")).await.expect(200).body;
         assert_eq!((&active["canary_version"], &active["canary_percent"]), (&Value::Null, &json!(0)));
+        // What was answered is not looked at again.
+        let again = w.desk.app.ask("POST", &canary, &w.token(), Some(body), &key).await.expect(200);
+        assert_eq!((again.body, again.headers.contains_key("idempotency-replayed")), (set.body, true));
     }
 
     /// A shadow runs with the same answers and without effect; what differs is told.
