@@ -87,6 +87,7 @@ fn begun(ids: &IdSource) -> (Started, Vec<u8>) {
         reason: "static".into(),
         at_us,
         trace: serde_json::value::RawValue::from_string(trace).expect("JSON"),
+        runs: Vec::new(),
     };
     let record: Record = Record::Began(CallAndDecision { started: started.clone(), decided });
     (started, serde_json::to_vec(&record).expect("JSON"))

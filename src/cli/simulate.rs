@@ -15,7 +15,7 @@ use crate::routing::memory::Found;
 use crate::routing::trace::Trace;
 use crate::routing::types::{Action, Decision, Inputs};
 use crate::routing::{CallIds, Mode};
-use crate::sandbox::{Host, Scripted};
+use crate::sandbox::{Host, Scripted, World};
 
 /// Menus and scripts that one call goes through at most.
 const DIALOGUES: usize = 20;
@@ -48,8 +48,10 @@ pub(super) async fn run(config: &Config, arguments: Arguments) -> Result<(), Err
     if let Ok(number) = Number::from_dialled(&arguments.did)
         && let Found::Rules((rules, _)) = router.memory.by_number(&number).await
     {
-        // Once more, and this time until the plugins are ready.
-        router.memory.reload(&rules.tenant).await?;
+        // Ready, as they are in a running service, however long that takes here.
+        let setups: Vec<_> =
+            rules.plugins.values().filter(|setup| setup.kind != World::Ticketer).map(Arc::clone).collect();
+        router.plugins.prepare(&rules.tenant, &setups).await;
     }
     let id = router.ids.next();
     let call = CallIds { uniqueid: format!("simulated-{id}"), linkedid: format!("simulated-{id}"), id };

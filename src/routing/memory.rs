@@ -24,6 +24,7 @@ use crate::base::shutdown::Stopping;
 use crate::config::limits::routing as limits;
 use crate::db::Db;
 use crate::plugins::Plugins;
+use crate::sandbox::World;
 use crate::tenants;
 
 /// What memory and database know of a number or tenant.
@@ -248,7 +249,9 @@ impl Memory {
         if !rules.plugins.is_empty() {
             let (plugins, its) = (Arc::clone(&self.plugins), Arc::clone(&rules));
             let preparing = tokio::spawn(async move {
-                let setups: Vec<_> = its.plugins.values().map(Arc::clone).collect();
+                let mut setups: Vec<_> = its.plugins.values().map(Arc::clone).collect();
+                // Nobody waits for a ticketer, and one in Python takes the compiler for seconds.
+                setups.sort_by_key(|setup| setup.kind == World::Ticketer);
                 plugins.prepare(&its.tenant, &setups).await;
             });
             if tokio::time::timeout(wait, preparing).await.is_err() && !wait.is_zero() {

@@ -253,7 +253,7 @@ async fn a_tenant_has_a_share_and_no_more() {
 #[test]
 fn digests_are_sha_256() {
     use sha2::Digest as _;
-    assert_eq!(inspect::digest(b"abc"), hex(&sha2::Sha256::digest(b"abc")));
+    assert_eq!(digest(b"abc"), hex(&sha2::Sha256::digest(b"abc")));
 }
 
 #[test]

@@ -16,13 +16,13 @@ const CALLER: &str = "+15557770001";
 on_both! { a_tenant_made_over_http_takes_calls }
 
 /// Somebody who is signed in.
-struct Person<'a> {
+pub(crate) struct Person<'a> {
     service: &'a Service,
     token: String,
 }
 
 impl<'a> Person<'a> {
-    fn sign_in(service: &'a Service, email: &str, password: &str) -> Self {
+    pub(crate) fn sign_in(service: &'a Service, email: &str, password: &str) -> Self {
         let nobody = Self { service, token: String::new() };
         let answer = nobody.ask("POST", "/auth/login", &json!({"email": email, "password": password}), 200);
         Self { service, token: text(&answer, "access_token") }
@@ -35,27 +35,35 @@ impl<'a> Person<'a> {
     }
 
     /// The answer, which must have this status; null: no body.
-    fn ask(&self, method: &str, path: &str, body: &Value, status: u16) -> Value {
+    pub(crate) fn ask(&self, method: &str, path: &str, body: &Value, status: u16) -> Value {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let (answered, answer) = self.service.ask(method, &format!("/api/v1{path}"), &self.token, &body);
         assert_eq!(answered, status, "{method} {path} {body}: {answer}");
         if answer.is_empty() { Value::Null } else { serde_json::from_str(&answer).unwrap() }
     }
 
+    /// The answer to a file.
+    pub(crate) fn upload(&self, path: &str, kind: &str, file: &str) -> Value {
+        let (answered, answer) =
+            self.service.send("POST", &format!("/api/v1{path}"), &self.token, (kind, file));
+        assert_eq!(answered, 201, "{path}: {answer}");
+        serde_json::from_str(&answer).unwrap()
+    }
+
     fn make(&self, path: &str, body: &Value) -> Value {
         self.ask("POST", path, body, 201)
     }
 
-    fn get(&self, path: &str) -> Value {
+    pub(crate) fn get(&self, path: &str) -> Value {
         self.ask("GET", path, &Value::Null, 200)
     }
 
-    fn list(&self, path: &str) -> Vec<Value> {
+    pub(crate) fn list(&self, path: &str) -> Vec<Value> {
         self.get(path)["data"].as_array().unwrap().clone()
     }
 
     /// The rows of a list, once there are so many.
-    fn wait_list(&self, path: &str, count: usize) -> Vec<Value> {
+    pub(crate) fn wait_list(&self, path: &str, count: usize) -> Vec<Value> {
         wait::until(path, || Some(self.list(path)).filter(|rows| rows.len() == count))
     }
 }

@@ -43,6 +43,8 @@ pub(crate) struct ServiceOptions {
     pub(crate) changes: Vec<&'static str>,
     /// Settings by environment variable, beside those of every test.
     pub(crate) settings: Vec<(&'static str, &'static str)>,
+    /// Whether the demo's plugins are loaded.
+    pub(crate) plugins: bool,
 }
 
 impl ServiceOptions {
@@ -53,7 +55,14 @@ impl ServiceOptions {
             webhook_url: "http://127.0.0.1:1/nobody".to_owned(),
             changes: Vec::new(),
             settings: Vec::new(),
+            plugins: false,
         }
+    }
+
+    /// With the demo's plugins, as `scripts/build-plugins` makes them.
+    pub(crate) fn with_plugins(mut self) -> Self {
+        self.plugins = true;
+        self
     }
 
     /// Sets an environment variable for the service.
@@ -67,6 +76,16 @@ impl ServiceOptions {
         self.changes.push(sql);
         self
     }
+}
+
+/// What `scripts/build-plugins` made.
+fn built_plugins() -> PathBuf {
+    let folder = std::env::var("HOOKSWITCH_TEST_PLUGINS").map(PathBuf::from);
+    folder.unwrap_or_else(|_| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("plugins/dist"))
+}
+
+fn js_engine() -> Option<PathBuf> {
+    Some(built_plugins().join("js-engine.wasm")).filter(|file| file.exists())
 }
 
 /// A running service; stops on drop and removes its data.
@@ -105,7 +124,9 @@ impl Service {
         let [agi, http] = ports::free().map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
         let settings = options.settings.clone();
         let mut service = Self { agi, http, url, drop_database, settings, child: None, db, runtime, data };
-        service.run(&["seed", "demo", "--webhook-url", &options.webhook_url]);
+        let built = if options.plugins { built_plugins() } else { PathBuf::from("/nonexistent") };
+        let built = built.to_string_lossy();
+        service.run(&["seed", "demo", "--webhook-url", &options.webhook_url, "--plugins", &built]);
         for sql in &options.changes {
             assert!(service.sql(sql) > 0, "changes nothing: {sql}");
         }
@@ -151,6 +172,10 @@ impl Service {
             .env("HOOKSWITCH_OUTGOING_ALLOW", "127.0.0.0/8")
             .env("HOOKSWITCH_OUTGOING__PUBLIC", "false")
             .env("HOOKSWITCH_ROUTING__REFRESH_MS", "100")
+            // Native code is found again by every test: the folder and the key that vouches for it are the same.
+            .env("HOOKSWITCH_SECRET", "a secret of tests, which everybody knows")
+            .env("HOOKSWITCH_PLUGINS__FOLDER", std::env::temp_dir().join("hookswitch-test-native"))
+            .envs(js_engine().map(|file| ("HOOKSWITCH_PLUGINS__JS_ENGINE", file)))
             .envs(self.settings.iter().copied())
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
@@ -236,13 +261,24 @@ impl Service {
 
     /// Status and body of a request; an empty token or body is not sent.
     pub(crate) fn ask(&self, method: &str, path: &str, token: &str, body: &str) -> (u16, String) {
+        self.send(method, path, token, ("application/json", body))
+    }
+
+    /// As [`Service::ask`], with a body of another kind.
+    pub(crate) fn send(
+        &self,
+        method: &str,
+        path: &str,
+        token: &str,
+        (kind, body): (&str, &str),
+    ) -> (u16, String) {
         let mut stream = TcpStream::connect(self.http).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
         let bearer =
             if token.is_empty() { String::new() } else { format!("Authorization: Bearer {token}\r\n") };
         let content = match body.len() {
             0 => String::new(),
-            length => format!("Content-Type: application/json\r\nContent-Length: {length}\r\n"),
+            length => format!("Content-Type: {kind}\r\nContent-Length: {length}\r\n"),
         };
         write!(
             stream,
