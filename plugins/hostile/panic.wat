@@ -1,6 +1,6 @@
 ;; world: router  upload: ok  run: panic
 ;; Dies in its own function.
 (module
-  (memory (export "memory") 1)
+  (memory (export "memory") 2)
   (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) i32.const 65536)
   (func (export "route-call") (param i32) (result i32) unreachable))

@@ -1,7 +1,7 @@
 ;; world: router  upload: not-loadable  run: -
 ;; Dies while it is being instantiated.
 (module
-  (memory (export "memory") 1)
+  (memory (export "memory") 2)
   (func $boom unreachable)
   (start $boom)
   (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) i32.const 65536)

@@ -161,10 +161,10 @@ async fn whoever_waits_too_long_is_out_of_time() {
     let (sandbox, _folder) = sandbox();
     let body = format!("(call $get (i32.const 16) (i32.const 7) (i32.const 128)) {PASS}");
     let program = sandbox.load(router(&body), Language::Component, World::Router).await.unwrap();
-    let report = sandbox.run(&program, job(Arc::new(Slow(Duration::from_secs(3_600))))).await;
+    let report = sandbox.run(&program, job(Arc::new(Slow(Duration::new(3_600, 0))))).await;
     assert_eq!(report.outcome, Outcome::TimeLimit, "{report:?}");
     // The place it had is as good as new.
-    let report = sandbox.run(&program, job(Arc::new(Slow(Duration::from_millis(1))))).await;
+    let report = sandbox.run(&program, job(Arc::new(Slow(Duration::new(0, 1_000_000))))).await;
     assert_eq!(report.outcome, Outcome::Pass, "{report:?}");
     assert_eq!(report.trail.len(), 1);
 }
@@ -234,7 +234,7 @@ async fn a_tenant_has_a_share_and_no_more() {
     let program = sandbox.load(router(&body), Language::Component, World::Router).await.unwrap();
     let (share, other) = (Arc::new(Share::default()), Arc::new(Share::default()));
     let start = |share: &Arc<Share>| {
-        let job = Job { share: Arc::clone(share), ..job(Arc::new(Slow(Duration::from_secs(3_600)))) };
+        let job = Job { share: Arc::clone(share), ..job(Arc::new(Slow(Duration::new(3_600, 0)))) };
         let (sandbox, program) = (Arc::clone(&sandbox), Arc::clone(&program));
         tokio::spawn(async move { sandbox.run(&program, job).await.outcome })
     };

@@ -9,8 +9,9 @@ const MIB: usize = 1024 * KIB;
 pub const COMPONENT_BYTES: usize = 32 * MIB;
 /// Bytes of JavaScript uploaded as text. A run reads its byte code anew, some 4 µs for each KiB.
 pub const SCRIPT_BYTES: usize = 256 * KIB;
-/// Time for a component to become native code: 10 s of one processor for JavaScript's or Python's, and room.
-pub const COMPILE_TIME: Duration = Duration::from_secs(60);
+/// Time for a component to become native code: 10 s of one processor for JavaScript's or Python's; the compiler gives way
+/// to calls, so it may get a tenth of one.
+pub const COMPILE_TIME: Duration = Duration::from_secs(120);
 /// Uploads that wait for the one compiler; the next is told to come again.
 pub const COMPILE_QUEUE: usize = 8;
 

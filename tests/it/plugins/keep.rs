@@ -73,6 +73,7 @@ both_databases! {
         w.upload(&path, wasm::to_queue("support")).await.expect(201);
         w.act(&format!("{path}/versions/1/activate")).await.expect(200);
         w.desk.app.test.execute("DELETE FROM plugin_parts").await.unwrap();
+        w.held.plugins.forget(&tenant("acme"));
         w.held.read().await;
         let reply = w.ask("vip-router", "+15557770001").await;
         assert_eq!((reply.report.outcome.as_str(), reply.report.text.as_str()), ("not-loadable", "its file is not kept any more"));
