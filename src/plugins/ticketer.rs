@@ -13,6 +13,7 @@ mod show;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono_tz::Tz;
 use tokio::sync::broadcast::error::RecvError;
@@ -114,9 +115,12 @@ struct Turns {
     line: VecDeque<Id>,
     working: JoinSet<Done>,
     tasks: HashMap<task::Id, Id>,
+    /// Whether every turn ends with the event that it is at.
+    stopped: Arc<AtomicBool>,
 }
 
-/// Shows until `stopping`. What is under way then is shown again by whoever comes next.
+/// Shows until `stopping`, and finishes what is under way then if that is quick. The rest is shown again by whoever comes
+/// next.
 pub async fn run(parts: Parts, mut stopping: Stopping) {
     let mut news = parts.plugins.parts.events.news.listen();
     let (lists, mut listed) = mpsc::channel(1);
@@ -129,6 +133,7 @@ pub async fn run(parts: Parts, mut stopping: Stopping) {
         line: VecDeque::new(),
         working: JoinSet::new(),
         tasks: HashMap::new(),
+        stopped: Arc::default(),
     };
     loop {
         tokio::select! {
@@ -147,15 +152,20 @@ pub async fn run(parts: Parts, mut stopping: Stopping) {
         turns.start();
     }
     looking.abort();
-    turns.working.shutdown().await;
-    let left = cursor::release(&parts.plugins.parts.db, &parts.node);
+    turns.stopped.store(true, Ordering::Relaxed);
+    let left = async {
+        while let Some(done) = turns.working.join_next_with_id().await {
+            turns.done(done);
+        }
+        cursor::release(&parts.plugins.parts.db, &parts.node).await
+    };
     match tokio::time::timeout(limits::SHOW_DRAIN, left).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {
-            tracing::info!(%error, "ticketers can't be left to other processes; they wait for the leases")
+            tracing::info!(%error, "ticketers can't be left to other processes; they wait for the leases");
         }
         Err(_) => {
-            tracing::info!("ticketers are not left to other processes in time; they wait for the leases")
+            tracing::info!("ticketers are not left to other processes in time; they wait for the leases");
         }
     }
 }
@@ -255,8 +265,9 @@ impl Turns {
             // Whatever is told from here on may come too late for this turn.
             (state.lined_up, state.working, state.news) = (false, true, false);
             let (parts, held, id) = (self.parts.clone(), state.held.take(), plugin.clone());
+            let stopped = Arc::clone(&self.stopped);
             let task = self.working.spawn(async move {
-                let (held, next) = show::turn(&parts, &tenant, &id, held).await;
+                let (held, next) = show::turn(&parts, (&tenant, &id), held, &stopped).await;
                 Done { plugin: id, held, next }
             });
             self.tasks.insert(task.id(), plugin);

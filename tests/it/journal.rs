@@ -637,6 +637,7 @@ fn began(id: &Id) -> Vec<u8> {
         reason: "static".into(),
         at_us: 1_000_000,
         trace,
+        runs: Vec::new(),
     };
     serde_json::to_vec(&Record::Began(CallAndDecision { started, decided })).unwrap()
 }

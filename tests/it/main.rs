@@ -10,9 +10,9 @@ mod cli;
 mod dialects;
 mod ivr;
 mod journal;
-
 mod memory;
 mod models;
+mod plugins;
 mod routing;
 mod socket;
 mod webhooks;

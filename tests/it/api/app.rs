@@ -16,7 +16,6 @@ use hookswitch::config::Config;
 use hookswitch::http::router;
 use hookswitch::outgoing::Guard;
 use hookswitch::plugins::Plugins;
-use hookswitch::sandbox::Nobody;
 use hookswitch::tenants::{self, Tenant, TenantStatus};
 use hookswitch::users::store::NewUser;
 use hookswitch::users::{self, Email};
@@ -103,15 +102,7 @@ impl TestApp {
         let auth =
             Arc::new(Auth::new(&config.secret().unwrap(), clock.clone(), routing.ids.clone()).unwrap());
         let events = app::api::events();
-        let plugins = app::plugins::build(
-            &config,
-            test.db.clone(),
-            clock.clone(),
-            &routing,
-            Arc::clone(&events),
-            Arc::new(Nobody),
-        );
-        let plugins = plugins.unwrap();
+        let plugins = Arc::clone(&routing.plugins);
         let parts = app::api::Parts {
             auth: Arc::clone(&auth),
             registration,

@@ -41,6 +41,7 @@ pub(crate) fn began(id: &Id, owner: &str, action: &str, target: &str) -> Vec<u8>
         reason: "static".into(),
         at_us: START,
         trace,
+        runs: Vec::new(),
     };
     serde_json::to_vec(&Record::Began(CallAndDecision { started, decided })).unwrap()
 }

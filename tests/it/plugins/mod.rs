@@ -1,0 +1,3 @@
+//! Plugins, on both databases.
+
+mod ticketer;
