@@ -440,7 +440,7 @@ both_databases! {
         assert_eq!(scene.count("SELECT COUNT(*) FROM plugin_runs WHERE tenant_id = 'acme'").await, 1);
         // Its cursor goes with it.
         scene.app.delete(&path, &admin.token).await.expect(204);
-        keep::purge(&scene.plugins(scene.app.gate.db.clone()), scene.app.clock.now_us()).await.unwrap();
+        keep::purge(&scene.app.plugins, scene.app.clock.now_us()).await.unwrap();
         assert_eq!(scene.count("SELECT COUNT(*) FROM plugin_cursors WHERE tenant_id = 'acme'").await, 0);
         assert_eq!(scene.count("SELECT COUNT(*) FROM plugin_cursors").await, 1);
         process.stop().await;
