@@ -1,8 +1,8 @@
 //! Shows events to ticketers, and opens the tickets that they draft.
 //!
-//! Each ticketer has a cursor ([`cursor`]): how far it was shown its tenant's events. A run stands outside any
+//! Each ticketer has a cursor (`cursor`): how far it was shown its tenant's events. A run stands outside any
 //! transaction; what came of it (ticket, run, the cursor's move) is one transaction, which holds the cursor's row and
-//! drops the result when the cursor is not where it was ([`show`]). So a process that dies anywhere shows an event again,
+//! drops the result when the cursor is not where it was (`show`). So a process that dies anywhere shows an event again,
 //! and there is never a second ticket: the move and the ticket last together, and the ticket's origin is unique besides.
 //!
 //! One task knows all ticketers and whose turn it is; turns run beside it, some at a time, and a tenant has a share of
@@ -13,6 +13,7 @@ mod show;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono_tz::Tz;
 use tokio::sync::broadcast::error::RecvError;
@@ -100,6 +101,12 @@ struct State {
     working: bool,
 }
 
+impl State {
+    fn may_line_up(&self, now_us: i64) -> bool {
+        self.news && !self.lined_up && !self.working && self.due_us <= now_us
+    }
+}
+
 /// A turn that is over.
 struct Done {
     plugin: Id,
@@ -114,9 +121,14 @@ struct Turns {
     line: VecDeque<Id>,
     working: JoinSet<Done>,
     tasks: HashMap<task::Id, Id>,
+    /// Turns of each tenant under way.
+    at_work: HashMap<TenantId, usize>,
+    /// Whether every turn ends with the event that it is at.
+    stopped: Arc<AtomicBool>,
 }
 
-/// Shows until `stopping`. What is under way then is shown again by whoever comes next.
+/// Shows until `stopping`, and finishes what is under way then if that is quick. The rest is shown again by whoever comes
+/// next.
 pub async fn run(parts: Parts, mut stopping: Stopping) {
     let mut news = parts.plugins.parts.events.news.listen();
     let (lists, mut listed) = mpsc::channel(1);
@@ -129,6 +141,8 @@ pub async fn run(parts: Parts, mut stopping: Stopping) {
         line: VecDeque::new(),
         working: JoinSet::new(),
         tasks: HashMap::new(),
+        at_work: HashMap::new(),
+        stopped: Arc::default(),
     };
     loop {
         tokio::select! {
@@ -147,15 +161,20 @@ pub async fn run(parts: Parts, mut stopping: Stopping) {
         turns.start();
     }
     looking.abort();
-    turns.working.shutdown().await;
-    let left = cursor::release(&parts.plugins.parts.db, &parts.node);
+    turns.stopped.store(true, Ordering::Relaxed);
+    let left = async {
+        while let Some(done) = turns.working.join_next_with_id().await {
+            turns.done(done);
+        }
+        cursor::release(&parts.plugins.parts.db, &parts.node).await
+    };
     match tokio::time::timeout(limits::SHOW_DRAIN, left).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {
-            tracing::info!(%error, "ticketers can't be left to other processes; they wait for the leases")
+            tracing::info!(%error, "ticketers can't be left to other processes; they wait for the leases");
         }
         Err(_) => {
-            tracing::info!("ticketers are not left to other processes in time; they wait for the leases")
+            tracing::info!("ticketers are not left to other processes in time; they wait for the leases");
         }
     }
 }
@@ -226,7 +245,7 @@ impl Turns {
     fn line_up(&mut self, plugin: &Id) {
         let now_us = self.parts.plugins.parts.clock.now_us();
         let Some(state) = self.states.get_mut(plugin) else { return };
-        if state.news && !state.lined_up && !state.working && state.due_us <= now_us {
+        if state.may_line_up(now_us) {
             state.lined_up = true;
             self.line.push_back(plugin.clone());
         }
@@ -234,8 +253,10 @@ impl Turns {
 
     /// What time alone changes: pauses end, and leases of processes that died.
     fn line_all_up(&mut self) {
-        let all: Vec<Id> = self.states.keys().cloned().collect();
-        all.iter().for_each(|id| self.line_up(id));
+        let now_us = self.parts.plugins.parts.clock.now_us();
+        let due = self.states.iter().filter(|(_, state)| state.may_line_up(now_us));
+        let due: Vec<Id> = due.map(|(id, _)| id.clone()).collect();
+        due.iter().for_each(|id| self.line_up(id));
     }
 
     /// Gives turns to those at the head of the line; who has its tenant's share already waits.
@@ -245,18 +266,22 @@ impl Turns {
                 return;
             }
             let Some(plugin) = self.line.pop_front() else { return };
-            let Some(tenant) = self.states.get(&plugin).map(|state| state.tenant.clone()) else { continue };
-            let same = self.states.values().filter(|state| state.working && state.tenant == tenant);
-            if same.count() >= limits::SHOWN_TO_TENANT {
+            // One that was dropped and came again meanwhile may stand in line twice.
+            let waits = self.states.get(&plugin).filter(|state| state.lined_up);
+            let Some(tenant) = waits.map(|state| state.tenant.clone()) else { continue };
+            let same = self.at_work.entry(tenant.clone()).or_insert(0);
+            if *same >= limits::SHOWN_TO_TENANT {
                 self.line.push_back(plugin);
                 continue;
             }
             let Some(state) = self.states.get_mut(&plugin) else { continue };
+            *same += 1;
             // Whatever is told from here on may come too late for this turn.
             (state.lined_up, state.working, state.news) = (false, true, false);
             let (parts, held, id) = (self.parts.clone(), state.held.take(), plugin.clone());
+            let stopped = Arc::clone(&self.stopped);
             let task = self.working.spawn(async move {
-                let (held, next) = show::turn(&parts, &tenant, &id, held).await;
+                let (held, next) = show::turn(&parts, (&tenant, &id), held, &stopped).await;
                 Done { plugin: id, held, next }
             });
             self.tasks.insert(task.id(), plugin);
@@ -278,6 +303,10 @@ impl Turns {
         };
         let Some(state) = self.states.get_mut(&plugin) else { return };
         (state.working, state.held) = (false, held);
+        match self.at_work.get_mut(&state.tenant) {
+            Some(n) if *n > 1 => *n -= 1,
+            _ => drop(self.at_work.remove(&state.tenant)),
+        }
         match next {
             Next::Idle => state.due_us = 0,
             Next::More => (state.due_us, state.news) = (0, true),

@@ -321,7 +321,8 @@ struct Open {
 }
 
 async fn read_open(db: &Db, tenant: &TenantId, number: &Number) -> sqlx::Result<Vec<Open>> {
-    const SQL: &str = "SELECT t.id, t.subject, t.status, t.priority, t.created_at FROM contacts c \
+    const SQL: &str = "SELECT t.id AS id, t.subject AS subject, t.status AS status, t.priority AS priority, \
+         t.created_at AS created_at FROM contacts c \
          JOIN tickets t ON t.contact_id = c.id AND t.tenant_id = c.tenant_id \
          WHERE c.tenant_id = ? AND c.phone = ? AND c.deleted_at = 0 AND t.status <> 'closed' AND t.deleted_at = 0 \
          UNION SELECT t.id, t.subject, t.status, t.priority, t.created_at FROM contact_phones p \

@@ -10,7 +10,6 @@ mod cli;
 mod dialects;
 mod ivr;
 mod journal;
-
 mod memory;
 mod models;
 mod plugins;

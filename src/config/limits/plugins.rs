@@ -184,8 +184,8 @@ pub const SHOWN_TO_TENANT: usize = 4;
 pub const SHOW_TICK: Duration = Duration::from_millis(200);
 /// How often all ticketers look for events that nobody told of.
 pub const SHOW_LOOK: Duration = Duration::from_secs(60);
-/// How long a process that ends tries to leave its ticketers to others.
-pub const SHOW_DRAIN: Duration = Duration::from_secs(2);
+/// How long a process that ends lets runs of ticketers end: as long as one may take.
+pub const SHOW_DRAIN: Duration = Duration::from_secs(6);
 /// Bytes of a note that a plugin leaves in a ticket: as a draft's body, and its event is told whole.
 pub const NOTE_BYTES: usize = 16 * KIB;
 /// Bytes of a linked id that are written as they stand into what names a ticket's origin, which has 190 characters.

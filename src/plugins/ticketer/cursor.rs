@@ -50,7 +50,7 @@ pub(in crate::plugins) async fn begin(tx: &mut Tx, tenant: &TenantId, plugin: &s
     const HEAD: &str = "SELECT position FROM event_heads WHERE tenant_id = ?";
     let head: Option<i64> =
         db_tx!(&mut *tx, |c| sqlx::query_scalar(HEAD).bind(tenant.as_str()).fetch_optional(c).await)?;
-    let sql = tx.pick(NEW, NEW_MYSQL);
+    let sql = tx.pick(NEW_SQLITE, NEW_MYSQL);
     db_tx!(tx, |c| sqlx::query(sql)
         .bind(plugin)
         .bind(tenant.as_str())
@@ -60,7 +60,7 @@ pub(in crate::plugins) async fn begin(tx: &mut Tx, tenant: &TenantId, plugin: &s
         .map(drop))
 }
 
-const NEW: &str = "INSERT INTO plugin_cursors (plugin_id, tenant_id, position, attempts, retry_at, node, leased_until) \
+const NEW_SQLITE: &str = "INSERT INTO plugin_cursors (plugin_id, tenant_id, position, attempts, retry_at, node, leased_until) \
      VALUES (?, ?, ?, 0, 0, '', 0) ON CONFLICT (plugin_id) DO NOTHING";
 const NEW_MYSQL: &str = "INSERT INTO plugin_cursors (plugin_id, tenant_id, position, attempts, retry_at, node, leased_until) \
      VALUES (?, ?, ?, 0, 0, '', 0) ON DUPLICATE KEY UPDATE plugin_id = plugin_id";
@@ -108,7 +108,7 @@ pub(super) async fn lease(
 
 async fn make(db: &Db, tenant: &TenantId, plugin: &Id) -> sqlx::Result<()> {
     let (_, head) = outbox::bounds(db, tenant).await?;
-    db_write!(db, |p| sqlx::query(db.pick(NEW, NEW_MYSQL))
+    db_write!(db, |p| sqlx::query(db.pick(NEW_SQLITE, NEW_MYSQL))
         .bind(plugin.as_str())
         .bind(tenant.as_str())
         .bind(head)

@@ -1,6 +1,7 @@
 //! A ticketer's turn: it is shown the events behind its cursor that it listens to, one after another, for a while.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chrono_tz::Tz;
@@ -30,9 +31,9 @@ pub(super) fn us(time: Duration) -> i64 {
 /// Gives a ticketer its turn. Returns what is left of its cursor, and when its next turn is.
 pub(super) async fn turn(
     parts: &Parts,
-    tenant: &TenantId,
-    plugin: &Id,
+    (tenant, plugin): (&TenantId, &Id),
     held: Option<Held>,
+    stopped: &AtomicBool,
 ) -> (Option<Held>, Next) {
     let later = |time| Next::At(now_us(parts) + us(time));
     let known = match parts.source.look(tenant) {
@@ -43,7 +44,7 @@ pub(super) async fn turn(
     let Some(setup) = ticketers.into_iter().find(|setup| setup.id == *plugin) else {
         return (None, Next::Gone);
     };
-    let mut turn = Turn { parts, tenant, setup, zone, held };
+    let mut turn = Turn { parts, tenant, setup, zone, held, stopped };
     match turn.go().await {
         Ok(next) => (turn.held, next),
         Err(error) => {
@@ -77,6 +78,7 @@ struct Turn<'p> {
     setup: Arc<Setup>,
     zone: Tz,
     held: Option<Held>,
+    stopped: &'p AtomicBool,
 }
 
 impl Turn<'_> {
@@ -98,7 +100,9 @@ impl Turn<'_> {
                 }
                 continue;
             }
-            if begun.elapsed_us() > u64::try_from(limits::SHOW_TURN.as_micros()).unwrap_or(u64::MAX) {
+            let is_over =
+                begun.elapsed_us() > u64::try_from(limits::SHOW_TURN.as_micros()).unwrap_or(u64::MAX);
+            if is_over || self.stopped.load(Ordering::Relaxed) {
                 self.held = Some(held);
                 return Ok(Next::More);
             }

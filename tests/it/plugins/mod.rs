@@ -6,6 +6,7 @@ mod keep;
 mod park;
 mod rights;
 mod runs;
+mod ticketer;
 mod upload;
 mod wasm;
 
