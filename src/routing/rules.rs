@@ -20,7 +20,7 @@ use crate::sandbox::World;
 pub enum Verdict {
     /// Decided.
     Decided(Decision),
-    /// The tenant's plugin is to be asked; then [`super::plugin::after`] decides.
+    /// The tenant's plugin is to be asked; then `plugin::after` decides.
     AskPlugin,
     /// The tenant's webhook is to be asked; then [`after_webhook`] decides.
     AskWebhook,

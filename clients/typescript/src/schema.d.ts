@@ -9871,7 +9871,7 @@ export interface components {
              */
             description: string;
             /**
-             * @description Types of events that a ticketer looks at, or patterns.
+             * @description Types of events that a ticketer is shown, or patterns; empty: call.missed. What plugins made themselves (tickets, notes, contacts) is shown to none, so that nothing goes round in circles.
              * @example []
              */
             events: string[];
@@ -10790,7 +10790,7 @@ export interface components {
              */
             description?: string;
             /**
-             * @description Types of events that a ticketer looks at, or patterns.
+             * @description Types of events that a ticketer is shown, or patterns; empty: call.missed. What plugins made themselves (tickets, notes, contacts) is shown to none, so that nothing goes round in circles.
              * @default []
              * @example []
              */
@@ -10959,7 +10959,7 @@ export interface components {
              */
             description?: string;
             /**
-             * @description Types of events that a ticketer looks at, or patterns.
+             * @description Types of events that a ticketer is shown, or patterns; empty: call.missed. What plugins made themselves (tickets, notes, contacts) is shown to none, so that nothing goes round in circles.
              * @example []
              */
             events?: string[];
