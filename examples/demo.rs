@@ -34,7 +34,7 @@ const CALLS: [(&str, &str, &str, u64); 12] = [
     ("+15550001004", "external number", "", 1_500),
     ("+15550001005", "voicemail", "#", 2_000),
     ("+15550001006", "plugin vip-router", "", 1_500),
-    ("+15550001007", "plugin order-status", "", 1_500),
+    ("+15550001007", "plugin order-status, 4711#", "4711#", 14_000),
     ("+15550001008", "closed", "#", 2_000),
     ("+15550001009", "inactive", "", 1_500),
     ("+15550002000", "globex's queue", "", 1_500),
@@ -70,6 +70,9 @@ fn main() -> ExitCode {
     say("a webhook receiver answers \"queue support\" to signed questions");
     let options =
         ServiceOptions { webhook_url: receiver.url.clone(), ..ServiceOptions::new(Database::Sqlite) };
+    // scripts/demo says where they are, when they are built.
+    let options =
+        if std::env::var_os("HOOKSWITCH_TEST_PLUGINS").is_some() { options.with_plugins() } else { options };
     let (rows, logins) = if simulated { simulate(&options) } else { call(&options) };
     drop(receiver);
     table(&rows, simulated);

@@ -96,6 +96,13 @@ impl Environment {
         parse::query(self.get("network_script")?, name.as_bytes())
     }
 
+    /// Names of the query that begin with `prefix`, without it, and their values, not decoded.
+    pub fn queries<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        let script = self.get("network_script").unwrap_or_default();
+        parse::pairs(script)
+            .filter_map(move |(key, value)| Some((key.strip_prefix(prefix.as_bytes())?, value)))
+    }
+
     /// An argument of the dialplan's `AGI()`, from 1. Raw; may be empty.
     #[must_use]
     pub fn arg(&self, number: usize) -> Option<&[u8]> {
@@ -252,6 +259,7 @@ mod tests {
         assert_eq!(env.script(), b"route");
         assert_eq!(env.query("did"), Some(&b"5550100"[..]));
         assert_eq!(env.query("t"), Some(&b"acme"[..]));
+        assert_eq!(env.queries("d").collect::<Vec<_>>(), [(&b"id"[..], &b"5550100"[..])]);
         assert_eq!(env.args(), 3);
         assert_eq!((env.arg(1), env.arg(2)), (Some(&b"a"[..]), Some(&b""[..])));
         assert_eq!((env.get("arg_3"), env.arg(4), env.arg(0)), (Some(&b"x: y"[..]), None, None));

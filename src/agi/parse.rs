@@ -167,13 +167,15 @@ pub fn environment_line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 /// not decoded (Asterisk passes the URL as the dialplan wrote it). The first occurrence counts.
 #[must_use]
 pub fn query<'a>(script: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    let mark = script.iter().position(|b| *b == b'?')?;
-    script[mark + 1..].split(|b| *b == b'&').find_map(|pair| {
-        let (key, value) = match pair.iter().position(|b| *b == b'=') {
-            Some(at) => (&pair[..at], &pair[at + 1..]),
-            None => (pair, &pair[pair.len()..]),
-        };
-        (key == name).then_some(value)
+    pairs(script).find_map(|(key, value)| (key == name).then_some(value))
+}
+
+/// Every name of the query with its value, in their order.
+pub fn pairs(script: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let query = script.iter().position(|b| *b == b'?').map_or(&[][..], |mark| &script[mark + 1..]);
+    query.split(|b| *b == b'&').map(|pair| match pair.iter().position(|b| *b == b'=') {
+        Some(at) => (&pair[..at], &pair[at + 1..]),
+        None => (pair, &pair[pair.len()..]),
     })
 }
 

@@ -87,6 +87,21 @@ pub(super) fn draft(draft: &TicketDraft) -> Result<(), String> {
     }
 }
 
+/// Logic of the fuzz target `plugin_answer`: whatever a script returns is an answer that keeps the rules, or refused with a
+/// reason.
+pub fn fuzz(bytes: &[u8]) {
+    if let Ok(answer) = serde_json::from_slice::<Decision>(bytes)
+        && let Err(why) = decision(&answer)
+    {
+        assert!(!why.is_empty());
+    }
+    if let Ok(Some(answer)) = serde_json::from_slice::<Option<TicketDraft>>(bytes)
+        && let Err(why) = draft(&answer)
+    {
+        assert!(!why.is_empty());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::types::{Farewell, HangupCause, Step, Target};
@@ -95,6 +110,13 @@ mod tests {
     fn plan_of(steps: usize) -> Plan {
         let step = Step { target: Target::Queue("support".into()), timeout: Some(30), record: None };
         Plan { steps: vec![step; steps], reason: None, variables: Vec::new() }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_a_script_returns_is_read_or_refused(text in "\\PC{0,200}") {
+            super::fuzz(text.as_bytes());
+        }
     }
 
     #[test]

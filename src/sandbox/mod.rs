@@ -32,6 +32,7 @@ pub mod types;
 
 use serde::{Deserialize, Serialize};
 
+pub use check::fuzz as fuzz_answer;
 pub use compile::{Options, Program, Sandbox};
 pub use engine::Places;
 pub use grants::{Grant, Grants};

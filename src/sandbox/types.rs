@@ -276,8 +276,10 @@ pub struct TicketDraft {
     /// Subject.
     pub subject: String,
     /// Body.
+    #[serde(default)]
     pub body: String,
     /// Priority.
+    #[serde(default = "normal")]
     pub priority: Priority,
     /// Number of whom it is about.
     #[serde(default)]
@@ -288,6 +290,11 @@ pub struct TicketDraft {
     /// Custom fields.
     #[serde(default)]
     pub fields: Vec<Field>,
+}
+
+/// What a script's draft has that says nothing of it.
+fn normal() -> Priority {
+    Priority::Normal
 }
 
 /// `failure`.

@@ -21,6 +21,7 @@ use crate::journal::Journal;
 use crate::routing::trace::Trace;
 use crate::routing::types::{Action, Inputs};
 use crate::routing::{CallIds, Mode, Router};
+use crate::sandbox::types::Field;
 
 use asked::Asked;
 use phone::{AgiPhone, PromptLengths, Watchdog};
@@ -224,6 +225,7 @@ impl Sessions {
             caller: known("callerid"),
             caller_name: known("calleridname"),
             language: text(env.get("language")),
+            variables: told_plugins(env),
             ..Inputs::default()
         }
     }
@@ -256,6 +258,12 @@ impl Sessions {
 /// A value of the environment as text that fits the database.
 fn text(bytes: Option<&[u8]>) -> String {
     fit(&String::from_utf8_lossy(bytes.unwrap_or_default()), FACT_CHARS)
+}
+
+/// What the dialplan chose to tell plugins: `v.NAME=VALUE` in the URL.
+fn told_plugins(env: &Environment) -> Vec<Field> {
+    let all = env.queries("v.").take(limits::plugins::VARIABLES);
+    all.map(|(name, value)| Field { name: text(Some(name)), value: text(Some(value)) }).collect()
 }
 
 async fn variable(conn: &mut C, name: &str) -> Result<String, SessionError> {

@@ -190,3 +190,5 @@ pub const SHOW_DRAIN: Duration = Duration::from_secs(6);
 pub const NOTE_BYTES: usize = 16 * KIB;
 /// Bytes of a linked id that are written as they stand into what names a ticket's origin, which has 190 characters.
 pub const LINKED_BYTES: usize = 100;
+/// Variables that the dialplan may tell plugins of a call.
+pub const VARIABLES: usize = 16;
