@@ -36,7 +36,7 @@ pub(super) fn check(config: &Config) -> Vec<String> {
 /// When the JavaScript engine's file can't be read.
 pub fn sandbox(config: &Config) -> Result<Option<Arc<Sandbox>>, Error> {
     let js_engine = match &config.plugins.js_engine {
-        None => None,
+        None => crate::sandbox::js_engine(),
         Some(path) => Some(Bytes::from(
             std::fs::read(path)
                 .map_err(|error| Error::Said(format!("plugins.js_engine: {}: {error}", path.display())))?,

@@ -30,6 +30,14 @@ pub struct Options {
     pub threads: usize,
 }
 
+/// The JavaScript engine's component that was there when this program was built; `None`: there was none.
+pub fn js_engine() -> Option<Bytes> {
+    #[cfg(js_engine)]
+    return Some(Bytes::from_static(include_bytes!(env!("HOOKSWITCH_JS_ENGINE_FILE"))));
+    #[cfg(not(js_engine))]
+    None
+}
+
 /// Runs programs. One for a process.
 pub struct Sandbox {
     /// For runs that end at once.

@@ -33,7 +33,7 @@ pub mod types;
 use serde::{Deserialize, Serialize};
 
 pub use check::fuzz as fuzz_answer;
-pub use compile::{Options, Program, Sandbox};
+pub use compile::{Options, Program, Sandbox, js_engine};
 pub use engine::Places;
 pub use grants::{Grant, Grants};
 pub use host::{Answer, Answering, Ask, Asked, Host, Nobody, Recorded, Scripted, Setting, Settings};

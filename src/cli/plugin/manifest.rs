@@ -37,7 +37,6 @@ pub(super) struct Manifest {
 /// What a setting is at first.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-#[expect(dead_code, reason = "read so that a wrong type is told here; the service takes the values")]
 pub(super) enum Setting {
     Text(String),
     List(Vec<String>),

@@ -2,6 +2,7 @@
 
 mod build;
 mod component;
+mod file;
 #[cfg(test)]
 mod hostile;
 mod javascript;
@@ -10,6 +11,7 @@ mod new;
 mod python;
 mod rust;
 mod tools;
+mod trial;
 mod wit;
 
 use std::path::PathBuf;
@@ -46,6 +48,28 @@ pub(super) enum Plugin {
         /// Where the component goes; dist/NAME.wasm in the folder if not given.
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
+    },
+    /// Say what the service would say of an upload: limits, imports, kind, whether it can be made ready.
+    Check(trial::Arguments),
+    /// Run it once: decision, log, and what it cost of what it may.
+    Run {
+        #[command(flatten)]
+        file: trial::Arguments,
+        #[command(flatten)]
+        inputs: trial::Inputs,
+        /// Print the whole report as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Run it many times and say what a run costs.
+    Bench {
+        #[command(flatten)]
+        file: trial::Arguments,
+        #[command(flatten)]
+        inputs: trial::Inputs,
+        /// How often.
+        #[arg(long, default_value_t = 2_000)]
+        runs: usize,
     },
 }
 
@@ -103,6 +127,15 @@ pub(super) fn run(plugin: Plugin) -> Result<(), Error> {
         Plugin::Build { dir, component, out } => {
             println!("{}", build::run(&dir, component, out.as_deref())?);
         }
+        Plugin::Check(file) => println!("{}", trial::check(&file)?),
+        Plugin::Run { file, inputs, json } => {
+            let (text, well) = trial::run(&file, &inputs, json)?;
+            println!("{text}");
+            if !well {
+                return Err(said("the run did not end well"));
+            }
+        }
+        Plugin::Bench { file, inputs, runs } => println!("{}", trial::bench(&file, &inputs, runs)?),
     }
     Ok(())
 }

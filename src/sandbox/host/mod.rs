@@ -227,6 +227,12 @@ impl Setting {
     }
 }
 
+impl<H: Host + ?Sized> Host for std::sync::Arc<H> {
+    fn ask<'a>(&'a self, ask: &'a Ask) -> Answering<'a> {
+        (**self).ask(ask)
+    }
+}
+
 /// Answers nothing: for a plugin that is only tried out.
 #[derive(Clone, Copy, Debug)]
 pub struct Nobody;
