@@ -84,7 +84,10 @@ fn a_script_talks_to_the_caller(database: Database) {
 fn a_missed_call_makes_one_ticket(database: Database) {
     let world = world(database);
     let _rings = Phone::start(&world.pbx, "acme-101", Behaviour::NeverAnswers);
-    let missed = |caller| drop(Call::to("+15550001001").from(caller).patience(1_500).run(&world.pbx));
+    let missed = |caller| {
+        let call = Call::to("+15550001001").from(caller).patience(1_500).run(&world.pbx);
+        assert!(call.answered_after.is_none());
+    };
     missed(OTHER);
     let admin = admin(&world);
     let tickets = admin.wait_list("/tickets", 1);

@@ -51,7 +51,7 @@ impl Place {
         serde_json::from_str(&ok(&output)).unwrap()
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 }

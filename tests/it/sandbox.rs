@@ -14,10 +14,13 @@ use hookswitch::sandbox::{
 };
 
 /// What `scripts/build-plugins` made.
-pub(crate) fn built(name: &str) -> Bytes {
+pub(crate) fn built_path(name: &str) -> PathBuf {
     let folder = std::env::var("HOOKSWITCH_TEST_PLUGINS").map(PathBuf::from);
-    let folder = folder.unwrap_or_else(|_| Path::new(env!("CARGO_MANIFEST_DIR")).join("plugins/dist"));
-    let file = folder.join(name);
+    folder.unwrap_or_else(|_| Path::new(env!("CARGO_MANIFEST_DIR")).join("plugins/dist")).join(name)
+}
+
+fn built(name: &str) -> Bytes {
+    let file = built_path(name);
     let bytes = std::fs::read(&file);
     bytes.unwrap_or_else(|e| panic!("{}: {e}; run scripts/build-plugins first", file.display())).into()
 }

@@ -43,7 +43,9 @@ impl File {
             None => path.to_owned(),
         };
         let bytes = std::fs::read(&file).map_err(|error| match manifest {
-            Some(_) => Error::Said(format!("{}: {error}; run `hookswitch plugin build` first", file.display())),
+            Some(_) => {
+                Error::Said(format!("{}: {error}; run `hookswitch plugin build` first", file.display()))
+            }
             None => at(&file)(error),
         })?;
         let is_script = file.extension().is_some_and(|e| e == "js" || e == "mjs");

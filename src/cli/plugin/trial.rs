@@ -21,7 +21,7 @@ const EVENT: &str = include_str!("../../../plugins/starters/event.json");
 
 /// What is tried, and with what.
 #[derive(Debug, clap::Args)]
-pub(super) struct Arguments {
+pub(in crate::cli) struct Arguments {
     /// A component, a script, or the folder with plugin.toml.
     #[arg(value_name = "FILE", default_value = ".")]
     file: PathBuf,
@@ -35,7 +35,7 @@ pub(super) struct Arguments {
 
 /// What it is run on.
 #[derive(Debug, clap::Args)]
-pub(super) struct Inputs {
+pub(in crate::cli) struct Inputs {
     /// The call (JSON, as scripts see it); an example if not given.
     #[arg(long, value_name = "FILE", conflicts_with = "event")]
     call: Option<PathBuf>,
@@ -59,9 +59,15 @@ pub(super) fn check(arguments: &Arguments) -> Result<String, Error> {
     let inspected = file.inspect()?;
     let bench = Bench::open(arguments.js_engine.as_deref())?;
     let program = bench.load(&file)?;
-    let trial = bench.wait(bench.sandbox.run(&program, job(&file, Input::Trial, Settings::new(), nobody(""))));
+    let trial =
+        bench.wait(bench.sandbox.run(&program, job(&file, Input::Trial, Settings::new(), nobody(""))));
     if !trial.outcome.is_success() {
-        let text = format!("{}: can't be made ready ({}): {}", file.path.display(), trial.outcome.as_str(), trial.text);
+        let text = format!(
+            "{}: can't be made ready ({}): {}",
+            file.path.display(),
+            trial.outcome.as_str(),
+            trial.text
+        );
         return Err(Error::Said(text));
     }
     let asks = match file.language {
@@ -86,7 +92,8 @@ pub(super) fn run(arguments: &Arguments, inputs: &Inputs, json: bool) -> Result<
     let caller = nobody(&inputs.digits);
     let (input, settings) = (input(&file, inputs)?, settings(&file, inputs)?);
     let host = answers(inputs, &caller)?;
-    let report = bench.wait(bench.sandbox.run(&program, Job { host, ..job(&file, input, settings, nobody("")) }));
+    let report =
+        bench.wait(bench.sandbox.run(&program, Job { host, ..job(&file, input, settings, nobody("")) }));
     let well = report.outcome.is_success();
     if json {
         let text = serde_json::to_string_pretty(&report).map_err(super::said)?;
@@ -103,7 +110,11 @@ pub(super) fn bench(arguments: &Arguments, inputs: &Inputs, runs: usize) -> Resu
     let (mut times, mut last) = (Vec::with_capacity(runs), None);
     for _ in 0..runs.max(1) {
         let host = answers(inputs, &nobody(&inputs.digits))?;
-        let job = Job { host, settings: Arc::clone(&settings), ..job(&file, input.clone(), Settings::new(), nobody("")) };
+        let job = Job {
+            host,
+            settings: Arc::clone(&settings),
+            ..job(&file, input.clone(), Settings::new(), nobody(""))
+        };
         let report = bench.wait(bench.sandbox.run(&program, job));
         times.push(report.cost.wall_us);
         last = Some(report);
