@@ -23,6 +23,8 @@ pub(super) struct Meter {
     began_ns: AtomicU64,
     /// The thread's processor clock when this poll began; 0: not looked at yet.
     thread_ns: AtomicU64,
+    /// The same at the first tick of this poll, from which on it is exact; 0: there was none.
+    first_tick_ns: AtomicU64,
     gives_way: AtomicBool,
 }
 
@@ -33,6 +35,7 @@ impl Meter {
             used_ns: AtomicU64::new(0),
             began_ns: AtomicU64::new(0),
             thread_ns: AtomicU64::new(0),
+            first_tick_ns: AtomicU64::new(0),
             gives_way: AtomicBool::new(false),
         }
     }
@@ -40,6 +43,7 @@ impl Meter {
     fn enter(&self) {
         self.began_ns.store(self.zero.elapsed_ns(), Relaxed);
         self.thread_ns.store(0, Relaxed);
+        self.first_tick_ns.store(0, Relaxed);
     }
 
     fn leave(&self) {
@@ -69,9 +73,16 @@ impl Meter {
         Duration::from_nanos(self.used_ns.load(Relaxed) + self.of_this_poll())
     }
 
-    /// Whether this poll has been long enough to let others have the thread; remembered for whoever polls.
+    /// Whether this poll has been long enough to let others have the thread; remembered for whoever polls. What passed
+    /// before the first tick does not count: another may have had the processor, and no clock was looked at.
     pub(super) fn give_way(&self) -> bool {
-        let long = Duration::from_nanos(self.wall_of_this_poll()) >= limits::TICK / 2;
+        let now = thread_cpu_ns();
+        let first = self.first_tick_ns.load(Relaxed);
+        if first == 0 {
+            self.first_tick_ns.store(now.max(1), Relaxed);
+            return false;
+        }
+        let long = Duration::from_nanos(now.saturating_sub(first)) >= limits::TICK / 2;
         if long {
             self.gives_way.store(true, Relaxed);
         }

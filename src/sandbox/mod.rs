@@ -9,9 +9,9 @@
 //!   happens. Nothing of a run is left for the next.
 //!
 //! A run begins on the thread of whoever asks: most are over in some microseconds, less than it takes to wake another
-//! thread. At the first tick of a millisecond it moves to the plugins' own threads, which get a processor only when
-//! nobody else wants it, and for a while the plugin's runs begin there. So a plugin that spins holds up a call's thread
-//! for two milliseconds at most, once in [`limits::HEAVY`].
+//! thread. Once it used half a millisecond of a processor from one tick to the next it moves to the plugins' own threads,
+//! which get a processor only when nobody else wants it, and for a while the plugin's runs begin there. So a plugin that
+//! spins holds up a call's thread for three milliseconds at most, once in [`limits::HEAVY`].
 //!
 //! [`limits::HEAVY`]: crate::config::limits::plugins::HEAVY
 

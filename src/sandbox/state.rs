@@ -162,7 +162,6 @@ pub(super) fn tick(mut store: StoreContextMut<'_, State>) -> wasmtime::Result<Up
         let wall = state.limits.wall;
         return Err(state.stop(Stop::Wall(wall)));
     }
-    // A tick that comes right after the run began, or went on, is no sign of length.
     Ok(if state.meter.give_way() { UpdateDeadline::Yield(1) } else { UpdateDeadline::Continue(1) })
 }
 

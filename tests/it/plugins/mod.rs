@@ -2,6 +2,7 @@
 
 mod activate;
 mod beside;
+mod host;
 mod keep;
 mod park;
 mod rights;
