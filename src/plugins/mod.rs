@@ -39,6 +39,7 @@ use crate::db::Db;
 use crate::events::Events;
 use crate::sandbox::{Grants, Host, Nobody, Sandbox};
 
+pub use api::wall;
 pub use memory::Plugins;
 pub use run::{Compared, Reply, Run};
 pub use setup::{Canary, Setup, Version, named, setups};
@@ -126,4 +127,12 @@ impl std::fmt::Debug for Parts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Parts").field("sandbox", &self.sandbox).finish_non_exhaustive()
     }
+}
+
+/// A number below 2^53, exact in every language, that is the same whenever a call or an event is shown (FNV-1a of its id).
+pub fn seed(id: &str) -> u64 {
+    let hash = id
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+    hash >> 11
 }

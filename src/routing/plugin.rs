@@ -8,9 +8,6 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use chrono::{Datelike as _, Offset as _, Timelike as _};
-use chrono_tz::Tz;
-
 use super::CallIds;
 use super::data::{DidRules, TenantRules};
 use super::rules::{self, Verdict, hang_up, outbound_denied, resolve, walk};
@@ -19,17 +16,13 @@ use super::types::{
     Action, Decision, Destination, Inputs, Origin, Place, Planned, PluginReply, RawDestination, Stage, State,
     cause, reason,
 };
-use crate::base::clock::from_us;
-use crate::base::ids::{Id, Name, Number};
+use crate::base::ids::{Name, Number};
 use crate::config::limits::routing as limits;
 use crate::plugins::{self, OnFailure, Reply, Setup};
 use crate::sandbox::types::{
-    Call, Decision as Answer, Direction, Failure, Farewell, HangupCause, Party, Plan, Step, Target, WallTime,
+    Call, Decision as Answer, Direction, Failure, Farewell, HangupCause, Party, Plan, Step, Target,
 };
 use crate::sandbox::{Outcome, World};
-
-/// Seeds are exact in every language, JavaScript too.
-const SEED_BITS: u32 = 53;
 
 impl TenantRules {
     /// The plugin that a DID names, and the version if it names one, such as `vip-router@3`.
@@ -62,6 +55,7 @@ pub(super) fn question(call: &CallIds, rules: &TenantRules, inputs: &Inputs, dir
     let given = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
     let caller = Number::from_dialled(&inputs.caller).map(|n| n.to_string()).ok();
     let dialled = Number::from_dialled(&inputs.dialled).map(|n| n.to_string());
+    let at = u64::try_from(inputs.at_us / 1_000).unwrap_or_default();
     Call {
         id: call.id.to_string(),
         linked_id: call.linkedid.clone(),
@@ -69,36 +63,11 @@ pub(super) fn question(call: &CallIds, rules: &TenantRules, inputs: &Inputs, dir
         caller: Party { number: caller.or_else(|| given(&inputs.caller)), name: given(&inputs.caller_name) },
         dialled: dialled.unwrap_or_else(|_| inputs.dialled.clone()),
         language: inputs.language.clone(),
-        at: u64::try_from(inputs.at_us / 1_000).unwrap_or_default(),
-        local: wall_time(inputs.at_us, rules.zone),
-        seed: seed(&call.id),
+        at,
+        local: plugins::wall(at, rules.zone),
+        seed: plugins::seed(call.id.as_str()),
         variables: inputs.variables.clone(),
     }
-}
-
-/// A moment on a tenant's wall.
-pub(crate) fn wall_time(at_us: i64, zone: Tz) -> WallTime {
-    let local = from_us(at_us).with_timezone(&zone);
-    let small = |n: u32| u8::try_from(n).unwrap_or_default();
-    WallTime {
-        year: u16::try_from(local.year()).unwrap_or_default(),
-        month: small(local.month()),
-        day: small(local.day()),
-        weekday: small(local.weekday().number_from_monday()),
-        hour: small(local.hour()),
-        minute: small(local.minute()),
-        second: small(local.second()),
-        offset: i16::try_from(local.offset().fix().local_minus_utc() / 60).unwrap_or_default(),
-    }
-}
-
-/// A number that is the same for a call whenever it is decided: of its id's random part (FNV-1a).
-pub(crate) fn seed(id: &Id) -> u64 {
-    let hash = id
-        .as_str()
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
-    hash >> (u64::BITS - SEED_BITS)
 }
 
 /// What is kept of a run for the decision and its replay.

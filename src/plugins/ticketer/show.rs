@@ -15,8 +15,8 @@ use crate::calls;
 use crate::config::limits::plugins as limits;
 use crate::db;
 use crate::events::{self, Event, outbox};
-use crate::plugins::api::wall;
 use crate::plugins::{PluginStatus, Reply, Setup, store};
+use crate::plugins::{seed, wall};
 use crate::sandbox::types::{Event as Given, TicketDraft};
 use crate::sandbox::{Outcome, Output};
 use crate::tickets::{About, DraftError, Drafted, ORIGIN, SOURCE};
@@ -347,12 +347,4 @@ fn given(event: &Event, zone: Tz) -> Given {
         seed: seed(&event.id),
         data: event.data.get().to_owned(),
     }
-}
-
-/// A number below 2^53, exact in every language, that is the same whenever an event is shown (FNV-1a of its id).
-fn seed(id: &str) -> u64 {
-    let hash = id
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
-    hash >> 11
 }
