@@ -159,7 +159,7 @@ fn tenant(t: usize, dids: usize, ids: &IdSource) -> TenantRules {
             language: String::new(),
             schedule: Some(Arc::clone(&schedule)),
             schedule_missing: false,
-            plugin: String::new(),
+            plugin: None,
             webhook: None,
             primary: Some(Destination::to(Place::Queue(support.clone()))),
             overflow: Vec::new(),

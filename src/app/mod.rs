@@ -131,6 +131,7 @@ pub fn routes(
         host: Arc::new(hosts),
         grants: config.plugins.grants,
         http_hosts: config.plugins.http_hosts.clone(),
+        slow_routers: config.plugins.slow_routers,
         metrics: Arc::clone(&metrics),
     });
     Ok(Router {

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+pub mod answer;
 pub mod auth;
 pub mod events;
 pub mod plugins;

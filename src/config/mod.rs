@@ -101,6 +101,8 @@ pub struct PluginSettings {
     pub grants: Grants,
     /// Hosts that they may ask: names, `*.name`, or `*`.
     pub http_hosts: Vec<String>,
+    /// Whether routers may be large components, which start slowly.
+    pub slow_routers: bool,
     /// Threads for runs that take long.
     pub threads: usize,
 }
@@ -252,6 +254,7 @@ fn plugins(r: &mut layers::Reader<'_>) -> PluginSettings {
         js_engine: Some(r.text("plugins.js_engine")).filter(|path| !path.is_empty()).map(PathBuf::from),
         grants,
         http_hosts: r.texts("plugins.http_hosts"),
+        slow_routers: r.flag("plugins.slow_routers"),
         threads: r.number("plugins.threads", 1, 64) as usize,
     }
 }

@@ -175,6 +175,13 @@ pub static VERSIONS: Resource = Resource {
             .filter(),
         Field::one_of("language", &["component", "javascript"], "What the file is.").server().filter(),
         Field::int("size", 1, i64::MAX, "Bytes of the file.").server(),
+        Field::int(
+            "native_bytes",
+            0,
+            i64::MAX,
+            "Bytes of memory that its native code takes on each node; a script's byte code.",
+        )
+        .server(),
         Field::maybe("sdk", 80, "The kit that made it.")
             .example("\"hookswitch-plugin 1.0.0 (rust)\"")
             .server(),
@@ -368,24 +375,29 @@ async fn room(tx: &mut Tx, tenant: &TenantId) -> Result<(), Problem> {
     Err(Problem::conflict("limit-reached", format!("A tenant has at most {} plugins.", limits::PLUGINS)))
 }
 
-/// Checks that no number asks it any more, before it is deleted.
+/// Checks that nothing asks it or leads to it any more, before it is deleted.
 async fn unused(tx: &mut Tx, tenant: &TenantId, name: &str) -> Result<(), Problem> {
-    const SQL: &str = "SELECT number FROM dids WHERE tenant_id = ? AND deleted_at = 0 AND (plugin = ? OR plugin LIKE ? \
-         OR route_type = 'script' AND (route_target = ? OR route_target LIKE ?)) ORDER BY number LIMIT 4";
+    const SQL: &str = "SELECT CONCAT('number ', number) AS who FROM dids WHERE tenant_id = ? AND deleted_at = 0 \
+         AND (plugin = ? OR plugin LIKE ? OR route_type = 'script' AND route_target = ?) \
+         UNION SELECT CONCAT('number ', d.number) FROM destinations x JOIN dids d ON d.id = x.owner_id \
+         AND d.tenant_id = x.tenant_id WHERE x.tenant_id = ? AND x.owner_kind = 'did' AND x.type = 'script' \
+         AND x.target = ? AND d.deleted_at = 0 \
+         UNION SELECT 'the routing defaults' FROM destinations WHERE tenant_id = ? AND owner_kind = 'tenant' \
+         AND type = 'script' AND target = ? \
+         UNION SELECT 'the routing defaults' FROM tenants WHERE id = ? AND (plugin = ? OR plugin LIKE ?) \
+         UNION SELECT CONCAT('menu ', m.name) FROM ivr_options o JOIN ivr_menus m ON m.id = o.menu_id \
+         WHERE o.tenant_id = ? AND o.type = 'script' AND o.target = ? ORDER BY who LIMIT 4";
     let (tenant, version) = (tenant.as_str(), format!("{name}@%"));
-    let users: Vec<String> = db_tx!(tx, |c| sqlx::query_scalar(SQL)
-        .bind(tenant)
-        .bind(name)
-        .bind(&version)
-        .bind(name)
-        .bind(&version)
-        .fetch_all(c)
-        .await)?;
+    let binds =
+        [tenant, name, &version, name, tenant, name, tenant, name, tenant, name, &version, tenant, name];
+    let users: Vec<String> = db_tx!(tx, |c| {
+        let query = binds.iter().fold(sqlx::query_scalar(SQL), |query, value| query.bind(*value));
+        query.fetch_all(c).await
+    })?;
     if users.is_empty() {
         return Ok(());
     }
-    let why =
-        format!("The plugin is still used by the numbers {}; lead them elsewhere first.", users.join(", "));
+    let why = format!("The plugin is still used by {}; lead them elsewhere first.", users.join(", "));
     Err(Problem::conflict("in-use", why))
 }
 

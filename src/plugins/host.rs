@@ -19,7 +19,7 @@ use crate::db::Db;
 use crate::outgoing::{self, Client, Longer, OutgoingUrl};
 use crate::sandbox::types::{Contact, Failure, Field, Request, Response};
 use crate::sandbox::{Answer, Answering, Ask, Host};
-use crate::tickets::Desk;
+use crate::tickets::{Author, Desk};
 
 /// How far plugins reach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,8 +74,17 @@ impl Host for One {
                 let text = "in a simulation nothing changes and nothing leaves the house";
                 return Err(Failure::Other(("simulated".into(), text.into())));
             }
-            self.answer(ask).await
+            self.answer(ask, "").await
         })
+    }
+
+    fn ask_about<'a>(&'a self, ask: &'a Ask, subject: &'a str) -> Answering<'a> {
+        match ask {
+            Ask::TicketComment { .. } if self.all.reach == Reach::Everything => {
+                Box::pin(self.answer(ask, subject))
+            }
+            _ => self.ask(ask),
+        }
     }
 }
 
@@ -92,7 +101,7 @@ fn changes(ask: &Ask) -> bool {
 }
 
 impl One {
-    async fn answer(&self, ask: &Ask) -> Result<Answer, Failure> {
+    async fn answer(&self, ask: &Ask, subject: &str) -> Result<Answer, Failure> {
         let (db, now_us) = (&self.all.db, self.all.clock.now_us());
         let keys = kv::Keys { db, tenant: &self.tenant, plugin: &self.plugin, now_us };
         match ask {
@@ -108,7 +117,7 @@ impl One {
             }
             Ask::TicketComment { id, text } => {
                 let name = store::name(db, &self.tenant, &self.plugin).await.map_err(|error| away(&error))?;
-                let by = (&self.plugin, name.as_str());
+                let by = Author { plugin: &self.plugin, name: &name, subject };
                 self.all.tickets.comment(&self.tenant, by, id, text).await.map(|()| Answer::Nothing)
             }
             _ => Err(Failure::HungUp),

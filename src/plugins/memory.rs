@@ -20,7 +20,7 @@ use crate::base::metrics::RunLabels;
 use crate::config::limits::plugins as limits;
 use crate::db::Db;
 use crate::events::{Events, News};
-use crate::sandbox::types::{Call, Event, Failure};
+use crate::sandbox::types::{Call, Decision, Event, Failure};
 use crate::sandbox::{
     Answering, Ask, Grants, Host, Input, Job, Language, Nobody, Outcome, Program, Refusal, Report, Share,
     World,
@@ -56,6 +56,9 @@ struct Seat {
 
 /// Who answers a plugin, made once for each setup.
 type HostFor = (Arc<Setup>, Arc<dyn Host>);
+
+/// Says what is wrong with a decision.
+pub type Usable<'u> = &'u (dyn Fn(&Decision) -> Result<(), String> + Sync);
 
 /// A version on the shelf.
 #[derive(Clone)]
@@ -123,6 +126,7 @@ impl Plugins {
             host: Arc::new(Nobody),
             grants: Grants::default(),
             http_hosts: Vec::new(),
+            slow_routers: false,
             metrics: Arc::default(),
         })
     }
@@ -233,7 +237,8 @@ impl Plugins {
     }
 
     /// Asks a plugin about a call. `version` is what a number names (`name@2`); `control` speaks to the caller, in call
-    /// scripts. Never fails and never waits for anything but the run.
+    /// scripts. `usable` says what is wrong with a decision, such as a target that is not the tenant's: that is a failure
+    /// of the plugin's like others. Never fails and never waits for anything but the run.
     pub async fn ask(
         &self,
         tenant: &TenantId,
@@ -241,13 +246,16 @@ impl Plugins {
         version: Option<u32>,
         call: Call,
         control: Option<Arc<dyn Host>>,
+        usable: Usable<'_>,
     ) -> Reply {
-        self.answer(tenant, setup, version, Input::Call(Box::new(call)), control).await
+        let reply = self.answer(tenant, setup, version, Input::Call(Box::new(call)), control, usable).await;
+        self.count(setup, &reply);
+        reply
     }
 
-    /// Shows a ticketer an event.
+    /// Shows a ticketer an event. Whoever asks says with [`Plugins::count`] how it ended.
     pub async fn show(&self, tenant: &TenantId, setup: &Arc<Setup>, event: Event) -> Reply {
-        self.answer(tenant, setup, None, Input::Event(Box::new(event)), None).await
+        self.answer(tenant, setup, None, Input::Event(Box::new(event)), None, &|_| Ok(())).await
     }
 
     async fn answer(
@@ -257,21 +265,22 @@ impl Plugins {
         named: Option<u32>,
         input: Input,
         control: Option<Arc<dyn Host>>,
+        usable: Usable<'_>,
     ) -> Reply {
         let trigger = if matches!(input, Input::Event(_)) { Trigger::Event } else { Trigger::Call };
-        let asked = match pick(setup, named, &input) {
+        let (version, report) = match pick(setup, named, &input) {
             Ok(version) => {
-                let report = self.run(tenant, setup, version, input, control).await;
+                let report = self.run(tenant, setup, version, input, control, usable).await;
                 (version.number, report)
             }
             Err(why) => (0, Report::not_run(Outcome::NotLoadable, why)),
         };
-        let (version, report) = asked;
-        self.count(setup.kind, &report);
         Reply { plugin: setup.id.clone(), name: Arc::clone(&setup.name), version, trigger, report }
     }
 
-    fn count(&self, kind: World, report: &Report) {
+    /// Counts a run that is over.
+    pub fn count(&self, setup: &Setup, reply: &Reply) {
+        let (kind, report) = (setup.kind, &reply.report);
         let metrics = &self.parts.metrics.plugins;
         let labels = RunLabels { kind: kind.as_str(), outcome: report.outcome.as_str() };
         metrics.runs.get_or_create(&labels).inc();
@@ -288,6 +297,7 @@ impl Plugins {
         version: &Version,
         input: Input,
         control: Option<Arc<dyn Host>>,
+        usable: Usable<'_>,
     ) -> Report {
         let seat = self.seat(tenant, &setup.id);
         let (sandbox, program) = match (&self.parts.sandbox, seat.program(version.number)) {
@@ -305,6 +315,7 @@ impl Plugins {
         let host = Arc::new(Split {
             control,
             other: self.host(&seat, tenant, setup),
+            subject: input.subject().to_owned(),
             hung_up: AtomicBool::new(false),
         });
         let job = Job {
@@ -315,7 +326,10 @@ impl Plugins {
             host: Arc::<Split>::clone(&host),
             share: self.share(tenant),
         };
-        let report = sandbox.run(&program, job).await;
+        let mut report = sandbox.run(&program, job).await;
+        if let Some(why) = report.decision().and_then(|decision| usable(decision).err()) {
+            reject(&mut report, &why);
+        }
         // Whoever hung up made the script end as it did.
         let failed = report.outcome.is_plugins_fault() && !host.hung_up.load(Ordering::Relaxed);
         let verdict = turn.ended(self.parts.clock.now_us(), failed);
@@ -349,12 +363,9 @@ impl Plugins {
         self.parts.host.of(tenant, &setup.id, &allowed)
     }
 
-    /// Says that what a plugin gave can't be used: it names what is not the tenant's. Counts as a failure of its own.
-    pub fn rejected(&self, tenant: &TenantId, setup: &Setup, reply: &mut Reply, why: impl Into<String>) {
-        reply.report.outcome = Outcome::RejectedOutput;
-        reply.report.text = why.into().chars().take(limits::TEXT_CHARACTERS).collect();
-        reply.report.output = None;
-        self.count(setup.kind, &Report::not_run(Outcome::RejectedOutput, ""));
+    /// Says that what a ticketer drafted can't be kept. Counts as a failure of its own.
+    pub fn rejected(&self, tenant: &TenantId, setup: &Setup, reply: &mut Reply, why: &str) {
+        reject(&mut reply.report, why);
         let seat = self.seat(tenant, &setup.id);
         let now_us = self.parts.clock.now_us();
         let verdict =
@@ -441,6 +452,12 @@ impl Plugins {
     }
 }
 
+fn reject(report: &mut Report, why: &str) {
+    report.outcome = Outcome::RejectedOutput;
+    report.text = why.chars().take(limits::TEXT_CHARACTERS).collect();
+    report.output = None;
+}
+
 /// Whether a run happened at all.
 fn ran(report: &Report) -> bool {
     !matches!(report.outcome, Outcome::Busy | Outcome::Parked | Outcome::NotLoadable)
@@ -525,13 +542,15 @@ impl Drop for Turn<'_> {
 struct Split {
     control: Option<Arc<dyn Host>>,
     other: Arc<dyn Host>,
+    /// What the run is about.
+    subject: String,
     hung_up: AtomicBool,
 }
 
 impl Host for Split {
     fn ask<'a>(&'a self, ask: &'a Ask) -> Answering<'a> {
         if !ask.is_control() {
-            return self.other.ask(ask);
+            return self.other.ask_about(ask, &self.subject);
         }
         let Some(control) = &self.control else { return Nobody.ask(ask) };
         Box::pin(async {

@@ -39,10 +39,10 @@ use crate::db::Db;
 use crate::events::Events;
 use crate::sandbox::{Grants, Host, Nobody, Sandbox};
 
-pub use api::wall;
-pub use memory::Plugins;
+pub use api::{NAME_RULE, wall};
+pub use memory::{Plugins, Usable};
 pub use run::{Compared, Reply, Run};
-pub use setup::{Canary, Setup, Version, named, setups};
+pub use setup::{Canary, Setup, Version, named, setups, unusable};
 pub use store::insert_runs;
 
 words! {
@@ -87,6 +87,9 @@ words! {
     }
 }
 
+/// What a number names that no plugin is to be asked about, not even its tenant's.
+pub const NO_PLUGIN: &str = "-";
+
 /// Whoever answers what plugins ask for. One for the process.
 pub trait HostOf: Send + Sync {
     /// Answers one plugin of a tenant's. `http_hosts` are the hosts that it may ask.
@@ -119,6 +122,8 @@ pub struct Parts {
     pub grants: Grants,
     /// Hosts that tenants may allow them.
     pub http_hosts: Vec<String>,
+    /// Whether routers may be components of more than [`ROUTER_BYTES`](crate::config::limits::plugins::ROUTER_BYTES).
+    pub slow_routers: bool,
     /// What is counted.
     pub metrics: Arc<Metrics>,
 }

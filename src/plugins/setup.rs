@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{OnFailure, PluginStatus};
 use crate::base::ids::{Id, TenantId};
-use crate::db::{Db, db_read};
+use crate::db::{Db, Tx, db_read, db_tx};
 use crate::sandbox::{Grants, Language, Settings, World};
 
 /// A version that may be asked.
@@ -85,6 +85,47 @@ pub fn named(text: &str) -> Option<(&str, Option<u32>)> {
     }
 }
 
+/// Why nobody can be asked by this reference: there is no such plugin, no such version, or it is none of `kinds`. What is
+/// there then stays until the transaction ends.
+///
+/// # Errors
+/// When the database is away.
+pub async fn unusable(
+    tx: &mut Tx,
+    tenant: &TenantId,
+    reference: &str,
+    kinds: &[World],
+) -> sqlx::Result<Option<&'static str>> {
+    // Columns that the keys do not hold: MariaDB would else lock an entry of the key only, and not the row.
+    const ONE: &str =
+        "SELECT id, kind, created_at FROM plugins WHERE tenant_id = ? AND name = ? AND deleted_at = 0";
+    const VERSION: &str =
+        "SELECT created_at FROM plugin_versions WHERE tenant_id = ? AND plugin_id = ? AND number = ?";
+    let Some((name, number)) = named(reference) else {
+        return Ok(Some("A version is named by its number, such as vip-router@3."));
+    };
+    let lock = tx.pick("", " LOCK IN SHARE MODE");
+    let sql = format!("{ONE}{lock}");
+    let found: Option<(String, String, i64)> =
+        db_tx!(&mut *tx, |c| sqlx::query_as(sqlx::AssertSqlSafe(sql))
+            .bind(tenant.as_str())
+            .bind(name)
+            .fetch_optional(c)
+            .await)?;
+    let Some((id, kind, _)) = found else { return Ok(Some("There is no such plugin.")) };
+    if !kinds.iter().any(|wanted| wanted.as_str() == kind) {
+        return Ok(Some("This plugin is of another kind."));
+    }
+    let Some(number) = number else { return Ok(None) };
+    let version: Option<i64> = db_tx!(tx, |c| sqlx::query_scalar(VERSION)
+        .bind(tenant.as_str())
+        .bind(&id)
+        .bind(i64::from(number))
+        .fetch_optional(c)
+        .await)?;
+    Ok(if version.is_none() { Some("The plugin has no such version.") } else { None })
+}
+
 #[derive(sqlx::FromRow)]
 struct Row {
     id: String,
@@ -141,21 +182,13 @@ pub async fn setups(db: &Db, tenant: &TenantId) -> sqlx::Result<Vec<Arc<Setup>>>
     Ok(rows.into_iter().filter_map(read).collect())
 }
 
-/// Versions that numbers and further destinations name: name and number.
+/// Versions that numbers and the tenant name: name and number.
 async fn pins(db: &Db, tenant: &TenantId) -> sqlx::Result<BTreeSet<(String, u32)>> {
     const SQL: &str = "SELECT plugin FROM dids WHERE tenant_id = ? AND deleted_at = 0 AND plugin LIKE '%@%' \
-         UNION SELECT route_target FROM dids WHERE tenant_id = ? AND deleted_at = 0 AND route_type = 'script' \
-         AND route_target LIKE '%@%' \
-         UNION SELECT target FROM destinations WHERE tenant_id = ? AND type = 'script' AND target LIKE '%@%' \
-         UNION SELECT target FROM ivr_options WHERE tenant_id = ? AND type = 'script' AND target LIKE '%@%'";
+         UNION SELECT plugin FROM tenants WHERE id = ? AND plugin LIKE '%@%'";
     let tenant = tenant.as_str();
-    let found: Vec<String> = db_read!(db, |p| sqlx::query_scalar(SQL)
-        .bind(tenant)
-        .bind(tenant)
-        .bind(tenant)
-        .bind(tenant)
-        .fetch_all(p)
-        .await)?;
+    let found: Vec<String> =
+        db_read!(db, |p| sqlx::query_scalar(SQL).bind(tenant).bind(tenant).fetch_all(p).await)?;
     let pins = found.iter().filter_map(|text| {
         let (name, number) = named(text)?;
         Some((name.to_owned(), number?))

@@ -68,7 +68,7 @@ impl Plugins {
         let Shadow { tenant, setup, version, input, trail, at_us, mut real } = shadow;
         let sandbox = self.parts.sandbox.as_ref()?;
         let program = self.on_shelf(&setup.id, version.number)?;
-        let (subject, given) = told(&input);
+        let (subject, given) = (input.subject().to_owned(), kept(&input));
         let job = Job {
             input,
             settings: Arc::clone(&setup.settings),
@@ -97,12 +97,12 @@ impl Plugins {
     }
 }
 
-/// What a run is about, and its input as it is kept.
-fn told(input: &Input) -> (String, Option<serde_json::Value>) {
+/// A run's input as it is kept.
+fn kept(input: &Input) -> Option<serde_json::Value> {
     match input {
-        Input::Call(call) => (call.id.clone(), Some(json!({"call": call}))),
-        Input::Event(event) => (event.id.clone(), Some(json!({"event": event}))),
-        Input::Trial => (String::new(), None),
+        Input::Call(call) => Some(json!({"call": call})),
+        Input::Event(event) => Some(json!({"event": event})),
+        Input::Trial => None,
     }
 }
 

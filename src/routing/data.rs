@@ -76,8 +76,8 @@ pub struct DidRules {
     pub schedule: Option<Arc<Schedule>>,
     /// The webhook that chooses, when that is the route type.
     pub webhook: Option<Arc<WebhookRoute>>,
-    /// Name of the plugin that chooses; empty: none.
-    pub plugin: String,
+    /// The plugin that chooses, its own or the tenant's, such as `vip-router@3`.
+    pub plugin: Option<Arc<str>>,
     /// Language of prompts; empty: the tenant's.
     pub language: String,
     /// The static route; `None` for route type webhook or when the row is wrong.

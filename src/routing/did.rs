@@ -28,6 +28,8 @@ words! {
         Endpoint = "endpoint",
         /// To a menu.
         Ivr = "ivr",
+        /// To a plugin that talks to the caller.
+        Script = "script",
         /// To whatever the tenant's URL answers.
         Webhook = "webhook",
         /// To a number outside.
@@ -64,7 +66,7 @@ pub struct Did {
     pub route_options: Option<String>,
     /// A sound played first.
     pub message: Option<String>,
-    /// The plugin that is asked first, `name` or `name@version`.
+    /// The plugin that is asked first, `name` or `name@version`; `None`: the tenant's; `-`: none.
     pub plugin: Option<String>,
     /// Its opening hours.
     pub schedule: Option<Name>,

@@ -364,7 +364,7 @@ mod tests {
             language: String::new(),
             schedule: None,
             schedule_missing: false,
-            plugin: String::new(),
+            plugin: None,
             webhook: None,
             primary: None,
             overflow: Vec::new(),

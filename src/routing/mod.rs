@@ -29,7 +29,7 @@ use crate::contacts::{self, Names};
 use crate::outgoing::Client;
 use crate::plugins::{Plugins, Setup};
 use crate::sandbox::Host;
-use crate::sandbox::types::{Direction, Failure, Target};
+use crate::sandbox::types::{Decision as Chosen, Direction, Failure, Target};
 
 pub use api::Named;
 use data::{DidRules, Digits, TenantRules};
@@ -208,7 +208,7 @@ impl Router {
         inputs: &mut Inputs,
         steps: &mut Recorder,
     ) {
-        let Some((_, setup, version)) = rules.plugin(&did.plugin) else { return };
+        let Some((_, setup, version)) = rules.plugin_of(did) else { return };
         self.run_plugin(call, rules, did, (setup, version), inputs, None, steps).await;
     }
 
@@ -224,10 +224,8 @@ impl Router {
         steps: &mut Recorder,
     ) {
         let question = plugin::question(call, rules, inputs, Direction::Inbound);
-        let mut reply = self.plugins.ask(&rules.tenant, setup, version, question, control).await;
-        if let Some(why) = plugin::wrong(rules, did, &reply) {
-            self.plugins.rejected(&rules.tenant, setup, &mut reply, why);
-        }
+        let usable = |decision: &Chosen| plugin::usable(rules, did, decision);
+        let reply = self.plugins.ask(&rules.tenant, setup, version, question, control, &usable).await;
         inputs.plugin = Some(plugin::kept(&reply));
         steps.run(reply.run(self.ids.next(), inputs.at_us, call.id.as_str()));
     }
@@ -387,7 +385,7 @@ impl Router {
         };
         if let Some(control) = control {
             // A version counts where the DID names one of this very plugin.
-            let named = rules.plugin(&did.plugin).filter(|(_, other, _)| other.id == setup.id);
+            let named = rules.plugin_of(did).filter(|(_, other, _)| other.id == setup.id);
             let version = named.and_then(|(_, _, version)| version);
             self.run_plugin(call, rules, did, (setup, version), inputs, Some(control), steps).await;
         }

@@ -25,9 +25,9 @@ use crate::sandbox::types::{
 use crate::sandbox::{Outcome, World};
 
 impl TenantRules {
-    /// The plugin that a DID names, and the version if it names one, such as `vip-router@3`.
-    pub(super) fn plugin(&self, text: &str) -> Option<(&Name, &Arc<Setup>, Option<u32>)> {
-        let (name, version) = plugins::named(text)?;
+    /// The plugin that is asked about a DID's calls, and the version if one is named, such as `vip-router@3`.
+    pub(super) fn plugin_of(&self, did: &DidRules) -> Option<(&Name, &Arc<Setup>, Option<u32>)> {
+        let (name, version) = plugins::named(did.plugin.as_deref()?)?;
         let (name, setup) = self.plugins.get_key_value(name)?;
         Some((name, setup, version))
     }
@@ -35,7 +35,7 @@ impl TenantRules {
 
 /// Decides whether the DID's plugin is asked. A call script is not: the call is sent to it.
 pub(super) fn before(rules: &TenantRules, did: &DidRules, steps: &mut Recorder) -> Verdict {
-    let setup = rules.plugin(&did.plugin).map(|(name, setup, _)| (name, setup.kind));
+    let setup = rules.plugin_of(did).map(|(name, setup, _)| (name, setup.kind));
     match setup {
         Some((_, World::Router)) => return Verdict::AskPlugin,
         Some((name, World::CallScript)) => {
@@ -45,9 +45,14 @@ pub(super) fn before(rules: &TenantRules, did: &DidRules, steps: &mut Recorder) 
             }
         }
         // A ticketer decides no calls.
-        _ => steps.step("plugin", Outcome::NotLoadable.as_str(), did.plugin.clone()),
+        _ => steps.step("plugin", Outcome::NotLoadable.as_str(), reference(did)),
     }
     Verdict::Decided(failed(rules, did, Stage::Script, steps))
+}
+
+/// For the trace: what a DID asks, such as `vip-router@3`.
+fn reference(did: &DidRules) -> String {
+    did.plugin.as_deref().unwrap_or_default().to_owned()
 }
 
 /// What a plugin is told of a call.
@@ -82,10 +87,10 @@ pub(super) fn kept(reply: &Reply) -> PluginReply {
 }
 
 /// What is wrong with an answer: a target that is not the tenant's, a number that it may not call.
-pub(super) fn wrong(rules: &TenantRules, did: &DidRules, reply: &Reply) -> Option<String> {
-    match reply.report.decision() {
-        Some(Answer::Route(plan)) => planned(rules, did, plan, Stage::Primary).err(),
-        _ => None,
+pub(super) fn usable(rules: &TenantRules, did: &DidRules, answer: &Answer) -> Result<(), String> {
+    match answer {
+        Answer::Route(plan) => planned(rules, did, plan, Stage::Primary).map(drop),
+        Answer::Pass | Answer::HangUp(_) => Ok(()),
     }
 }
 
@@ -97,7 +102,7 @@ pub(super) fn after(
     steps: &mut Recorder,
 ) -> Verdict {
     let Some(mut reply) = inputs.plugin.take() else {
-        steps.step("plugin", "not-asked", did.plugin.clone());
+        steps.step("plugin", "not-asked", reference(did));
         return Verdict::Decided(failed(rules, did, Stage::Script, steps));
     };
     let verdict = match answered(rules, did, &mut reply, Stage::Primary, steps) {
@@ -297,8 +302,7 @@ pub(super) fn next(rules: &TenantRules, did: &DidRules, state: &State, steps: &m
 
 /// Where a call goes whose plugin failed.
 fn failed(rules: &TenantRules, did: &DidRules, stage: Stage, steps: &mut Recorder) -> Decision {
-    let rejects =
-        rules.plugin(&did.plugin).is_some_and(|(_, setup, _)| setup.on_failure == OnFailure::Reject);
+    let rejects = rules.plugin_of(did).is_some_and(|(_, setup, _)| setup.on_failure == OnFailure::Reject);
     if rejects {
         steps.step("plugin", "rejects", "the plugin's on_failure says so");
         return hang_up(Some(&rules.tenant), cause::REJECTED, reason::PLUGIN_FAILED);

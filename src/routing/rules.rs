@@ -70,7 +70,7 @@ pub fn route(rules: &TenantRules, did: &DidRules, inputs: &Inputs, steps: &mut R
             }
         }
     }
-    if !did.plugin.is_empty() {
+    if did.plugin.is_some() {
         return plugin::before(rules, did, steps);
     }
     without_plugin(rules, did, steps)

@@ -1,20 +1,7 @@
 //! The rules of `wit/1.0.0` that its types can't say. Whose a target is, is the domain's question.
 
 use super::types::{Decision, Field, Plan, TicketDraft};
-
-const STEPS: usize = 8;
-const REASON_CHARACTERS: usize = 200;
-const VARIABLES: usize = 16;
-const VARIABLE_NAME_BYTES: usize = 32;
-const VARIABLE_VALUE_BYTES: usize = 256;
-const STEP_SECONDS: u32 = 86_400;
-const TARGET_BYTES: usize = 128;
-const RULE_BYTES: usize = 40;
-const SUBJECT_CHARACTERS: usize = 200;
-const BODY_BYTES: usize = 16 * 1024;
-const TAGS: usize = 20;
-const TAG_CHARACTERS: usize = 50;
-const FIELDS: usize = 20;
+use crate::config::limits::answer as limits;
 
 /// Whether a decision keeps the rules.
 pub(super) fn decision(decision: &Decision) -> Result<(), String> {
@@ -26,43 +13,64 @@ pub(super) fn decision(decision: &Decision) -> Result<(), String> {
 }
 
 fn plan(plan: &Plan) -> Result<(), String> {
-    if plan.steps.is_empty() || plan.steps.len() > STEPS {
-        return Err(format!("a plan has 1 to {STEPS} steps, and this one has {}", plan.steps.len()));
+    if plan.steps.is_empty() || plan.steps.len() > limits::STEPS {
+        return Err(format!(
+            "a plan has 1 to {} steps, and this one has {}",
+            limits::STEPS,
+            plan.steps.len()
+        ));
     }
     for step in &plan.steps {
-        if !step.timeout.is_none_or(|s| (1..=STEP_SECONDS).contains(&s)) {
-            return Err(format!("a step's timeout is 1 to {STEP_SECONDS} seconds"));
+        if !step.timeout.is_none_or(|s| (1..=limits::STEP_S).contains(&s)) {
+            return Err(format!("a step's timeout is 1 to {} seconds", limits::STEP_S));
         }
-        if step.target.name().is_empty() || step.target.name().len() > TARGET_BYTES {
-            return Err(format!("a target's name has 1 to {TARGET_BYTES} bytes"));
+        if step.target.name().is_empty() || step.target.name().len() > limits::TARGET_BYTES {
+            return Err(format!("a target's name has 1 to {} bytes", limits::TARGET_BYTES));
         }
     }
     reason(plan.reason.as_deref())?;
-    if plan.variables.len() > VARIABLES {
-        return Err(format!("a plan sets up to {VARIABLES} variables"));
+    if plan.variables.len() > limits::VARIABLES {
+        return Err(format!("a plan sets up to {} variables", limits::VARIABLES));
     }
     plan.variables.iter().try_for_each(variable)
 }
 
 /// A variable of a channel, as it is written behind `HS_V_`.
-pub(super) fn variable(field: &Field) -> Result<(), String> {
-    let Field { name, value } = field;
+fn variable(field: &Field) -> Result<(), String> {
+    variable_name(&field.name)?;
+    variable_value(&field.value)
+}
+
+/// Whether a plugin's variable can be called so.
+///
+/// # Errors
+/// The rule it breaks.
+pub fn variable_name(name: &str) -> Result<(), String> {
     let fits = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
-    if name.is_empty() || name.len() > VARIABLE_NAME_BYTES || !name.bytes().all(fits) {
-        return Err(format!("a variable's name is 1 to {VARIABLE_NAME_BYTES} of A-Z, 0-9 and _"));
+    match (1..=limits::NAME_BYTES).contains(&name.len()) && name.bytes().all(fits) {
+        true => Ok(()),
+        false => Err(format!("a variable's name is 1 to {} of A-Z, 0-9 and _", limits::NAME_BYTES)),
     }
-    if value.len() > VARIABLE_VALUE_BYTES || value.chars().any(char::is_control) {
-        return Err(format!(
-            "a variable's value has up to {VARIABLE_VALUE_BYTES} bytes and no control characters"
-        ));
+}
+
+/// Whether a plugin's variable can have this value.
+///
+/// # Errors
+/// The rule it breaks.
+pub fn variable_value(value: &str) -> Result<(), String> {
+    match value.len() <= limits::VALUE_BYTES && !value.chars().any(char::is_control) {
+        true => Ok(()),
+        false => Err(format!(
+            "a variable's value has up to {} bytes and no control characters",
+            limits::VALUE_BYTES
+        )),
     }
-    Ok(())
 }
 
 fn reason(reason: Option<&str>) -> Result<(), String> {
     match reason {
-        Some(text) if text.chars().count() > REASON_CHARACTERS => {
-            Err(format!("a reason has up to {REASON_CHARACTERS} characters"))
+        Some(text) if text.chars().count() > limits::REASON_CHARACTERS => {
+            Err(format!("a reason has up to {} characters", limits::REASON_CHARACTERS))
         }
         _ => Ok(()),
     }
@@ -72,16 +80,18 @@ fn reason(reason: Option<&str>) -> Result<(), String> {
 pub(super) fn draft(draft: &TicketDraft) -> Result<(), String> {
     let rule = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     let subject = draft.subject.trim().chars().count();
-    if draft.rule.is_empty() || draft.rule.len() > RULE_BYTES || !draft.rule.bytes().all(rule) {
-        Err(format!("a rule is 1 to {RULE_BYTES} of a-z, 0-9 and -"))
-    } else if subject == 0 || subject > SUBJECT_CHARACTERS {
-        Err(format!("a subject has 1 to {SUBJECT_CHARACTERS} characters"))
-    } else if draft.body.len() > BODY_BYTES {
-        Err(format!("a body has up to {BODY_BYTES} bytes"))
-    } else if draft.tags.len() > TAGS || draft.tags.iter().any(|tag| tag.chars().count() > TAG_CHARACTERS) {
-        Err(format!("a draft has up to {TAGS} tags of {TAG_CHARACTERS} characters"))
-    } else if draft.fields.len() > FIELDS {
-        Err(format!("a draft has up to {FIELDS} fields"))
+    if draft.rule.is_empty() || draft.rule.len() > limits::RULE_BYTES || !draft.rule.bytes().all(rule) {
+        Err(format!("a rule is 1 to {} of a-z, 0-9 and -", limits::RULE_BYTES))
+    } else if subject == 0 || subject > limits::SUBJECT_CHARACTERS {
+        Err(format!("a subject has 1 to {} characters", limits::SUBJECT_CHARACTERS))
+    } else if draft.body.len() > limits::BODY_BYTES {
+        Err(format!("a body has up to {} bytes", limits::BODY_BYTES))
+    } else if draft.tags.len() > limits::TAGS
+        || draft.tags.iter().any(|tag| tag.chars().count() > limits::TAG_CHARACTERS)
+    {
+        Err(format!("a draft has up to {} tags of {} characters", limits::TAGS, limits::TAG_CHARACTERS))
+    } else if draft.fields.len() > limits::FIELDS {
+        Err(format!("a draft has up to {} fields", limits::FIELDS))
     } else {
         Ok(())
     }

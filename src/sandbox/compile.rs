@@ -120,6 +120,17 @@ pub(super) enum Body {
 }
 
 impl Program {
+    /// Bytes of its native code, mapped from a file; of a script, its byte code.
+    pub fn native_bytes(&self) -> usize {
+        match &self.body {
+            Body::Component(ready) => {
+                let code = ready.pre.component().image_range();
+                code.end.addr() - code.start.addr()
+            }
+            Body::Script { code, .. } => code.len(),
+        }
+    }
+
     pub(super) fn is_heavy(&self, now_ns: u64) -> bool {
         now_ns < self.heavy_until_ns.load(Ordering::Relaxed)
     }

@@ -32,7 +32,7 @@ pub mod types;
 
 use serde::{Deserialize, Serialize};
 
-pub use check::fuzz as fuzz_answer;
+pub use check::{fuzz as fuzz_answer, variable_name, variable_value};
 pub use compile::{Options, Program, Sandbox, js_engine};
 pub use engine::Places;
 pub use grants::{Grant, Grants};

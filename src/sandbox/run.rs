@@ -49,6 +49,17 @@ pub enum Input {
     Trial,
 }
 
+impl Input {
+    /// The id of the call or event; empty: it is about nothing.
+    pub fn subject(&self) -> &str {
+        match self {
+            Self::Call(call) => &call.id,
+            Self::Event(event) => &event.id,
+            Self::Trial => "",
+        }
+    }
+}
+
 /// What a run gave.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -109,14 +109,15 @@ impl Desk {
         Ok(shown.collect())
     }
 
-    /// Leaves a note in a ticket, in a plugin's name.
+    /// Leaves a note in a ticket, in a plugin's name. The same text about the same call or event is left once, however often
+    /// the plugin's run is repeated.
     ///
     /// # Errors
     /// When there is no such ticket of the tenant's, the text is none that can be kept, or the database is away.
     pub async fn comment(
         &self,
         tenant: &TenantId,
-        plugin: (&Id, &str),
+        by: Author<'_>,
         ticket: &str,
         text: &str,
     ) -> Result<(), Failure> {
@@ -125,7 +126,7 @@ impl Desk {
             return Err(Failure::Invalid(format!("a note has up to {} bytes", limits::NOTE_BYTES)));
         }
         let body = checked(&MESSAGES, "body", text.into()).map_err(Failure::Invalid)?;
-        match self.note(tenant, plugin, &ticket, body).await.map_err(|error| away(&error))? {
+        match self.note(tenant, by, &ticket, body).await.map_err(|error| away(&error))? {
             Some(position) => {
                 position.into_iter().for_each(|position| self.events.news.tell(tenant, position));
                 Ok(())
@@ -138,7 +139,7 @@ impl Desk {
     async fn note(
         &self,
         tenant: &TenantId,
-        (plugin, name): (&Id, &str),
+        by: Author<'_>,
         ticket: &Id,
         body: Value,
     ) -> sqlx::Result<Option<Option<i64>>> {
@@ -147,15 +148,22 @@ impl Desk {
         if store::get_locked(&mut tx, &TICKETS, &whole, ticket.as_str()).await?.is_none() {
             return Ok(None);
         }
+        let metadata = match by.subject {
+            "" => json!({}),
+            subject => json!({"about": subject}),
+        };
+        if !by.subject.is_empty() && is_noted(&mut tx, tenant, ticket, by.plugin, (&body, &metadata)).await? {
+            return Ok(Some(None));
+        }
         let (id, scope) = (self.ids.next().to_string(), whole.clone().below("ticket_id", ticket.as_str()));
         let values = record([
             ("kind", json!(MessageKind::Note.as_str())),
             ("author_kind", json!(AuthorKind::Plugin.as_str())),
-            ("author_id", json!(plugin.as_str())),
-            ("author_name", json!(name)),
+            ("author_id", json!(by.plugin.as_str())),
+            ("author_name", json!(by.name)),
             ("body", body),
             ("body_format", json!(BodyFormat::Text.as_str())),
-            ("metadata", json!({})),
+            ("metadata", metadata),
         ]);
         store::insert(&mut tx, &MESSAGES, &scope, &id, &values, now_us).await?;
         let news = record([("last_message_at", json!(show_time(now_us)))]);
@@ -223,6 +231,39 @@ impl Desk {
         }
         self.names.forget(tenant, drafted.number.iter().map(Number::as_str));
     }
+}
+
+/// Who leaves a note.
+#[derive(Clone, Copy, Debug)]
+pub struct Author<'a> {
+    /// The plugin.
+    pub plugin: &'a Id,
+    /// Its name.
+    pub name: &'a str,
+    /// The call or event that its run is about; empty: none.
+    pub subject: &'a str,
+}
+
+/// Whether a plugin has left this very note already. The ticket's row is held, so nobody leaves it meanwhile.
+async fn is_noted(
+    tx: &mut Tx,
+    tenant: &TenantId,
+    ticket: &Id,
+    plugin: &Id,
+    (body, metadata): (&Value, &Value),
+) -> sqlx::Result<bool> {
+    const SQL: &str = "SELECT COUNT(*) FROM ticket_messages WHERE tenant_id = ? AND ticket_id = ? \
+         AND author_kind = 'plugin' AND author_id = ? AND metadata = ? AND body = ?";
+    let (body, metadata) = (body.as_str().unwrap_or_default(), metadata.to_string());
+    let count: i64 = db_tx!(tx, |c| sqlx::query_scalar(SQL)
+        .bind(tenant.as_str())
+        .bind(ticket.as_str())
+        .bind(plugin.as_str())
+        .bind(&metadata)
+        .bind(body)
+        .fetch_one(c)
+        .await)?;
+    Ok(count > 0)
 }
 
 /// A draft as it is kept.

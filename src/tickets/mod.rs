@@ -17,7 +17,7 @@ use crate::base::clock::from_us;
 use crate::base::ids::{Id, TenantId};
 use crate::base::words::words;
 
-pub use desk::{About, Desk, DraftError, Drafted, ORIGIN, SOURCE};
+pub use desk::{About, Author, Desk, DraftError, Drafted, ORIGIN, SOURCE};
 pub use sla::TicketSla;
 pub use thread::{
     AuthorKind, BodyFormat, MessageKind, TicketAttachment, TicketMessage, TicketTag, TicketTemplate,

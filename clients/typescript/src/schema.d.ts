@@ -1994,6 +1994,7 @@ export interface paths {
          *     - 422 `invalid`: Its code is not valid.
          *     - 422 `syntax-error`: The script can't be read: line and column are told.
          *     - 422 `grant-missing`: It asks for what the operator or the plugin's `grants` do not allow.
+         *     - 422 `slow-router`: It is a router of more than 4 MiB, which the operator does not allow.
          *     - 422 `not-loadable`: It can't be set up: its start fails.
          *     - 422 `compile-timeout`: It was not compiled in time.
          *     - 422 `no-javascript`: This service has no JavaScript engine.
@@ -2339,14 +2340,14 @@ export interface paths {
         };
         /**
          * Read the routing defaults
-         * @description Where calls of the whole tenant go when their number's own destinations have failed (fallback), and where blocked callers go (blocked).
+         * @description The plugin that is asked about calls to all numbers that name none (plugin), where calls go when their number's own destinations have failed (fallback), and where blocked callers go (blocked). Setting them replaces all three.
          *
          *     Roles: superadmin, tenant_admin, supervisor, agent, viewer.
          */
         get: operations["routing.defaults.get"];
         /**
          * Set the routing defaults
-         * @description Where calls of the whole tenant go when their number's own destinations have failed (fallback), and where blocked callers go (blocked).
+         * @description The plugin that is asked about calls to all numbers that name none (plugin), where calls go when their number's own destinations have failed (fallback), and where blocked callers go (blocked). Setting them replaces all three.
          *
          *     Roles: superadmin, tenant_admin.
          */
@@ -8328,7 +8329,7 @@ export interface components {
                  */
                 role: "overflow" | "fallback" | "closed" | "holiday" | "limit" | "inactive";
                 /**
-                 * @description Where: the name of a queue, endpoint, menu or mailbox; a number in E.164; a sound; a Q.850 cause from 1 to 127.
+                 * @description Where: the name of a queue, endpoint, menu, call script (a plugin) or mailbox; a number in E.164; a sound; a Q.850 cause from 1 to 127.
                  * @example support
                  */
                 target: string;
@@ -8344,7 +8345,7 @@ export interface components {
                  * @example queue
                  * @enum {string}
                  */
-                type: "queue" | "endpoint" | "ivr" | "external" | "voicemail" | "playback" | "hangup";
+                type: "queue" | "endpoint" | "ivr" | "script" | "external" | "voicemail" | "playback" | "hangup";
             }[];
             /**
              * Format: language
@@ -8390,8 +8391,8 @@ export interface components {
              */
             number: string;
             /**
-             * Format: plugin
-             * @description The plugin that is asked first, name or name@version.
+             * Format: plugin-or-none
+             * @description The plugin that is asked first, name or name@version; null: the tenant's, of the routing defaults; `-`: none.
              * @default null
              * @example vip-router
              */
@@ -8409,7 +8410,7 @@ export interface components {
              */
             route_options?: string | null;
             /**
-             * @description With whom: the name of a queue, endpoint, menu or mailbox; a number in E.164; a sound; a Q.850 cause. Null for a webhook.
+             * @description With whom: the name of a queue, endpoint, menu, call script (a plugin) or mailbox; a number in E.164; a sound; a Q.850 cause. Null for a webhook.
              * @default null
              * @example support
              */
@@ -8426,7 +8427,7 @@ export interface components {
              * @example queue
              * @enum {string}
              */
-            route_type: "queue" | "endpoint" | "ivr" | "webhook" | "external" | "voicemail" | "playback" | "hangup";
+            route_type: "queue" | "endpoint" | "ivr" | "script" | "webhook" | "external" | "voicemail" | "playback" | "hangup";
             /**
              * Format: name
              * @description Name of its opening hours; null: always open.
@@ -8493,7 +8494,7 @@ export interface components {
                  */
                 role: "overflow" | "fallback" | "closed" | "holiday" | "limit" | "inactive";
                 /**
-                 * @description Where: the name of a queue, endpoint, menu or mailbox; a number in E.164; a sound; a Q.850 cause from 1 to 127.
+                 * @description Where: the name of a queue, endpoint, menu, call script (a plugin) or mailbox; a number in E.164; a sound; a Q.850 cause from 1 to 127.
                  * @example support
                  */
                 target: string;
@@ -8509,7 +8510,7 @@ export interface components {
                  * @example queue
                  * @enum {string}
                  */
-                type: "queue" | "endpoint" | "ivr" | "external" | "voicemail" | "playback" | "hangup";
+                type: "queue" | "endpoint" | "ivr" | "script" | "external" | "voicemail" | "playback" | "hangup";
             }[];
             /**
              * Format: language
@@ -8544,8 +8545,8 @@ export interface components {
              */
             name?: string;
             /**
-             * Format: plugin
-             * @description The plugin that is asked first, name or name@version.
+             * Format: plugin-or-none
+             * @description The plugin that is asked first, name or name@version; null: the tenant's, of the routing defaults; `-`: none.
              * @example vip-router
              */
             plugin?: string | null;
@@ -8560,7 +8561,7 @@ export interface components {
              */
             route_options?: string | null;
             /**
-             * @description With whom: the name of a queue, endpoint, menu or mailbox; a number in E.164; a sound; a Q.850 cause. Null for a webhook.
+             * @description With whom: the name of a queue, endpoint, menu, call script (a plugin) or mailbox; a number in E.164; a sound; a Q.850 cause. Null for a webhook.
              * @example support
              */
             route_target?: string | null;
@@ -8575,7 +8576,7 @@ export interface components {
              * @example queue
              * @enum {string}
              */
-            route_type?: "queue" | "endpoint" | "ivr" | "webhook" | "external" | "voicemail" | "playback" | "hangup";
+            route_type?: "queue" | "endpoint" | "ivr" | "script" | "webhook" | "external" | "voicemail" | "playback" | "hangup";
             /**
              * Format: name
              * @description Name of its opening hours; null: always open.
@@ -9032,7 +9033,7 @@ export interface components {
                  * @example queue
                  * @enum {string}
                  */
-                type: "queue" | "endpoint" | "ivr" | "external" | "voicemail" | "playback" | "hangup" | "repeat" | "back" | "goodbye";
+                type: "queue" | "endpoint" | "ivr" | "script" | "external" | "voicemail" | "playback" | "hangup" | "repeat" | "back" | "goodbye";
             }[];
             /**
              * @description What is said, by language; the one of the empty language serves all others.
@@ -9129,7 +9130,7 @@ export interface components {
                  * @example queue
                  * @enum {string}
                  */
-                type: "queue" | "endpoint" | "ivr" | "external" | "voicemail" | "playback" | "hangup" | "repeat" | "back" | "goodbye";
+                type: "queue" | "endpoint" | "ivr" | "script" | "external" | "voicemail" | "playback" | "hangup" | "repeat" | "back" | "goodbye";
             }[];
             /**
              * @description What is said, by language; the one of the empty language serves all others.
@@ -9472,7 +9473,7 @@ export interface components {
                  * @example queue
                  * @enum {string}
                  */
-                type: "queue" | "endpoint" | "ivr" | "external" | "voicemail" | "playback" | "hangup" | "repeat" | "back" | "goodbye";
+                type: "queue" | "endpoint" | "ivr" | "script" | "external" | "voicemail" | "playback" | "hangup" | "repeat" | "back" | "goodbye";
             }[];
             /**
              * @description What is said, by language; the one of the empty language serves all others.
@@ -9611,7 +9612,7 @@ export interface components {
                  */
                 role: "overflow" | "fallback" | "closed" | "holiday" | "limit" | "inactive";
                 /**
-                 * @description Where: the name of a queue, endpoint, menu or mailbox; a number in E.164; a sound; a Q.850 cause from 1 to 127.
+                 * @description Where: the name of a queue, endpoint, menu, call script (a plugin) or mailbox; a number in E.164; a sound; a Q.850 cause from 1 to 127.
                  * @example support
                  */
                 target: string;
@@ -9626,7 +9627,7 @@ export interface components {
                  * @example queue
                  * @enum {string}
                  */
-                type: "queue" | "endpoint" | "ivr" | "external" | "voicemail" | "playback" | "hangup";
+                type: "queue" | "endpoint" | "ivr" | "script" | "external" | "voicemail" | "playback" | "hangup";
             }[];
             /**
              * @description Its id.
@@ -9672,8 +9673,8 @@ export interface components {
              */
             number: string;
             /**
-             * Format: plugin
-             * @description The plugin that is asked first, name or name@version.
+             * Format: plugin-or-none
+             * @description The plugin that is asked first, name or name@version; null: the tenant's, of the routing defaults; `-`: none.
              * @example vip-router
              */
             plugin: string | null;
@@ -9688,7 +9689,7 @@ export interface components {
              */
             route_options: string | null;
             /**
-             * @description With whom: the name of a queue, endpoint, menu or mailbox; a number in E.164; a sound; a Q.850 cause. Null for a webhook.
+             * @description With whom: the name of a queue, endpoint, menu, call script (a plugin) or mailbox; a number in E.164; a sound; a Q.850 cause. Null for a webhook.
              * @example support
              */
             route_target: string | null;
@@ -9703,7 +9704,7 @@ export interface components {
              * @example queue
              * @enum {string}
              */
-            route_type: "queue" | "endpoint" | "ivr" | "webhook" | "external" | "voicemail" | "playback" | "hangup";
+            route_type: "queue" | "endpoint" | "ivr" | "script" | "webhook" | "external" | "voicemail" | "playback" | "hangup";
             /**
              * Format: name
              * @description Name of its opening hours; null: always open.
@@ -11095,6 +11096,12 @@ export interface components {
              */
             readonly language: "component" | "javascript";
             /**
+             * Format: int64
+             * @description Bytes of memory that its native code takes on each node; a script's byte code.
+             * @example 1
+             */
+            readonly native_bytes: number;
+            /**
              * @description What is new in it.
              * @example VIPs from abroad too
              */
@@ -12054,6 +12061,12 @@ export interface components {
                 timeout_s?: number;
                 type?: string;
             }[];
+            /**
+             * Format: plugin
+             * @description The router or call script that is asked first about calls to numbers that name none, name or name@version.
+             * @example vip-router
+             */
+            plugin: string | null;
         };
         RoutingDefaultsSetBody: {
             /** @description fallback: when everything else has failed; blocked: callers of the block list. */
@@ -12078,7 +12091,7 @@ export interface components {
                  */
                 role: "fallback" | "blocked";
                 /**
-                 * @description Where: the name of a queue, endpoint, menu or mailbox; a number in E.164; a sound; a Q.850 cause from 1 to 127.
+                 * @description Where: the name of a queue, endpoint, menu, call script (a plugin) or mailbox; a number in E.164; a sound; a Q.850 cause from 1 to 127.
                  * @example support
                  */
                 target: string;
@@ -12094,8 +12107,15 @@ export interface components {
                  * @example queue
                  * @enum {string}
                  */
-                type: "queue" | "endpoint" | "ivr" | "external" | "voicemail" | "playback" | "hangup";
+                type: "queue" | "endpoint" | "ivr" | "script" | "external" | "voicemail" | "playback" | "hangup";
             }[];
+            /**
+             * Format: plugin
+             * @description The router or call script that is asked first about calls to numbers that name none, name or name@version.
+             * @default null
+             * @example vip-router
+             */
+            plugin?: string | null;
         };
         /** @description Opening hours, which numbers name: weekly hours in a time zone, and holidays with hours of their own or none. */
         Schedule: {
@@ -18255,14 +18275,14 @@ export interface operations {
                 limit?: number;
                 /** @description Only these. The number, E.164. It belongs to one tenant of the installation. */
                 number?: string;
-                /** @description Only these. The plugin that is asked first, name or name@version. */
+                /** @description Only these. The plugin that is asked first, name or name@version; null: the tenant's, of the routing defaults; `-`: none. */
                 plugin?: string | "null";
                 /** @description A text in number, name. */
                 q?: string;
-                /** @description Only these. With whom: the name of a queue, endpoint, menu or mailbox; a number in E.164; a sound; a Q.850 cause. Null for a webhook. */
+                /** @description Only these. With whom: the name of a queue, endpoint, menu, call script (a plugin) or mailbox; a number in E.164; a sound; a Q.850 cause. Null for a webhook. */
                 route_target?: string | "null";
                 /** @description Only these. What it does with a call that nothing else stops. */
-                route_type?: "queue" | "endpoint" | "ivr" | "webhook" | "external" | "voicemail" | "playback" | "hangup";
+                route_type?: "queue" | "endpoint" | "ivr" | "script" | "webhook" | "external" | "voicemail" | "playback" | "hangup";
                 /** @description Only these. Name of its opening hours; null: always open. */
                 schedule?: string | "null";
                 /** @description The order. */
@@ -28272,6 +28292,7 @@ export interface operations {
                  *         "has_source": false,
                  *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
                  *         "language": "component",
+                 *         "native_bytes": 1,
                  *         "note": "VIPs from abroad too",
                  *         "number": 1,
                  *         "plugin_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
@@ -28791,7 +28812,8 @@ export interface operations {
                  *             "timeout_s": 0,
                  *             "type": "voicemail"
                  *           }
-                 *         ]
+                 *         ],
+                 *         "plugin": "vip-router"
                  *       },
                  *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
                  *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",

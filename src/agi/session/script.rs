@@ -22,7 +22,7 @@ use crate::routing::ivr::{Heard, Phone as _};
 use crate::routing::types::Action;
 use crate::routing::{ScriptPlace, trace::Trace};
 use crate::sandbox::types::{DialStatus, Failure, GatherOptions, Gathered, Prompt, Recording, Target};
-use crate::sandbox::{Answer, Answering, Ask, Host};
+use crate::sandbox::{Answer, Answering, Ask, Host, variable_name, variable_value};
 
 type Done<T> = Result<T, Failure>;
 
@@ -122,12 +122,7 @@ impl<'a> Caller<'a> {
                 Ok(Answer::Text(value.map(|value| String::from_utf8_lossy(&value).into_owned())))
             }
             Ask::SetVariable { name, value } => {
-                if value.len() > limits::VALUE_BYTES || value.chars().any(char::is_control) {
-                    return Err(invalid(format!(
-                        "a variable's value has up to {} bytes and no control characters",
-                        limits::VALUE_BYTES
-                    )));
-                }
+                variable_value(value).map_err(invalid)?;
                 self.send(Command::set_variable(&variable(name)?, value)).await?;
                 Ok(Answer::Nothing)
             }
@@ -338,9 +333,6 @@ fn spoken(text: &str, fits: impl Fn(char) -> bool) -> Done<&str> {
 
 /// The channel's name of a plugin's variable.
 fn variable(name: &str) -> Done<String> {
-    let fits = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
-    if !name.is_empty() && name.len() <= limits::NAME_BYTES && name.bytes().all(fits) {
-        return Ok(format!("HS_V_{name}"));
-    }
-    Err(invalid(format!("a variable's name is 1 to {} of A-Z, 0-9 and _", limits::NAME_BYTES)))
+    variable_name(name).map_err(invalid)?;
+    Ok(format!("HS_V_{name}"))
 }

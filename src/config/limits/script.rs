@@ -19,7 +19,3 @@ pub const DIAL_S: u32 = 3_600;
 /// Seconds that a conversation may last before the dialplan's watchdog takes the caller back: Asterisk holds the call
 /// meanwhile, and nobody cuts off a conversation of less than eight hours.
 pub const TALK_S: u32 = 8 * 3_600;
-/// Bytes of a variable's name, behind `HS_V_`.
-pub const NAME_BYTES: usize = 32;
-/// Bytes of a variable's value.
-pub const VALUE_BYTES: usize = 256;

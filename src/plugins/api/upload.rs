@@ -38,6 +38,7 @@ pub(super) fn actions(tools: &Tools) -> Vec<Action> {
                 (422, "invalid", "Its code is not valid."),
                 (422, "syntax-error", "The script can't be read: line and column are told."),
                 (422, "grant-missing", "It asks for what the operator or the plugin's `grants` do not allow."),
+                (422, "slow-router", "It is a router of more than 4 MiB, which the operator does not allow."),
                 (422, "not-loadable", "It can't be set up: its start fails."),
                 (422, "compile-timeout", "It was not compiled in time."),
                 (422, "no-javascript", "This service has no JavaScript engine."),
@@ -93,6 +94,7 @@ async fn prepare(call: &Call, tools: &Tools) -> Result<Record, Problem> {
         ("sdk".to_owned(), json!(inspected.sdk)),
         ("asked".to_owned(), json!(inspected.asked)),
         ("examples".to_owned(), json!([])),
+        ("native_bytes".to_owned(), json!(0)),
     ]);
     let known = same(&call.db, tenant.as_str(), text(&plugin, "id"), &inspected.digest).await?;
     if matches!(known, Some((_, true))) {
@@ -101,12 +103,14 @@ async fn prepare(call: &Call, tools: &Tools) -> Result<Record, Problem> {
     if language == Language::Component {
         // A script does not say; what it is not allowed is refused when it asks.
         bench.allowed(inspected.asked)?;
+        bench.quick(call.raw.len())?;
     }
     let sandbox = plugins.parts.sandbox.as_ref().ok_or_else(off)?;
     let program = sandbox
         .load(call.raw.clone(), language, bench.setup.kind)
         .await
         .map_err(|refusal| refused(&refusal, language))?;
+    made.insert("native_bytes".into(), json!(program.native_bytes()));
     bench.trial(&program).await?;
     let next = number(&plugin, "last_version").unwrap_or(0) + 1;
     let went = bench.examples(&program, next).await?;

@@ -166,14 +166,18 @@ impl Turn<'_> {
             _ => None,
         };
         if let Some(pause) = pause {
+            plugins.count(&self.setup, &reply);
             return Ok(Shown::Again(now_us(self.parts) + us(pause)));
         }
         if reply.report.outcome.is_success() {
             let why = match self.settle(held, event, &reply).await {
-                Ok(shown) => return Ok(shown),
+                Ok(shown) => {
+                    plugins.count(&self.setup, &reply);
+                    return Ok(shown);
+                }
                 Err(DraftError::Away(error)) if db::is_unavailable(&error) => return Err(error),
                 Err(DraftError::Invalid(why)) => {
-                    plugins.rejected(self.tenant, &self.setup, &mut reply, why);
+                    plugins.rejected(self.tenant, &self.setup, &mut reply, &why);
                     None
                 }
                 Err(DraftError::Away(error)) => Some(error),
@@ -189,6 +193,7 @@ impl Turn<'_> {
                     "the service can't write this ticket; its operator finds the cause in the log".into();
             }
         }
+        plugins.count(&self.setup, &reply);
         self.failed(held, event, &reply).await
     }
 

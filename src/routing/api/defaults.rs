@@ -1,15 +1,19 @@
-//! `/routing/defaults`: where a tenant's calls go when everything else has failed, and its blocked callers.
+//! `/routing/defaults`: who is asked about a tenant's calls, where they go when everything else has failed, and its
+//! blocked callers.
 
 use serde_json::{Value, json};
 
 use super::destination::{self, LIST, MESSAGE, OPTIONS, TARGET, TIMEOUT, TYPES};
+use super::dids;
+use super::rules::PLUGIN;
 use crate::api::{
-    Action, Audited, Call, Doing, Field, Handler, Input, May, Operation, Output, Part, Problem, Record,
-    Reply, Resource, Tells, Who,
+    Action, Audited, Call, Doing, Fault, Field, Handler, Input, May, Null, Operation, Output, Part, Problem,
+    Record, Reply, Resource, Tells, Who,
 };
 use crate::base::ids::TenantId;
 use crate::base::role::Roles;
 use crate::db::{Tx, db_read, db_tx};
+use crate::plugins::unusable;
 use crate::routing::store::write::{self, Role};
 
 const KIND: &str = "tenant";
@@ -45,8 +49,15 @@ pub(super) static DEFAULTS: Resource = Resource {
     ..Resource::PLAIN
 };
 
+const ASKED: Field = Field::rule(
+    "plugin",
+    &PLUGIN,
+    "The router or call script that is asked first about calls to numbers that name none, name or name@version.",
+)
+.nullable(Null::Empty);
+static ASKS: &[Field] = &[ASKED];
 static SHOWN: &[Field] =
-    &[Field::json("destinations", &LIST, "Where those calls go; what is not listed hangs up.")];
+    &[ASKED, Field::json("destinations", &LIST, "Where those calls go; what is not listed hangs up.")];
 
 pub(super) fn actions() -> Vec<Action> {
     let operation = |id: &'static str, method, who, summary: &'static str, input| {
@@ -56,8 +67,9 @@ pub(super) fn actions() -> Vec<Action> {
         path: "/routing/defaults".into(),
         tag: "routing".into(),
         summary: summary.into(),
-        doc: "Where calls of the whole tenant go when their number's own destinations have failed (fallback), and where \
-              blocked callers go (blocked)."
+        doc: "The plugin that is asked about calls to all numbers that name none (plugin), where calls go when their \
+              number's own destinations have failed (fallback), and where blocked callers go (blocked). Setting them \
+              replaces all three."
             .into(),
         who: Who::Roles(who),
         query: Vec::new(),
@@ -86,7 +98,7 @@ pub(super) fn actions() -> Vec<Action> {
                 "PUT",
                 Roles::ADMINS,
                 "Set the routing defaults",
-                Input::New(&[], GIVEN),
+                Input::New(ASKS, GIVEN),
             ),
             handler: Handler::write(set),
         },
@@ -98,7 +110,9 @@ type Row = (String, String, String, i64, String, String);
 const SELECT: &str = "SELECT role, type, target, timeout_s, options, message FROM destinations \
      WHERE tenant_id = ? AND owner_kind = 'tenant' AND owner_id = ? ORDER BY role, position";
 
-fn shown(rows: Vec<Row>) -> Record {
+const PLUGIN_OF: &str = "SELECT plugin FROM tenants WHERE id = ?";
+
+fn shown(plugin: Option<String>, rows: Vec<Row>) -> Record {
     let maybe = |text: String| if text.is_empty() { Value::Null } else { Value::String(text) };
     let list: Vec<Value> = rows
         .into_iter()
@@ -107,7 +121,10 @@ fn shown(rows: Vec<Row>) -> Record {
                    "options": maybe(options), "message": maybe(message)})
         })
         .collect();
-    Record::from_iter([("destinations".to_owned(), Value::Array(list))])
+    Record::from_iter([
+        ("plugin".to_owned(), maybe(plugin.unwrap_or_default())),
+        ("destinations".to_owned(), Value::Array(list)),
+    ])
 }
 
 fn get(call: &Call) -> Doing<'_, Result<Reply, Problem>> {
@@ -115,30 +132,42 @@ fn get(call: &Call) -> Doing<'_, Result<Reply, Problem>> {
         let tenant = call.tenant()?.as_str();
         let rows: Vec<Row> =
             db_read!(&call.db, |p| sqlx::query_as(SELECT).bind(tenant).bind(tenant).fetch_all(p).await?);
-        Ok(Reply::record(shown(rows)))
+        let plugin: Option<String> =
+            db_read!(&call.db, |p| sqlx::query_scalar(PLUGIN_OF).bind(tenant).fetch_optional(p).await?);
+        Ok(Reply::record(shown(plugin, rows)))
     })
 }
 
 async fn now(tx: &mut Tx, tenant: &TenantId) -> sqlx::Result<Record> {
     let id = tenant.as_str();
     let rows: Vec<Row> = db_tx!(tx, |c| sqlx::query_as(SELECT).bind(id).bind(id).fetch_all(c).await?);
-    Ok(shown(rows))
+    let plugin: Option<String> =
+        db_tx!(tx, |c| sqlx::query_scalar(PLUGIN_OF).bind(id).fetch_optional(c).await?);
+    Ok(shown(plugin, rows))
 }
 
 fn set<'a>(call: &'a Call, tx: &'a mut Tx) -> Doing<'a, Result<Reply, Problem>> {
     const CLEAR: &str =
         "DELETE FROM destinations WHERE tenant_id = ? AND owner_kind = 'tenant' AND owner_id = ?";
+    const SET: &str = "UPDATE tenants SET plugin = ? WHERE id = ?";
     Box::pin(async move {
         let tenant = call.tenant()?;
         let before = now(tx, tenant).await?;
         let empty = Vec::new();
         let list = call.body.get("destinations").and_then(Value::as_array).unwrap_or(&empty);
-        let faults = destination::check_list(tx, tenant, list, "").await?;
+        let mut faults = destination::check_list(tx, tenant, list, "").await?;
+        let plugin = call.body.get("plugin").and_then(Value::as_str).unwrap_or_default();
+        if !plugin.is_empty()
+            && let Some(why) = unusable(tx, tenant, plugin, &dids::ASKED).await?
+        {
+            faults.push(Fault::at("plugin", why));
+        }
         if !faults.is_empty() {
             return Err(Problem::invalid(faults));
         }
         let id = tenant.as_str();
         db_tx!(&mut *tx, |c| sqlx::query(CLEAR).bind(id).bind(id).execute(c).await.map(drop)?);
+        db_tx!(&mut *tx, |c| sqlx::query(SET).bind(plugin).bind(id).execute(c).await.map(drop)?);
         for item in list {
             let role = item.get("role").and_then(Value::as_str).unwrap_or_default();
             let place = Role { owner_kind: KIND, owner_id: id, role, position: 0 };

@@ -8,17 +8,19 @@ use crate::api::{Fault, Field, Null, Record, Shape};
 use crate::base::ids::TenantId;
 use crate::config::limits::routing as limits;
 use crate::db::Tx;
+use crate::plugins;
 use crate::routing::types::{Destination, DestinationError, RawDestination};
+use crate::sandbox::World;
 
 /// The types of destinations.
 pub(super) static TYPES: &[&str] =
-    &["queue", "endpoint", "ivr", "external", "voicemail", "playback", "hangup"];
+    &["queue", "endpoint", "ivr", "script", "external", "voicemail", "playback", "hangup"];
 
 pub(super) const TARGET: Field = Field::text(
     "target",
     1,
     120,
-    "Where: the name of a queue, endpoint, menu or mailbox; a number in E.164; a sound; a Q.850 cause from 1 to 127.",
+    "Where: the name of a queue, endpoint, menu, call script (a plugin) or mailbox; a number in E.164; a sound; a Q.850 cause from 1 to 127.",
 )
 .example("\"support\"");
 pub(super) const TIMEOUT: Field = Field::int(
@@ -87,6 +89,10 @@ pub(super) async fn check(
     match Destination::check(&plain) {
         Err(error) => faults.push(Fault::at(target, format!("{error}."))),
         Ok(_) => {
+            if to.action == "script" {
+                let problem = plugins::unusable(tx, tenant, &to.target, &[World::CallScript]).await?;
+                faults.extend(problem.map(|why| Fault::at(target, why)));
+            }
             if let Some(named) = Named::of_type(&to.action)
                 && !(named == Named::Menu && to.target == itself)
                 && !named.exists(tx, tenant, &to.target).await?

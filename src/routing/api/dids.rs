@@ -4,14 +4,19 @@ use serde_json::{Value, json};
 
 use super::destination::{self, MESSAGE, OPTIONS, TARGET, TIMEOUT, TYPES};
 use super::named::Named;
-use super::rules::{HOOK_SECRET, HOOK_URL, PLUGIN, SOUND};
+use super::rules::{DID_PLUGIN, HOOK_SECRET, HOOK_URL, SOUND};
 use crate::api::{Call, Change, Doing, Field, Hooks, Null, Part, Problem, Resource, Tells, Verb, rules};
 use crate::config::limits::{routing as limits, webhook};
 use crate::db::{Tx, db_tx};
+use crate::plugins::{NO_PLUGIN, unusable};
 use crate::routing::did::{DidStatus, RouteType};
 use crate::routing::types::RawDestination;
+use crate::sandbox::World;
 use crate::tenants::{Room, room_for};
 use crate::webhooks::sign::Secret;
+
+/// The kinds of plugins that decide on calls.
+pub(super) const ASKED: [World; 2] = [World::Router, World::CallScript];
 
 /// `/dids`
 pub static DIDS: Resource = Resource {
@@ -37,7 +42,7 @@ pub static DIDS: Resource = Resource {
         Field::maybe(
             "route_target",
             120,
-            "With whom: the name of a queue, endpoint, menu or mailbox; a number in E.164; a sound; a Q.850 cause. Null \
+            "With whom: the name of a queue, endpoint, menu, call script (a plugin) or mailbox; a number in E.164; a sound; a Q.850 cause. Null \
              for a webhook.",
         )
         .example("\"support\"")
@@ -51,7 +56,7 @@ pub static DIDS: Resource = Resource {
         .default("0"),
         Field::maybe("route_options", limits::OPTION_CHARS, "Options of the Asterisk application; see destinations.").example("\"tT\""),
         Field::rule("message", &SOUND, "A sound played first.").nullable(Null::Empty),
-        Field::rule("plugin", &PLUGIN, "The plugin that is asked first, name or name@version.")
+        Field::rule("plugin", &DID_PLUGIN, "The plugin that is asked first, name or name@version; null: the tenant's, of the routing defaults; `-`: none.")
             .nullable(Null::Empty)
             .filter(),
         Field::rule("schedule", &rules::NAME, "Name of its opening hours; null: always open.")
@@ -146,6 +151,12 @@ fn before<'a>(call: &'a Call, tx: &'a mut Tx, change: &'a mut Change) -> Doing<'
             && !Named::Schedule.exists(tx, tenant, &name).await?
         {
             change.fault("schedule", "There is no such schedule.");
+        }
+        let asked = change.given.get("plugin").and_then(Value::as_str).filter(|name| *name != NO_PLUGIN);
+        if let Some(asked) = asked.map(str::to_owned)
+            && let Some(why) = unusable(tx, tenant, &asked, &ASKED).await?
+        {
+            change.fault("plugin", why);
         }
         if let Some(Value::Array(list)) = change.given.get("destinations") {
             change.faults.extend(destination::check_list(tx, tenant, list, "overflow").await?);

@@ -97,6 +97,7 @@ pub static MENUS: Resource = Resource {
                     "queue",
                     "endpoint",
                     "ivr",
+                    "script",
                     "external",
                     "voicemail",
                     "playback",

@@ -3,6 +3,7 @@
 use crate::api::Rule;
 use crate::base::ids::Sound;
 use crate::outgoing::OutgoingUrl;
+use crate::plugins::{NAME_RULE, NO_PLUGIN};
 use crate::routing::data::NumberList;
 use crate::webhooks::sign::Secret;
 
@@ -43,26 +44,44 @@ pub(super) static HOOK_SECRET: Rule = Rule {
     example: "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
 };
 
-/// A plugin, with or without a version.
+/// A plugin, with or without the number of a version.
 pub(super) static PLUGIN: Rule = Rule {
     format: "plugin",
-    pattern: "^[a-z0-9][a-z0-9-]{0,39}(@[0-9A-Za-z.+-]{1,19})?$",
-    max: 60,
-    check: |text| {
-        let (name, version) = text.split_once('@').unwrap_or((text, "1"));
-        let named = (1..=40).contains(&name.len())
-            && !name.starts_with('-')
-            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-        let versioned = (1..=19).contains(&version.len())
-            && version.bytes().all(|b| b.is_ascii_alphanumeric() || b".+-".contains(&b));
-        if named && versioned {
-            Ok(text.to_owned())
-        } else {
-            Err("This must be a plugin's name, such as vip-router or vip-router@1.2.0.".into())
-        }
+    pattern: "^[a-z0-9][a-z0-9-]{0,39}(@[1-9][0-9]{0,8})?$",
+    max: 50,
+    check: |text| match reference(text) {
+        true => Ok(text.to_owned()),
+        false => Err(
+            "This must be a plugin's name, such as vip-router, or one version of it, such as vip-router@3."
+                .into(),
+        ),
     },
     example: "vip-router",
 };
+
+/// The same for a number, which may also want none.
+pub(super) static DID_PLUGIN: Rule = Rule {
+    format: "plugin-or-none",
+    pattern: "^(-|[a-z0-9][a-z0-9-]{0,39}(@[1-9][0-9]{0,8})?)$",
+    max: 50,
+    check: |text| {
+        match text == NO_PLUGIN || reference(text) {
+        true => Ok(text.to_owned()),
+        false => Err("This must be a plugin's name, such as vip-router, one version of it, such as vip-router@3, or - for \
+                      none."
+            .into()),
+    }
+    },
+    example: "vip-router",
+};
+
+fn reference(text: &str) -> bool {
+    let (name, version) = text.split_once('@').unwrap_or((text, "1"));
+    (NAME_RULE.check)(name).is_ok()
+        && (1..=9).contains(&version.len())
+        && !version.starts_with('0')
+        && version.bytes().all(|b| b.is_ascii_digit())
+}
 
 /// What a block or allow list holds.
 pub(super) static PATTERN: Rule = Rule {
@@ -118,7 +137,7 @@ mod tests {
 
     #[test]
     fn every_example_passes_and_stays() {
-        for rule in [&SOUND, &HOOK_URL, &HOOK_SECRET, &PLUGIN, &PATTERN, &PREFIX, &KEYS] {
+        for rule in [&SOUND, &HOOK_URL, &HOOK_SECRET, &PLUGIN, &DID_PLUGIN, &PATTERN, &PREFIX, &KEYS] {
             assert_eq!((rule.check)(rule.example).as_deref(), Ok(rule.example), "{}", rule.format);
             assert!((rule.check)("").is_err() && (rule.check)("a b").is_err(), "{}", rule.format);
         }
@@ -136,6 +155,10 @@ mod tests {
             (&PLUGIN, "-x"),
             (&PLUGIN, "vip@"),
             (&PLUGIN, "Vip"),
+            (&PLUGIN, "-"),
+            (&PLUGIN, "vip@1.2.0"),
+            (&PLUGIN, "vip@01"),
+            (&DID_PLUGIN, "--"),
             (&PATTERN, "5551234"),
             (&PATTERN, "+1"),
             (&PATTERN, "+49 30*"),
@@ -151,7 +174,8 @@ mod tests {
             (&PATTERN, "anonymous"),
             (&PREFIX, "+"),
             (&PREFIX, "112"),
-            (&PLUGIN, "vip@1.2.0"),
+            (&PLUGIN, "vip@12"),
+            (&DID_PLUGIN, "-"),
         ] {
             assert!((rule.check)(good).is_ok(), "{}: {good}", rule.format);
         }

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicU64;
 use crate::base::ids::{Id, Name, Number, Sound, TenantId};
 use crate::config::limits::{ivr, routing as limits};
 use crate::db::{Db, db_read};
-use crate::plugins::{self, Setup};
+use crate::plugins::{self, NO_PLUGIN, Setup};
 use crate::routing::data::{
     Choice, DidRules, Digits, EndpointRules, Menu, NumberList, QueueRules, TenantRules,
 };
@@ -33,7 +33,8 @@ pub async fn tenant(db: &Db, id: &TenantId) -> sqlx::Result<Option<TenantRules>>
     let one = |mut list: Vec<Destination>| if list.is_empty() { None } else { Some(list.swap_remove(0)) };
     let fallback = one(take("tenant", id.as_str(), "fallback"));
     let blocked = one(take("tenant", id.as_str(), "blocked"));
-    let dids = dids(db, id, &schedules, &mut take).await?;
+    let plugin = default_plugin(db, id).await?;
+    let dids = dids(db, id, &schedules, plugin.as_ref(), &mut take).await?;
     let (block, allow) = number_rules(db, id).await?;
     Ok(Some(TenantRules {
         tenant: tenant.id,
@@ -155,6 +156,7 @@ async fn dids(
     db: &Db,
     id: &TenantId,
     schedules: &HashMap<String, Arc<Schedule>>,
+    plugin: Option<&Arc<str>>,
     take: &mut impl FnMut(&str, &str, &str) -> Vec<Destination>,
 ) -> sqlx::Result<HashMap<Digits, Arc<DidRules>>> {
     const SQL: &str = "SELECT id, number, status, route_type, route_target, route_timeout_s, route_options, message, \
@@ -191,7 +193,11 @@ async fn dids(
             language: row.language,
             schedule_missing: !row.schedule.is_empty() && schedule.is_none(),
             schedule,
-            plugin: row.plugin,
+            plugin: match row.plugin.as_str() {
+                "" => plugin.map(Arc::clone),
+                NO_PLUGIN => None,
+                own => Some(own.into()),
+            },
             webhook,
             primary,
             overflow,
@@ -204,6 +210,14 @@ async fn dids(
         all.insert(number, Arc::new(rules));
     }
     Ok(all)
+}
+
+/// The plugin of numbers that name none.
+async fn default_plugin(db: &Db, id: &TenantId) -> sqlx::Result<Option<Arc<str>>> {
+    const SQL: &str = "SELECT plugin FROM tenants WHERE id = ?";
+    let found: Option<String> =
+        db_read!(db, |p| sqlx::query_scalar(SQL).bind(id.as_str()).fetch_optional(p).await)?;
+    Ok(found.filter(|plugin| !plugin.is_empty()).map(Into::into))
 }
 
 async fn plugins(db: &Db, id: &TenantId) -> sqlx::Result<HashMap<Name, Arc<Setup>>> {

@@ -29,6 +29,12 @@ pub trait Host: Send + Sync {
     /// Does it, or says why not. The caller waits no longer than the run may take; what is dropped then must leave
     /// nothing half done.
     fn ask<'a>(&'a self, ask: &'a Ask) -> Answering<'a>;
+
+    /// The same by a run about `subject`, a call or event: whoever is asked again in a run that is repeated does what has
+    /// an effect once.
+    fn ask_about<'a>(&'a self, ask: &'a Ask, _subject: &'a str) -> Answering<'a> {
+        self.ask(ask)
+    }
 }
 
 /// An answer to come.

@@ -5,6 +5,7 @@ mod beside;
 mod host;
 mod keep;
 mod park;
+mod reach;
 mod rights;
 mod runs;
 mod ticketer;
@@ -21,7 +22,7 @@ use hookswitch::base::role::Role;
 use hookswitch::base::shutdown::{self, Stopper};
 use hookswitch::plugins::work::{self, Reload};
 use hookswitch::plugins::{Plugins, Reply, Setup, setups};
-use hookswitch::sandbox::types::{Call, Party};
+use hookswitch::sandbox::types::{Call, Decision, Party};
 use serde_json::{Value, json};
 
 use crate::api::app::{Answer, Person, TestApp};
@@ -137,7 +138,7 @@ impl World {
     }
 
     async fn ask_version(&self, name: &str, version: Option<u32>, caller: &str) -> Reply {
-        self.held.plugins.ask(&tenant("acme"), &self.setup(name), version, call(caller), None).await
+        self.held.plugins.ask(&tenant("acme"), &self.setup(name), version, call(caller), None, &usable).await
     }
 
     /// Events of some types, the oldest first.
@@ -156,6 +157,16 @@ impl World {
     }
 }
 
+/// As routing would judge: there is no queue `nobodys`.
+fn usable(decision: &Decision) -> Result<(), String> {
+    match decision {
+        Decision::Route(plan) if plan.steps[0].target.name() == "nobodys" => {
+            Err("there is no queue nobodys".into())
+        }
+        _ => Ok(()),
+    }
+}
+
 /// A call from a number.
 fn call(caller: &str) -> Call {
     Call {
@@ -170,7 +181,7 @@ fn call(caller: &str) -> Call {
 /// Where a decision leads first; the outcome where there is none.
 fn brief(reply: &Reply) -> String {
     match reply.report.decision() {
-        Some(hookswitch::sandbox::types::Decision::Route(plan)) => {
+        Some(Decision::Route(plan)) => {
             format!("v{} {}", reply.version, plan.steps[0].target.name())
         }
         _ => format!("v{} {}", reply.version, reply.report.outcome.as_str()),

@@ -154,17 +154,21 @@ both_databases! {
         w.active(&path, wasm::to_queue("nobodys")).await;
         let acme = tenant("acme");
         for _ in 0..5 {
-            let mut reply = w.ask("vip-router", OTHER).await;
-            w.held.plugins.rejected(&acme, &w.setup("vip-router"), &mut reply, "there is no queue nobodys");
-            assert_eq!((reply.report.outcome, reply.report.output), (Outcome::RejectedOutput, None));
+            let report = w.ask("vip-router", OTHER).await.report;
+            assert_eq!((report.outcome, report.output), (Outcome::RejectedOutput, None));
+            assert_eq!(report.text, "there is no queue nobodys");
         }
+        // Each run is counted once, as what it was.
+        let metrics = w.desk.app.gate.routing.metrics.render().unwrap();
+        assert!(metrics.contains(r#"hookswitch_plugin_runs_total{kind="router",outcome="rejected-output"} 5"#), "{metrics}");
+        assert!(!metrics.contains(r#"hookswitch_plugin_runs_total{kind="router",outcome="ok"}"#), "{metrics}");
         assert_eq!(brief(&w.ask("vip-router", OTHER).await), "v1 parked");
 
         let script = w.post("/plugins", json!({"name": "script", "kind": "call-script"})).await.expect(201);
         w.active(&format!("/plugins/{}", script.id()), wasm::answers()).await;
         for _ in 0..6 {
             let gone: Arc<dyn Host> = Arc::new(Gone);
-            let reply = w.held.plugins.ask(&acme, &w.setup("script"), None, call(OTHER), Some(gone)).await;
+            let reply = w.held.plugins.ask(&acme, &w.setup("script"), None, call(OTHER), Some(gone), &|_| Ok(())).await;
             assert_eq!(reply.report.outcome, Outcome::Panic, "{}", reply.report.text);
         }
         // Nobody to speak to is a fault like any other.

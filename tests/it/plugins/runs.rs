@@ -52,6 +52,7 @@ both_databases! {
         assert_eq!(setup.events, ["call.*"]);
         let event = hookswitch::sandbox::types::Event { id: "evt_1".into(), kind: "call.missed".into(), ..Default::default() };
         let reply = w.held.plugins.show(&tenant("acme"), &setup, event).await;
+        w.held.plugins.count(&setup, &reply);
         assert_eq!((reply.report.outcome.as_str(), reply.trigger), ("pass", Trigger::Event));
         assert_eq!(w.ask("idle", "+15557770001").await.report.text, "it is a ticketer");
         let metrics = w.desk.app.gate.routing.metrics.render().unwrap();

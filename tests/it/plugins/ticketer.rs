@@ -18,7 +18,7 @@ use hookswitch::plugins::ticketer::{self, Known, Source};
 use hookswitch::plugins::{self, Plugins, keep, setups};
 use hookswitch::sandbox::types::{Failure, Priority};
 use hookswitch::sandbox::{Grants, Nobody, Options, Sandbox};
-use hookswitch::tickets::Desk;
+use hookswitch::tickets::{Author, Desk};
 use serde_json::{Map, Value, json};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
@@ -171,6 +171,7 @@ impl Scene {
             host: Arc::new(Nobody),
             grants: Grants::default(),
             http_hosts: Vec::new(),
+            slow_routers: false,
             metrics: Arc::default(),
         })
     }
@@ -491,7 +492,7 @@ both_databases! {
         assert_eq!(desk.open_for(&globex, &number(CALLER)).await, Ok(Vec::new()));
 
         let plugin = scene.node();
-        let by = (&plugin, "vip-desk");
+        let by = Author { plugin: &plugin, name: "vip-desk", subject: "" };
         assert_eq!(desk.comment(&acme, by, &first, "They rang again.").await, Ok(()));
         assert_eq!(desk.comment(&globex, by, &first, "x").await, Err(Failure::NotFound));
         assert_eq!(desk.comment(&acme, by, "nonsense", "x").await, Err(Failure::NotFound));
@@ -499,7 +500,8 @@ both_databases! {
             let refused = desk.comment(&acme, by, &first, wrong).await;
             assert!(matches!(refused, Err(Failure::Invalid(_))), "{refused:?}");
         }
-        let said = scene.app.get(&format!("/tickets/{first}/messages"), &admin.token).await.expect(200).body;
+        let messages = async || scene.app.get(&format!("/tickets/{first}/messages"), &admin.token).await.expect(200).body;
+        let said = messages().await;
         assert_eq!(said["data"].as_array().unwrap().len(), 1);
         let expected: Map<String, Value> = serde_json::from_value(json!({
             "kind": "note", "author_kind": "plugin", "author_id": plugin.as_str(), "author_name": "vip-desk",
@@ -512,5 +514,14 @@ both_databases! {
         assert_eq!(told.body["data"][0]["data"]["author_kind"], json!("plugin"));
         let lines = "SELECT COUNT(*) FROM audit_logs WHERE actor_kind = 'system' AND action = 'ticket-messages.create'";
         assert_eq!(scene.count(lines).await, 1);
+
+        // A run that is repeated leaves its note once; about another call, or in other words, it is another note.
+        let (one, other) = (Author { subject: "evt_1", ..by }, Author { subject: "evt_2", ..by });
+        for (by, text) in [(one, "Rang."), (one, "Rang."), (other, "Rang."), (one, "Rang!"), (other, "Rang."), (one, "Rang.")] {
+            assert_eq!(desk.comment(&acme, by, &first, text).await, Ok(()));
+        }
+        let said = messages().await;
+        let told: Vec<_> = said["data"].as_array().unwrap().iter().filter(|m| m["metadata"]["about"].is_string()).collect();
+        assert_eq!(told.len(), 3, "{told:#?}");
     }
 }

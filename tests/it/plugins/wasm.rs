@@ -162,3 +162,20 @@ pub(crate) fn answers() -> Vec<u8> {
         ),
     )
 }
+
+/// The same with a section that means nothing.
+pub(crate) fn padded(mut file: Vec<u8>, bytes: usize) -> Vec<u8> {
+    let mut leb = |mut n: usize| {
+        while n > 0x7f {
+            file.push(0x80 | u8::try_from(n & 0x7f).unwrap());
+            n >>= 7;
+        }
+        file.push(u8::try_from(n).unwrap());
+    };
+    leb(0);
+    leb(bytes + 2);
+    leb(1);
+    file.push(b'x');
+    file.extend(std::iter::repeat_n(0, bytes));
+    file
+}
