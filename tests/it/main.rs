@@ -10,6 +10,7 @@ mod cli;
 mod dialects;
 mod ivr;
 mod journal;
+mod killed;
 mod kit;
 mod memory;
 mod models;

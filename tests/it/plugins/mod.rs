@@ -4,6 +4,7 @@ mod activate;
 mod beside;
 mod host;
 mod keep;
+mod kill;
 mod park;
 mod reach;
 mod rights;

@@ -31,7 +31,7 @@ use crate::support::{Kind, PATIENCE, TestDb, both_databases, eventually, number,
 const CALLER: &str = "+15557770001";
 
 /// A ticketer that fails on events whose type ends in `l`, has nothing to say about those in `p`, and drafts else.
-fn drafts() -> Vec<u8> {
+pub(super) fn drafts() -> Vec<u8> {
     let text = |at: usize, from: usize, length: usize| {
         format!(
             "(i32.store (i32.const {at}) (i32.const {from})) (i32.store (i32.const {}) (i32.const {length}))",

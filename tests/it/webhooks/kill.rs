@@ -4,10 +4,8 @@
 #![expect(clippy::print_stdout, reason = "the table of what came")]
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hookswitch::base::clock::Stopwatch;
@@ -15,45 +13,13 @@ use serde_json::{Value, json};
 
 use super::Sink;
 use super::sink::Taken;
-use crate::cli::{self, Place, Service, ok};
-use crate::support::{Kind, PATIENCE, TestDb, both_databases};
+use crate::cli::{self, Service};
+use crate::killed::{Where, ask, asked, login, murder, seeded};
+use crate::support::{TestDb, both_databases};
 
 const KILLS: u64 = 100;
 /// Contacts that are changed again and again: keys with many events.
 const CONTACTS: usize = 3;
-
-/// Where the service listens at the moment.
-type Where = Arc<Mutex<Option<(SocketAddr, SocketAddr)>>>;
-
-/// Sends a request; `None`: the service did not answer it whole.
-fn ask(http: SocketAddr, method: &str, path: &str, token: &str, body: &Value) -> Option<(u16, Value)> {
-    let mut socket = TcpStream::connect(http).ok()?;
-    socket.set_read_timeout(Some(PATIENCE)).ok()?;
-    let text = body.to_string();
-    let head = format!(
-        "{method} /api/v1{path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer {token}\r\n\
-         content-type: application/json\r\ncontent-length: {}\r\n\r\n",
-        text.len()
-    );
-    socket.write_all((head + &text).as_bytes()).ok()?;
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer).ok()?;
-    let (head, body) = answer.split_once("\r\n\r\n")?;
-    Some((head.split(' ').nth(1)?.parse().ok()?, serde_json::from_str(body).ok()?))
-}
-
-/// Asks until it is served.
-fn asked(place: &Where, method: &str, path: &str, token: &str, body: &Value) -> Value {
-    let start = Stopwatch::start();
-    loop {
-        let http = place.lock().unwrap().map(|(_, http)| http);
-        match http.and_then(|http| ask(http, method, path, token, body)) {
-            Some((200 | 201, answer)) => return answer,
-            other => assert!(start.elapsed_us() < 30_000_000, "{method} {path}: {other:?}"),
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
 
 /// What was answered, and so must arrive.
 #[derive(Default)]
@@ -101,25 +67,6 @@ fn call(place: &Where, stop: &AtomicBool) -> Vec<String> {
         std::thread::sleep(Duration::from_millis(2));
     }
     answered
-}
-
-/// Runs the service and kills it, again and again.
-fn murder(data: &Place, env: &[(&str, &str)], place: &Where, seed: u64) -> Service {
-    let mut chance = seed;
-    for _ in 0..KILLS {
-        let service = Service::start(data, env);
-        *place.lock().unwrap() = Some((service.agi, service.http));
-        // xorshift: random enough for moments, and the same in each run.
-        chance ^= chance << 13;
-        chance ^= chance >> 7;
-        chance ^= chance << 17;
-        std::thread::sleep(Duration::from_millis(5 + chance % 220));
-        *place.lock().unwrap() = None;
-        service.kill();
-    }
-    let service = Service::start(data, env);
-    *place.lock().unwrap() = Some((service.agi, service.http));
-    service
 }
 
 /// What arrived at one endpoint: first arrivals by `webhook-id` in order, and how many came again.
@@ -174,25 +121,12 @@ fn out_of_order(events: &[Value]) -> usize {
 }
 
 fn scene(test: &TestDb, sink: &Sink) {
-    let data = Place::new();
-    let mut env = vec![
-        ("HOOKSWITCH_OUTGOING_ALLOW", "127.0.0.0/8"),
-        ("HOOKSWITCH_HTTP__REQUESTS_PER_SECOND_ADDRESS", "0"),
-    ];
-    env.extend([
-        ("HOOKSWITCH_HTTP__REQUESTS_PER_SECOND_ACTOR", "0"),
-        ("HOOKSWITCH_HTTP__REQUESTS_PER_SECOND_TENANT", "0"),
-    ]);
-    if test.kind == Kind::MySql {
-        env.push(("HOOKSWITCH_DATABASE_URL", &test.url));
-    }
-    ok(&data.run(&["seed", "demo"], &env));
+    let (data, env) = seeded(test);
+    let env: Vec<(&str, &str)> = env.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let place: Where = Arc::default();
     let service = Service::start(&data, &env);
     *place.lock().unwrap() = Some((service.agi, service.http));
-    let login = json!({"email": "admin@acme.test", "password": "hookswitch-demo-1"});
-    let token =
-        asked(&place, "POST", "/auth/login", "-", &login)["access_token"].as_str().unwrap().to_owned();
+    let token = login(&place);
     let contact = |n: usize| {
         asked(&place, "POST", "/contacts", &token, &json!({"last_name": format!("c{n}")}))["id"]
             .as_str()
@@ -210,7 +144,7 @@ fn scene(test: &TestDb, sink: &Sink) {
     let (service, answered) = std::thread::scope(|scope| {
         let changing = scope.spawn(|| change(&place, &token, &contacts, &stop));
         let calling = scope.spawn(|| call(&place, &stop));
-        let service = murder(&data, &env, &place, 0x9e37_79b9_7f4a_7c15);
+        let service = murder(&data, &env, &place, KILLS);
         std::thread::sleep(Duration::from_millis(200));
         stop.store(true, Ordering::Relaxed);
         (service, Answered { changes: changing.join().unwrap(), calls: calling.join().unwrap() })
