@@ -18,5 +18,6 @@ mod plugins;
 mod routing;
 mod sandbox;
 mod socket;
+mod test262;
 mod webhooks;
 mod world;

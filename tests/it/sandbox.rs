@@ -26,7 +26,7 @@ fn built(name: &str) -> Bytes {
 }
 
 /// A sandbox whose native code stays from test to test, so that the large components are compiled once.
-fn sandbox() -> Arc<Sandbox> {
+pub(crate) fn sandbox() -> Arc<Sandbox> {
     let folder = std::env::temp_dir().join(format!("hookswitch-native-{}", rustix_uid()));
     let js_engine = Some(built("js-engine.wasm"));
     Sandbox::open(Options { folder, key: [7; 32], js_engine, threads: 2 }).unwrap()
