@@ -8,6 +8,7 @@ mod api;
 mod auth;
 mod cli;
 mod dialects;
+mod door;
 mod ivr;
 mod journal;
 mod killed;

@@ -196,8 +196,9 @@ async fn all(folder: &Path) -> (Table, BTreeMap<String, String>) {
 
 #[test]
 fn the_language_is_as_ecma_says() {
-    let folder = std::env::var("HOOKSWITCH_TEST262")
-        .expect("HOOKSWITCH_TEST262 is not set: scripts/fetch-test262 FOLDER fetches test262 and says what to set");
+    let folder = std::env::var("HOOKSWITCH_TEST262").expect(
+        "HOOKSWITCH_TEST262 is not set: scripts/fetch-test262 FOLDER fetches test262 and says what to set",
+    );
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let (table, failed) = runtime.block_on(async { all(Path::new(&folder)).await });
     println!("| folder | passed | failed | left out |");
