@@ -66,6 +66,7 @@ pub mod journal;
 pub mod outgoing;
 pub mod plugins;
 pub mod queues;
+pub mod realtime;
 pub mod routing;
 pub mod sandbox;
 pub mod sms;

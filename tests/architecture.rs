@@ -25,7 +25,7 @@ fn layer(module: &str) -> Option<Layer> {
         "api" | "config" | "db" | "events" | "journal" | "outgoing" | "sandbox" => Layer::Engine,
         "agents" | "audit" | "auth" | "calls" | "chat" | "contacts" | "endpoints" | "plugins" | "queues"
         | "routing" | "sms" | "tenants" | "tickets" | "users" | "voicemail" | "webhooks" => Layer::Domain,
-        "agi" | "ari" | "http" => Layer::Edge,
+        "agi" | "ari" | "http" | "realtime" => Layer::Edge,
         "app" | "cli" | "lib" | "main" => Layer::Top,
         _ => return None,
     })

@@ -37,6 +37,7 @@ use crate::journal::{self, Journal};
 use crate::outgoing::{Client, Guard};
 use crate::plugins::host::{Hosts, Reach};
 use crate::plugins::{Parts, Plugins};
+use crate::realtime::{self, Realtime};
 use crate::routing::Router;
 use crate::routing::memory::Memory;
 use crate::routing::types::{Destination, Place, RawDestination};
@@ -395,8 +396,17 @@ impl App {
         let node = self.journal.node().clone();
         let sockets =
             http::socket::Sockets::new(&gate, http::socket::Options::new(node, descriptors::raise_limit()));
+        let realtime = Realtime::new(realtime::Parts {
+            db: self.db.clone(),
+            router: Arc::clone(&self.router),
+            clock: self.clock.clone(),
+            events: Arc::clone(&self.events),
+            token: self.config.realtime_token.clone(),
+        });
         let mut routes = health::routes(health).merge(api).merge(http::socket::routes(&sockets));
+        routes = routes.merge(realtime::routes(Arc::clone(&realtime)));
         let mut tasks = keep::start(&gate, self.config.events_kept, keep);
+        tasks.extend(realtime.start(keep));
         tasks.extend(sockets.start(keep));
         match metrics {
             Some(metrics) => tasks.push(tokio::spawn(http::serve::serve(metrics, counters, keep.clone()))),

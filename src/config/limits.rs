@@ -9,6 +9,7 @@ pub mod answer;
 pub mod auth;
 pub mod events;
 pub mod plugins;
+pub mod realtime;
 pub mod script;
 pub mod sockets;
 pub mod webhooks;
@@ -377,6 +378,8 @@ pub mod endpoints {
     pub const CALLER_ID_CHARACTERS: usize = 40;
     /// Registrations of one endpoint that are shown at most; we set up phones with one.
     pub const REGISTRATIONS: i64 = 100;
+    /// Seconds between two questions whether a phone is there: a queue rings one that is not for so long at most.
+    pub const QUALIFY_S: u32 = 60;
 }
 
 /// Agents.

@@ -67,6 +67,8 @@ pub static ENDPOINTS: Resource = Resource {
             .filter(),
         Field::rule("caller_number", &rules::NUMBER, "The number it shows outside.").nullable(Null::Empty),
         Field::int("ring_timeout_s", 1, routing::WAIT_S as i64, "Seconds it rings.").default("30"),
+        Field::flag("registered", "Whether a phone is registered as it.").server().filter(),
+        Field::time("registered_since", "Since when.").nullable(Null::Null).server(),
     ],
     hooks: Hooks { before: Some(before), after: Some(after) },
     ..Resource::PLAIN
@@ -210,6 +212,8 @@ fn new_secret<'a>(call: &'a Call, tx: &'a mut Tx) -> Doing<'a, Result<Reply, Pro
         ara_store::set_password(tx, tenant, &name, &password, call.now_us()).await?;
         let username = before.get("username").cloned().unwrap_or_default();
         let mut reply = Reply::json(json!({"username": username}));
+        // Asterisk is told with its next question.
+        reply.routing = true;
         reply.once.insert("password".into(), json!(password.expose()));
         Ok(reply.audited(Audited {
             action: "endpoints.secret".into(),

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::ids::{IdError, Name, TenantId, global_name, split_global_name};
 use crate::base::secret::Secret;
+use crate::config::limits::endpoints as limits;
 
 /// A phone or trunk as `res_pjsip` sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +30,12 @@ pub struct PsEndpoint {
     pub allow: Option<String>,
     /// Whether media flows past Asterisk.
     pub direct_media: Option<String>,
+    /// Whether Asterisk answers to where a packet came from, whatever the phone says of itself: phones behind NAT.
+    pub force_rport: Option<String>,
+    /// The same for requests to it.
+    pub rewrite_contact: Option<String>,
+    /// The same for media.
+    pub rtp_symmetric: Option<String>,
     /// `"Name" <number>`; 40 characters.
     pub callerid: Option<String>,
     /// Variables of its channels.
@@ -140,6 +147,9 @@ impl PsEndpoint {
             disallow: Some("all".to_owned()),
             allow: Some("opus,g722,alaw,ulaw".to_owned()),
             direct_media: Some("no".to_owned()),
+            force_rport: Some("yes".to_owned()),
+            rewrite_contact: Some("yes".to_owned()),
+            rtp_symmetric: Some("yes".to_owned()),
             callerid: None,
             set_var: None,
             language: None,
@@ -186,7 +196,9 @@ impl PsAuth {
 
 impl PsAor {
     /// The address of record of a phone as we set it up: one registration, the last one counts. A phone that lost its
-    /// address must not wait until the old one has run out.
+    /// address must not wait until the old one has run out. Asterisk asks it now and then whether it is there, without
+    /// which it would not take note of an address of record that is younger than its own start: queues would hold the
+    /// phone to be unavailable (`has_qualify_changed` in pjsip_options.c, Asterisk 22).
     pub fn new(tenant: &TenantId, name: &Name) -> Self {
         Self {
             id: global_name(tenant, name),
@@ -197,7 +209,7 @@ impl PsAor {
             default_expiration: None,
             minimum_expiration: None,
             maximum_expiration: None,
-            qualify_frequency: None,
+            qualify_frequency: Some(limits::QUALIFY_S),
             mailboxes: None,
         }
     }

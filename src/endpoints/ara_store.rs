@@ -54,10 +54,10 @@ pub(super) async fn insert(
     now_us: i64,
 ) -> sqlx::Result<()> {
     const ENDPOINT: &str = "INSERT INTO ps_endpoints (id, tenant_id, aors, auth, context, disallow, allow, direct_media, \
-         callerid, mailboxes, accountcode, tenantid, created_at, updated_at) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-    const AOR: &str = "INSERT INTO ps_aors (id, tenant_id, max_contacts, remove_existing, created_at, updated_at) \
-         VALUES (?, ?, ?, ?, ?, ?)";
+         force_rport, rewrite_contact, rtp_symmetric, callerid, mailboxes, accountcode, tenantid, created_at, updated_at) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    const AOR: &str = "INSERT INTO ps_aors (id, tenant_id, max_contacts, remove_existing, qualify_frequency, created_at, \
+         updated_at) VALUES (?, ?, ?, ?, ?, ?, ?)";
     let row = PsEndpoint::new(tenant, phone.name, CONTEXT);
     db_tx!(&mut *tx, |c| sqlx::query(ENDPOINT)
         .bind(&row.id)
@@ -68,6 +68,9 @@ pub(super) async fn insert(
         .bind(&row.disallow)
         .bind(&row.allow)
         .bind(&row.direct_media)
+        .bind(&row.force_rport)
+        .bind(&row.rewrite_contact)
+        .bind(&row.rtp_symmetric)
         .bind(phone.caller_id())
         .bind(phone.mailboxes(tenant))
         .bind(&row.accountcode)
@@ -83,6 +86,7 @@ pub(super) async fn insert(
         .bind(tenant.as_str())
         .bind(aor.max_contacts.map(i64::from))
         .bind(&aor.remove_existing)
+        .bind(aor.qualify_frequency.map(i64::from))
         .bind(now_us)
         .bind(now_us)
         .execute(c)

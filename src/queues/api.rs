@@ -152,6 +152,8 @@ pub static MEMBERS: Resource = Resource {
     doc: "The endpoints that answer a queue's calls.",
     table: "queue_members",
     index: "queue_members_created",
+    // Asterisk is told with its next question.
+    routing: true,
     parent: Some(Parent { column: "queue_id", of: &QUEUES }),
     may: May::write(Roles::SUPERVISORS),
     fields: &[

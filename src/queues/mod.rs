@@ -1,6 +1,7 @@
 //! Queues and their members.
 
 pub mod api;
+pub mod asterisk;
 pub mod store;
 
 use chrono::{DateTime, Utc};

@@ -28,7 +28,7 @@ impl<'a> Person<'a> {
         Self { service, token: text(&answer, "access_token") }
     }
 
-    fn switch(self, tenant: &str) -> Self {
+    pub(crate) fn switch(self, tenant: &str) -> Self {
         let answer = self.ask("POST", "/auth/switch-tenant", &json!({"tenant_id": tenant}), 200);
         assert_eq!(answer["tenant"]["id"], tenant, "{answer}");
         Self { service: self.service, token: text(&answer, "access_token") }
@@ -50,7 +50,7 @@ impl<'a> Person<'a> {
         serde_json::from_str(&answer).unwrap()
     }
 
-    fn make(&self, path: &str, body: &Value) -> Value {
+    pub(crate) fn make(&self, path: &str, body: &Value) -> Value {
         self.ask("POST", path, body, 201)
     }
 

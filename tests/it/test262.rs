@@ -2,7 +2,7 @@
 //! that a script can run, each in the sandbox as a tenant's script would. What fails stands in
 //! `tests/fixtures/test262.txt`; a test that begins to fail, or to pass, has to be written down there.
 //!
-//! `scripts/test` fetches the tests and says where they are (`HOOKSWITCH_TEST262`).
+//! `scripts/test` fetches the tests and says where they are (`HOOKSWITCH_TEST_ECMA`).
 
 #![expect(clippy::print_stdout, reason = "the table of what passed")]
 
@@ -196,8 +196,8 @@ async fn all(folder: &Path) -> (Table, BTreeMap<String, String>) {
 
 #[test]
 fn the_language_is_as_ecma_says() {
-    let folder = std::env::var("HOOKSWITCH_TEST262").expect(
-        "HOOKSWITCH_TEST262 is not set: scripts/fetch-test262 FOLDER fetches test262 and says what to set",
+    let folder = std::env::var("HOOKSWITCH_TEST_ECMA").expect(
+        "HOOKSWITCH_TEST_ECMA is not set: scripts/fetch-test262 FOLDER fetches test262 and says what to set",
     );
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let (table, failed) = runtime.block_on(async { all(Path::new(&folder)).await });
@@ -208,7 +208,7 @@ fn the_language_is_as_ecma_says() {
     let sum = |n: usize| table.values().map(|row| row[n]).sum::<usize>();
     println!("| all | {} | {} | {} |", sum(0), sum(1), sum(2));
     let file = root().join("tests/fixtures/test262.txt");
-    if std::env::var("HOOKSWITCH_TEST262_WRITE").is_ok() {
+    if std::env::var("HOOKSWITCH_TEST_ECMA_WRITE").is_ok() {
         let lines: String = failed.keys().map(|name| format!("{name}\n")).collect();
         std::fs::write(&file, lines).unwrap();
         for (name, why) in &failed {

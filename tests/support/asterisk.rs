@@ -12,6 +12,8 @@ pub(crate) struct PbxOptions {
     pub(crate) agi: SocketAddr,
     /// Dialplan of the test itself, included after the shipped files.
     pub(crate) extra_dialplan: String,
+    /// Where phones, queues and mailboxes come from, and the password there; `None`: from files.
+    pub(crate) realtime: Option<(SocketAddr, &'static str)>,
     /// Phones of the test itself, besides the demo's.
     pub(crate) extra_phones: Vec<ExtraPhone>,
 }
@@ -29,12 +31,18 @@ pub(crate) struct ExtraPhone {
 impl PbxOptions {
     /// The shipped dialplan, asking the service at `agi`.
     pub(crate) fn new(agi: SocketAddr) -> Self {
-        Self { agi, extra_dialplan: String::new(), extra_phones: Vec::new() }
+        Self { agi, extra_dialplan: String::new(), realtime: None, extra_phones: Vec::new() }
     }
 
     /// Adds dialplan contexts of the test.
     pub(crate) fn dialplan(mut self, text: &str) -> Self {
         text.clone_into(&mut self.extra_dialplan);
+        self
+    }
+
+    /// Lets phones, queues and mailboxes come from the service.
+    pub(crate) fn realtime(mut self, http: SocketAddr, token: &'static str) -> Self {
+        self.realtime = Some((http, token));
         self
     }
 
@@ -118,6 +126,9 @@ impl Pbx {
             .arg(run.path())
             .env("DIES_WITH_PARENT", "1")
             .env("AGI", options.agi.to_string())
+            .envs(options.realtime.iter().flat_map(|(http, token)| {
+                [("HTTP", http.to_string()), ("REALTIME_TOKEN", (*token).to_owned())]
+            }))
             .envs([
                 ("SIP_PORT", ports.sip.to_string()),
                 ("CARRIER_PORT", ports.carrier.to_string()),

@@ -20,7 +20,11 @@ pub(crate) struct Phone {
 impl Phone {
     /// Starts the phone `name` of [`Pbx::phone_port`].
     pub(crate) fn start(pbx: &Pbx, name: &str, behaviour: Behaviour) -> Self {
-        let port = pbx.phone_port(name);
+        Self::at(pbx.phone_port(name), name, behaviour)
+    }
+
+    /// Starts a phone on a port, from which it may have registered before.
+    pub(crate) fn at(port: u16, name: &str, behaviour: Behaviour) -> Self {
         // -aa: message-waiting notices are answered, not counted.
         let sipp = Sipp::start(port, &["-aa".to_owned()], |audio| scenario::uas(behaviour, audio));
         wait::until("the phone to listen", || {
@@ -54,6 +58,14 @@ impl Phone {
     fn count(&self, start: &str) -> usize {
         self.sipp.log().iter().filter(|line| line.starts_with(start)).count()
     }
+}
+
+/// Registers as an endpoint from a port, with digest; whether Asterisk took it.
+pub(crate) fn register(pbx: &Pbx, (name, password): (&str, &str), port: u16, expires_s: u32) -> bool {
+    let target = format!("127.0.0.1:{}", pbx.sip_port());
+    let arguments = ["-m", "1", "-timeout", "10", "-timeout_error", &target].map(str::to_owned);
+    let mut sipp = Sipp::start(port, &arguments, |_| scenario::register(name, password, expires_s));
+    sipp.succeeded()
 }
 
 /// A SIPp process with its scenario, audio and logs in a folder of its own; ends on drop.
@@ -96,6 +108,11 @@ impl Sipp {
     /// What went wrong, in SIPp's words; empty when nothing did.
     pub(crate) fn errors(&self) -> String {
         read(&self.path("errors"))
+    }
+
+    /// Waits for the end of its calls; whether all went as the scenario says.
+    pub(crate) fn succeeded(&mut self) -> bool {
+        self.child.wait().unwrap().success()
     }
 
     /// Waits for the end of its calls.

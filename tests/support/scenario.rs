@@ -47,6 +47,35 @@ pub(crate) enum Behaviour {
     NeverAnswers,
 }
 
+/// A phone that registers with its password, for so many seconds; 0: it signs off.
+pub(crate) fn register(user: &str, password: &str, expires_s: u32) -> String {
+    let request = |sequence: u32, more: &str| {
+        format!(
+            "  <send retrans=\"500\"><![CDATA[
+REGISTER sip:[remote_ip]:[remote_port] SIP/2.0
+Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]
+From: <sip:{user}@[remote_ip]>;tag=[pid]r[call_number]
+To: <sip:{user}@[remote_ip]>
+Call-ID: [call_id]
+CSeq: {sequence} REGISTER
+Contact: <sip:{user}@[local_ip]:[local_port]>
+Expires: {expires_s}
+Max-Forwards: 70
+User-Agent: sipp-phone
+{more}Content-Length: 0
+
+]]></send>
+"
+        )
+    };
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\" ?>\n<scenario name=\"register\">\n{}  <recv response=\"401\" auth=\"true\"/>\n{}  \
+         <recv response=\"200\"/>\n</scenario>\n",
+        request(1, ""),
+        request(2, &format!("[authentication username={user} password={password}]\n"))
+    )
+}
+
 fn log(line: &str) -> String {
     format!("  <nop><action><log message=\"{line}\"/></action></nop>\n")
 }

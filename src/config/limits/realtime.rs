@@ -1,0 +1,31 @@
+//! Asterisk's realtime requests over HTTP.
+
+use std::time::Duration;
+
+/// Bytes of a request's body: a registration has some 500.
+pub const BODY_BYTES: usize = 64 * 1024;
+/// Fields of a request; `ps_contacts` has 16 columns.
+pub const FIELDS: usize = 200;
+/// Rows of the database that are read at a time when Asterisk asks for all.
+pub const PIECE: usize = 500;
+/// Bytes of an answer: 50,000 endpoints of 300 bytes. Who has more sets Asterisk up without reading all of them at its start.
+pub const ANSWER_BYTES: usize = 16 * 1024 * 1024;
+/// Rows that are kept in memory; one has some 400 bytes.
+pub const ROWS: u64 = 200_000;
+/// Time that the database gets for an answer that is not in memory, or that may be old. Asterisk itself waits for half a
+/// second (`httptimeout`).
+pub const READ_TIME: Duration = Duration::from_millis(300);
+/// Time for what Asterisk writes.
+pub const WRITE_TIME: Duration = Duration::from_millis(400);
+/// Time to read all of a table.
+pub const READ_ALL_TIME: Duration = Duration::from_secs(20);
+/// Registrations that wait in memory for the database to be back; one has some 600 bytes.
+pub const WAITING: usize = 50_000;
+/// Pause before they are written again.
+pub const RETRY_TIME: Duration = Duration::from_millis(500);
+/// How often it is looked for registrations that have run out.
+pub const EXPIRE_TIME: Duration = Duration::from_secs(5);
+/// Registrations that one look ends.
+pub const EXPIRED_ROWS: i64 = 500;
+/// Characters of each of `data1` to `data5` of a queue's log: Asterisk's own column has 100.
+pub const QUEUE_DATA_CHARACTERS: usize = 200;

@@ -1,0 +1,127 @@
+//! Answers to what Asterisk reads: from memory where that is as new as the tenant's data, else from the database; what is in
+//! memory also serves while the database is away.
+
+use std::sync::Arc;
+
+use moka::sync::Cache;
+
+use super::Parts;
+use super::form::{Condition, Op, Row, beginning, line};
+use crate::base::ids::{Name, TenantId, split_global_name};
+use crate::config::limits::realtime as limits;
+use crate::endpoints::{self, Kind};
+use crate::queues::asterisk as queues;
+use crate::routing::memory::Found;
+use crate::voicemail;
+
+/// The tables that are read by one name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Table {
+    /// Of an endpoint.
+    Phone(Kind),
+    Queue,
+    /// By the queue's name.
+    Members,
+    /// By `name@tenant`.
+    Mailbox,
+}
+
+/// The database did not answer in time, and memory has nothing.
+#[derive(Debug)]
+pub(super) struct Away;
+
+/// Answers that were given.
+pub(super) struct Answers {
+    kept: Cache<(Table, Arc<str>), Kept>,
+}
+
+/// An answer and the version of the tenant's data that it was read after.
+#[derive(Clone)]
+struct Kept {
+    version: i64,
+    rows: Arc<[Row]>,
+}
+
+impl Answers {
+    pub(super) fn new() -> Self {
+        Self { kept: Cache::builder().max_capacity(limits::ROWS).build() }
+    }
+
+    /// The rows of a name; none: there is no such thing.
+    pub(super) async fn of(
+        &self,
+        parts: &Parts,
+        table: Table,
+        (tenant, name): (&TenantId, &Name),
+    ) -> Result<Arc<[Row]>, Away> {
+        let key = (table, Arc::from(format!("{tenant}-{name}")));
+        let version = match parts.router.memory.look(tenant) {
+            Some(rules) => Some(rules.version),
+            None => match parts.router.memory.by_tenant(tenant).await {
+                Found::Rules(rules) => Some(rules.version),
+                Found::Nobody => return Ok(Arc::new([])),
+                Found::Unavailable => None,
+            },
+        };
+        let kept = self.kept.get(&key);
+        if let Some(kept) = &kept
+            && version.is_none_or(|version| version == kept.version)
+        {
+            return Ok(Arc::clone(&kept.rows));
+        }
+        let read = tokio::time::timeout(limits::READ_TIME, Box::pin(read(parts, table, tenant, name))).await;
+        match read {
+            Ok(Ok(rows)) => {
+                let rows: Arc<[Row]> = rows.into();
+                if let Some(version) = version {
+                    self.kept.insert(key, Kept { version, rows: Arc::clone(&rows) });
+                }
+                Ok(rows)
+            }
+            failed => {
+                if let Ok(Err(error)) = failed {
+                    tracing::warn!(%error, "what Asterisk asks can't be read");
+                }
+                // What it was before is better than nothing: the phone rings.
+                kept.map(|kept| kept.rows).ok_or(Away)
+            }
+        }
+    }
+}
+
+async fn read(parts: &Parts, table: Table, tenant: &TenantId, name: &Name) -> sqlx::Result<Vec<Row>> {
+    let db = &parts.db;
+    Ok(match table {
+        Table::Phone(kind) => endpoints::row(db, tenant, kind, name).await?.into_iter().collect(),
+        Table::Queue => queues::row(db, tenant, name).await?.into_iter().collect(),
+        Table::Members => queues::members(db, tenant, name).await?,
+        Table::Mailbox => voicemail::store::row(db, tenant, name).await?.into_iter().collect(),
+    })
+}
+
+/// The only value that a column may have, if the conditions say so.
+pub(super) fn value<'c>(conditions: &'c [Condition], column: &str) -> Option<&'c str> {
+    conditions.iter().find(|c| c.column == column && c.op == Op::Is).map(|c| c.value.as_str())
+}
+
+/// Rows that meet all conditions, as lines; `one`: the first of them.
+pub(super) fn lines(rows: &[Row], conditions: &[Condition], one: bool) -> String {
+    let fitting = rows.iter().filter(|row| conditions.iter().all(|condition| condition.is_met(row)));
+    fitting.take(if one { 1 } else { usize::MAX }).map(line).collect()
+}
+
+/// The tenant and name of an id in Asterisk; `None`: nobody has such a one.
+pub(super) fn owner(id: &str) -> Option<(TenantId, Name)> {
+    split_global_name(id).ok()
+}
+
+/// The endpoint whose registrations a condition asks for: `id LIKE=acme-101;@%`.
+pub(super) fn registrar(conditions: &[Condition]) -> Option<(TenantId, Name)> {
+    let asked = conditions.iter().find_map(|condition| match (condition.column.as_str(), condition.op) {
+        ("id", Op::Is) => Some(condition.value.clone()),
+        ("id", Op::Like) => Some(beginning(&condition.value.replace('_', "\\_"))),
+        ("endpoint", Op::Is) => Some(format!("{};", condition.value)),
+        _ => None,
+    })?;
+    owner(asked.split_once(';')?.0)
+}

@@ -1,0 +1,177 @@
+//! Registrations, which Asterisk writes and asks for with every call. They are read from the database, where other nodes
+//! write too; while it is away, what was known serves, and what is written waits here.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use moka::sync::Cache;
+
+use super::Parts;
+use super::answer::Away;
+use super::form::Row;
+use crate::base::ids::{Name, TenantId, global_name};
+use crate::base::shutdown::Stopping;
+use crate::config::limits::realtime as limits;
+use crate::db;
+use crate::endpoints;
+use crate::endpoints::registrations::{self, Told, With};
+
+pub(super) struct Contacts {
+    /// What the database said last, by endpoint.
+    known: Cache<String, Arc<[Row]>>,
+    /// What Asterisk said and the database does not know yet, by id, in their order of ids: the last word counts.
+    waiting: Mutex<BTreeMap<String, Told>>,
+}
+
+impl Contacts {
+    pub(super) fn new() -> Self {
+        Self { known: Cache::builder().max_capacity(limits::ROWS).build(), waiting: Mutex::default() }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, BTreeMap<String, Told>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An endpoint's registrations.
+    pub(super) async fn of(
+        &self,
+        parts: &Parts,
+        (tenant, name): (&TenantId, &Name),
+    ) -> Result<Vec<Row>, Away> {
+        let key = global_name(tenant, name);
+        let asked = Box::pin(endpoints::registrations(&parts.db, tenant, name));
+        let rows: Arc<[Row]> = match tokio::time::timeout(limits::READ_TIME, asked).await {
+            Ok(Ok(rows)) => {
+                let rows: Arc<[Row]> = rows.into();
+                self.known.insert(key.clone(), Arc::clone(&rows));
+                rows
+            }
+            _ => match self.known.get(&key) {
+                Some(rows) => rows,
+                None if self.waiting().contains_key_of(&key) => Arc::new([]),
+                None => return Err(Away),
+            },
+        };
+        Ok(self.with_waiting(&key, &rows))
+    }
+
+    /// What the database says, and what it does not know yet.
+    fn with_waiting(&self, endpoint: &str, rows: &[Row]) -> Vec<Row> {
+        let waiting = self.waiting();
+        let mut all: Vec<Row> =
+            rows.iter().filter(|row| !waiting.contains_key(id_of(row))).cloned().collect();
+        let begin = format!("{endpoint};");
+        for told in waiting
+            .range(begin.clone()..)
+            .map(|(_, told)| told)
+            .take_while(|told| told.id.starts_with(&begin))
+        {
+            if !told.columns.is_empty() {
+                all.push(row_of(told));
+            }
+        }
+        all
+    }
+
+    /// Takes what Asterisk says of a registration. `false`: there is no such endpoint.
+    pub(super) async fn write(&self, parts: &Parts, told: Told) -> Result<bool, sqlx::Error> {
+        let Some((tenant, name)) = told.owner() else { return Ok(false) };
+        if !self.waiting().is_empty() {
+            // Behind what waits, so that the last word stays the last.
+            return Ok(self.wait(told));
+        }
+        let written = tokio::time::timeout(limits::WRITE_TIME, Box::pin(write(parts, &told))).await;
+        match written {
+            Ok(Ok(found)) => {
+                self.known.invalidate(&global_name(&tenant, &name));
+                Ok(found)
+            }
+            Ok(Err(error)) if !db::is_unavailable(&error) => Err(error),
+            _ => Ok(self.wait(told)),
+        }
+    }
+
+    fn wait(&self, told: Told) -> bool {
+        let mut waiting = self.waiting();
+        if waiting.len() >= limits::WAITING && !waiting.contains_key(&told.id) {
+            return false;
+        }
+        if waiting.is_empty() {
+            tracing::warn!("registrations wait in memory until the database is back");
+        }
+        match waiting.get_mut(&told.id) {
+            // A few columns of one that waits too.
+            Some(before) if !told.columns.is_empty() => {
+                before.columns.retain(|(name, _)| told.columns.iter().all(|(other, _)| other != name));
+                before.columns.extend(told.columns);
+            }
+            _ => drop(waiting.insert(told.id.clone(), told)),
+        }
+        true
+    }
+
+    /// Writes what waits, until `stopping`.
+    pub(super) async fn flush(&self, parts: &Parts, mut stopping: Stopping) {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(limits::RETRY_TIME) => {}
+                () = stopping.stopped() => return,
+            }
+            loop {
+                let Some(told) = self.waiting().first_key_value().map(|(_, told)| told.clone()) else {
+                    break;
+                };
+                match write(parts, &told).await {
+                    Ok(_) => {}
+                    Err(error) if db::is_unavailable(&error) => break,
+                    Err(error) => {
+                        tracing::error!(%error, contact.id = told.id, "a registration can't be written")
+                    }
+                }
+                let mut waiting = self.waiting();
+                // Unless there is a newer word meanwhile.
+                if waiting.get(&told.id) == Some(&told) {
+                    waiting.remove(&told.id);
+                    if waiting.is_empty() {
+                        tracing::info!("registrations that waited are written");
+                    }
+                }
+            }
+        }
+    }
+}
+
+trait ByEndpoint {
+    fn contains_key_of(&self, endpoint: &str) -> bool;
+}
+
+impl ByEndpoint for BTreeMap<String, Told> {
+    fn contains_key_of(&self, endpoint: &str) -> bool {
+        let begin = format!("{endpoint};");
+        self.range(begin.clone()..).next().is_some_and(|(id, _)| id.starts_with(&begin))
+    }
+}
+
+fn id_of(row: &Row) -> &str {
+    row.iter().find(|(column, _)| *column == "id").map_or("", |(_, id)| id)
+}
+
+fn row_of(told: &Told) -> Row {
+    let mut row = vec![("id", told.id.clone())];
+    for column in endpoints::CONTACT.iter().filter(|column| **column != "id") {
+        let value = told.columns.iter().find(|(name, _)| name == column);
+        row.extend(value.filter(|(_, value)| !value.is_empty()).map(|(_, value)| (*column, value.clone())));
+    }
+    row
+}
+
+async fn write(parts: &Parts, told: &Told) -> sqlx::Result<bool> {
+    let mut tx = parts.db.begin().await?;
+    let with = With { ids: &parts.router.ids, events: &parts.events, now_us: parts.clock.now_us() };
+    let Some((tenant, position)) = registrations::write(&mut tx, with, told).await? else { return Ok(false) };
+    tx.commit().await?;
+    if let Some(position) = position {
+        parts.events.news.tell(&tenant, position);
+    }
+    Ok(true)
+}

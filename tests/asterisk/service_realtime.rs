@@ -1,0 +1,137 @@
+//! Asterisk on the service's data, over HTTP: nothing is written into its files, nothing is reloaded. What the API makes,
+//! registers, rings and waits with the next question; what it takes away is gone with it.
+
+use crate::service_rest::Person;
+use crate::support::asterisk::{Pbx, PbxOptions};
+use crate::support::call::Call;
+use crate::support::phone::{Phone, register};
+use crate::support::ports;
+use crate::support::scenario::Behaviour;
+use crate::support::service::{Database, Service, ServiceOptions};
+use crate::support::wait;
+use serde_json::{Value, json};
+
+const ANSWERS: Behaviour = Behaviour::Answers { after_ms: 100, hangs_up_after_ms: None };
+const NUMBER: &str = "+15550003000";
+const CALLER: &str = "+15557770001";
+const TOKEN: &str = "a-token-of-tests-0123456789";
+
+on_both! {
+    a_phone_made_over_rest_registers_and_answers_its_queue,
+    a_password_counts_with_the_next_registration,
+}
+
+fn start(database: Database) -> (Service, Pbx) {
+    let service = Service::start(&ServiceOptions::new(database).set("HOOKSWITCH_REALTIME_TOKEN", TOKEN));
+    let pbx = Pbx::start(&PbxOptions::new(service.agi()).realtime(service.http(), TOKEN));
+    (service, pbx)
+}
+
+/// Somebody who may do everything in a new tenant.
+fn newco(service: &Service) -> Person<'_> {
+    let root = Person::sign_in(service, "root@hookswitch.test", "hookswitch-demo-1");
+    root.make("/tenants", &json!({"id": "newco", "name": "New Company"}));
+    root.switch("newco")
+}
+
+fn text(value: &Value, field: &str) -> String {
+    value[field].as_str().unwrap_or_else(|| panic!("no {field}: {value}")).to_owned()
+}
+
+/// Endpoint 101 with its password, and queue `support` with it as the only member.
+fn furnish(root: &Person<'_>) -> (String, String, String, String) {
+    let endpoint = root.make("/endpoints", &json!({"name": "101", "display_name": "Nina"}));
+    let queue = root.make("/queues", &json!({"name": "support", "max_wait_s": 3, "retry_s": 1}));
+    let (id, queue) = (text(&endpoint, "id"), text(&queue, "id"));
+    let member = root.make(&format!("/queues/{queue}/members"), &json!({"endpoint_id": id}));
+    root.make("/dids", &json!({"number": NUMBER, "route_type": "queue", "route_target": "support"}));
+    (id, text(&endpoint, "password"), queue, text(&member, "id"))
+}
+
+fn a_phone_made_over_rest_registers_and_answers_its_queue(database: Database) {
+    let (service, pbx) = start(database);
+    let root = newco(&service);
+    let (endpoint, password, queue, member) = furnish(&root);
+    let path = format!("/endpoints/{endpoint}");
+    assert_eq!(root.get(&path)["registered"], false);
+    let [port] = ports::free();
+    assert!(!register(&pbx, ("newco-101", "not-the-password"), port, 300));
+    assert!(register(&pbx, ("newco-101", &password), port, 300));
+    let shown = root.get(&path);
+    assert_eq!(shown["registered"], true, "{shown}");
+    let registrations = root.list(&format!("{path}/registrations"));
+    assert_eq!(registrations.len(), 1, "{registrations:?}");
+    assert_eq!(registrations[0]["user_agent"], "sipp-phone");
+    // A renewal is no news.
+    assert!(register(&pbx, ("newco-101", &password), port, 300));
+    let told = root.list("/events?types=endpoint.registered");
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(
+        (&told[0]["data"]["username"], &told[0]["data"]["address"]),
+        (&json!("newco-101"), &json!("127.0.0.1"))
+    );
+
+    let phone = Phone::at(port, "newco-101", ANSWERS);
+    wait::until("the phone to be found", || {
+        pbx.cli("queue show newco-support").contains("(Not in use)").then_some(())
+    });
+    Call::to(NUMBER).from(CALLER).stay(1_000).expect_answered(&pbx);
+    assert_eq!((phone.rang(), phone.answered()), (1, 1), "{}", pbx.cli("queue show newco-support"));
+    let cdr = root.wait_list("/cdrs", 1).remove(0);
+    assert_eq!(
+        (text(&cdr, "disposition"), text(&cdr, "queue")),
+        ("ANSWERED".into(), "support".into()),
+        "{cdr}"
+    );
+
+    // Paused, it does not ring; then it does again.
+    let member = format!("/queues/{queue}/members/{member}");
+    root.ask("PATCH", &member, &json!({"paused": true, "pause_reason": "lunch"}), 200);
+    Call::to(NUMBER).from(CALLER).patience(5_000).run(&pbx);
+    assert_eq!(phone.rang(), 1);
+    assert!(
+        pbx.cli("queue show newco-support").contains("(paused:lunch"),
+        "{}",
+        pbx.cli("queue show newco-support")
+    );
+    root.ask("PATCH", &member, &json!({"paused": false}), 200);
+    Call::to(NUMBER).from(CALLER).stay(500).expect_answered(&pbx);
+    assert_eq!(phone.answered(), 2);
+
+    // What Asterisk says of a member is written down.
+    pbx.cli("queue pause member PJSIP/newco-101 queue newco-support reason wrap-up");
+    let paused = wait::until("the pause in the books", || {
+        Some(root.get(&member)).filter(|member| member["paused"] == true)
+    });
+    assert_eq!(paused["pause_reason"], "wrap-up");
+
+    // The demo's tenant has an endpoint and a queue of the same names, which nobody touched.
+    let acme = Person::sign_in(&service, "admin@acme.test", "hookswitch-demo-1");
+    assert!(acme.list("/endpoints?name=101").iter().all(|endpoint| endpoint["registered"] == false));
+    assert!(acme.list("/events?types=endpoint.registered").is_empty());
+    assert!(acme.list("/cdrs").is_empty());
+
+    // Signed off, it is not there any more.
+    drop(phone);
+    assert!(register(&pbx, ("newco-101", &password), port, 0));
+    assert_eq!(root.get(&path)["registered"], false);
+    let told = root.list("/events?types=endpoint.unregistered");
+    assert_eq!(told[0]["data"]["cause"], "removed", "{told:?}");
+    let complaints = pbx.complaints();
+    let odd = |line: &&String| !line.contains("failed to authenticate") && !line.contains("No contacts");
+    assert!(!complaints.iter().any(|line| odd(&line)), "{complaints:#?}");
+}
+
+fn a_password_counts_with_the_next_registration(database: Database) {
+    let (service, pbx) = start(database);
+    let root = newco(&service);
+    let (endpoint, password, ..) = furnish(&root);
+    let [port] = ports::free();
+    assert!(register(&pbx, ("newco-101", &password), port, 300));
+    let new = root.ask("POST", &format!("/endpoints/{endpoint}/secret"), &json!({}), 200);
+    assert!(!register(&pbx, ("newco-101", &password), port, 300), "the old password");
+    assert!(register(&pbx, ("newco-101", &text(&new, "password")), port, 300));
+    // Out of service it may not, and its name is nobody's.
+    root.ask("PATCH", &format!("/endpoints/{endpoint}"), &json!({"status": "inactive"}), 200);
+    assert!(!register(&pbx, ("newco-101", &text(&new, "password")), port, 300));
+}
