@@ -103,6 +103,7 @@ pub fn actions() -> Vec<Action> {
         once: &[],
         problems: &[],
         again: "",
+        deadline: Operation::DEADLINE,
     };
     let registrations = Operation {
         id: "endpoints.registrations".into(),
@@ -120,6 +121,7 @@ pub fn actions() -> Vec<Action> {
         once: &[],
         problems: &[],
         again: "",
+        deadline: Operation::DEADLINE,
     };
     vec![
         Action { operation: secret, handler: Handler::write(new_secret) },

@@ -8,8 +8,10 @@ mod hostile;
 mod javascript;
 mod manifest;
 mod new;
+mod push;
 mod python;
 mod rust;
+mod service;
 mod tools;
 mod trial;
 mod wit;
@@ -71,6 +73,8 @@ pub(super) enum Plugin {
         #[arg(long, default_value_t = 2_000)]
         runs: usize,
     },
+    /// Upload what was built to a running service, which says what it is and costs there.
+    Push(push::Arguments),
 }
 
 /// What a plugin is written in.
@@ -117,7 +121,7 @@ impl Kind {
     }
 }
 
-/// Does one of them. Needs no settings, no database and no service.
+/// Does one of them. Needs no settings and no database.
 pub(super) fn run(plugin: Plugin) -> Result<(), Error> {
     match plugin {
         Plugin::New { name, lang, kind, into } => {
@@ -135,6 +139,7 @@ pub(super) fn run(plugin: Plugin) -> Result<(), Error> {
                 return Err(said("the run did not end well"));
             }
         }
+        Plugin::Push(arguments) => push::run(&arguments)?,
         Plugin::Bench { file, inputs, runs } => println!("{}", trial::bench(&file, &inputs, runs)?),
     }
     Ok(())

@@ -16,8 +16,8 @@ use crate::sandbox::{
 };
 
 /// The input where the author gives none.
-const CALL: &str = include_str!("../../../plugins/starters/call.json");
-const EVENT: &str = include_str!("../../../plugins/starters/event.json");
+pub(super) const CALL: &str = include_str!("../../../plugins/starters/call.json");
+pub(super) const EVENT: &str = include_str!("../../../plugins/starters/event.json");
 
 /// What is tried, and with what.
 #[derive(Debug, clap::Args)]

@@ -67,6 +67,7 @@ pub(super) fn actions() -> Vec<Action> {
         once: &[],
         problems: &[],
         again: "",
+        deadline: Operation::DEADLINE,
     }
     };
     vec![

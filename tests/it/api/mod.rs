@@ -16,6 +16,7 @@ pub(crate) mod isolation;
 mod menus;
 mod proxy;
 mod queues;
+mod slow;
 pub(crate) mod telephony;
 mod tenants;
 mod tickets;

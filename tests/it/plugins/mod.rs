@@ -5,6 +5,7 @@ mod beside;
 mod host;
 mod keep;
 mod park;
+mod push;
 mod rights;
 mod runs;
 mod ticketer;
