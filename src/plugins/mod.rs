@@ -42,8 +42,8 @@ use crate::sandbox::{Grants, Host, Nobody, Sandbox};
 pub use api::wall;
 pub use memory::Plugins;
 pub use run::{Compared, Reply, Run};
-pub use setup::{Canary, Setup, Version, named, setups};
-pub use store::insert_runs;
+pub use setup::{Canary, Setup, Version, named, setups, version};
+pub use store::{answers, insert_runs};
 
 words! {
     /// Whether a plugin is asked.

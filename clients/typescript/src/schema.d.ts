@@ -1724,7 +1724,7 @@ export interface paths {
          * Set the canary
          * @description Some callers get this version instead of the active one. If it fails again and again it is withdrawn.
          *
-         *     Roles: superadmin, tenant_admin.
+         *     Roles: superadmin, tenant_admin. May take up to 180 s.
          *     - 409 `examples-failed`: Examples fail; `force=true` does it all the same.
          *     - 409 `is-active`: The version is the active one.
          *     - 410 `source-gone`: The version's file is not kept any more; upload it again.
@@ -1799,7 +1799,7 @@ export interface paths {
          * Roll a plugin back
          * @description Activates the version that was active before. Examples do not hold it up.
          *
-         *     Roles: superadmin, tenant_admin.
+         *     Roles: superadmin, tenant_admin. May take up to 180 s.
          *     - 409 `no-previous`: There is no version to go back to.
          *     - 409 `changed`: Somebody else was faster; look and try again.
          *     - 410 `source-gone`: The version's file is not kept any more; upload it again.
@@ -1830,7 +1830,7 @@ export interface paths {
          * Set the shadow
          * @description Every run of another version is repeated by this one, with the same input and the same answers from the host, and compared. Nothing it does has an effect, and no call waits for it.
          *
-         *     Roles: superadmin, tenant_admin.
+         *     Roles: superadmin, tenant_admin. May take up to 180 s.
          *     - 409 `is-active`: The version is the active one.
          *     - 410 `source-gone`: The version's file is not kept any more; upload it again.
          *     - 422 `grant-missing`: It asks for what the plugin may not use.
@@ -1966,6 +1966,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/plugins/{plugin_id}/runs/{id}/input": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show what a run was given
+         * @description With its `trail` it is all that a run depended on besides the plugin's settings: the same version decides the same on it.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor.
+         *     - 410 `input-gone`: The call or event that it was about is not kept any more.
+         */
+        get: operations["plugin-runs.input"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/plugins/{plugin_id}/versions": {
         parameters: {
             query?: never;
@@ -1985,7 +2008,7 @@ export interface paths {
          * Upload a version
          * @description The body is a component of the plugin's world (`application/wasm`), or an ES module that exports `routeCall`, `onEvent` or `handleCall` (`text/javascript`). It is checked, compiled, set up once, and runs the plugin's examples: `examples` of the answer says how they went. An example that fails does not refuse the upload; it refuses the activation. Nothing else changes until the version is activated.
          *
-         *     Roles: superadmin, tenant_admin.
+         *     Roles: superadmin, tenant_admin. May take up to 180 s.
          *     - 422 `malformed`: The file is cut off or no WebAssembly.
          *     - 422 `not-a-component`: It is a core module.
          *     - 422 `wrong-import`: It imports what there is not; each is named, with what serves instead.
@@ -2039,7 +2062,7 @@ export interface paths {
          * Activate a version
          * @description It is loaded, set up, and runs the plugin's examples first; then every call from then on gets it. A parked plugin is asked again. If it fails again and again within a day, and the version before ran well, the service goes back by itself.
          *
-         *     Roles: superadmin, tenant_admin.
+         *     Roles: superadmin, tenant_admin. May take up to 180 s.
          *     - 409 `examples-failed`: Examples fail; `force=true` does it all the same.
          *     - 410 `source-gone`: The version's file is not kept any more; upload it again.
          *     - 422 `grant-missing`: It asks for what the plugin may not use.
@@ -2086,7 +2109,7 @@ export interface paths {
          * Try a version
          * @description Runs a version once, within the limits of its kind, and says everything there is to say. Counts for nothing: it is not parked by that.
          *
-         *     Roles: superadmin, tenant_admin.
+         *     Roles: superadmin, tenant_admin. May take up to 180 s.
          *     - 410 `source-gone`: The version's file is not kept any more; upload it again.
          *     - 503 `plugins-off`: Plugins can't run on this machine.
          */
@@ -10582,7 +10605,7 @@ export interface components {
              */
             readonly id: string;
             /**
-             * @description What it was given, where that is not kept with the call or event.
+             * @description What it was given, where that is not kept with the call or event; `/input` below it always shows it.
              * @example {
              *       "call": {
              *         "at": 1795428000000,
@@ -10777,6 +10800,24 @@ export interface components {
              * @example 1
              */
             readonly wall_us: number;
+        };
+        PluginRunInput: {
+            /**
+             * @description The call or event, as scripts see it.
+             * @example {
+             *       "call": {
+             *         "at": 1795428000000,
+             *         "caller": {
+             *           "number": "+15557770001"
+             *         },
+             *         "dialled": "+15550001006"
+             *       }
+             *     }
+             */
+            readonly input: {
+                call?: Record<string, never>;
+                event?: Record<string, never>;
+            };
         };
         PluginRunPage: {
             data: components["schemas"]["PluginRun"][];
@@ -20341,6 +20382,39 @@ export interface operations {
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "plugin-runs.input": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description An id. */
+                id: string;
+                /** @description An id. */
+                plugin_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PluginRunInput"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            410: components["responses"]["Gone"];
             429: components["responses"]["TooManyRequests"];
             503: components["responses"]["Unavailable"];
         };

@@ -3,7 +3,7 @@
 pub(crate) mod app;
 mod audit;
 mod auth;
-mod calls;
+pub(crate) mod calls;
 mod chat;
 mod contacts;
 mod dids;

@@ -61,7 +61,7 @@ fn what_compiles_may_take_as_long_as_compiling_may() {
     ]);
     assert_eq!(longer, compiling);
     let document = app::api::document().unwrap();
-    let upload = &document["paths"]["/plugins/{plugin_id}/versions"]["post"]["description"];
+    let upload = &document["paths"]["/api/v1/plugins/{plugin_id}/versions"]["post"]["description"];
     assert!(upload.as_str().unwrap().contains("May take up to 180 s."), "{upload}");
     for operation in operations.iter().filter(|o| !compiling.contains(o.id.as_ref())) {
         assert_eq!(operation.deadline, Operation::DEADLINE, "{}", operation.id);

@@ -10,7 +10,7 @@ use crate::support::both_databases;
 
 /// An author at work: a folder, a service that listens, a key.
 pub(super) struct Author {
-    place: Place,
+    pub(super) place: Place,
     server: String,
     pub(super) key: String,
 }
