@@ -109,6 +109,10 @@ both_databases! {
         said.expect(1, &["greeter@2: uploaded", "example \"sales only\": FAILS", "409 examples-failed", "sales only: it gave"]);
         assert_eq!(w.get(&format!("/plugins/{id}")).await.expect(200).body["status"], "draft");
         author.run(&["plugin", "push", folder, "--activate", "--force"]).await.expect(0, &["greeter@2 is active"]);
+        // A script is sent as it stands, and as what it is; this service has no engine for it.
+        let script = author.folder("name = \"script\"\nkind = \"router\"\nlanguage = \"js\"\n", Vec::new());
+        std::fs::write(script.join("script.js"), "export function routeCall() {}").unwrap();
+        author.run(&["plugin", "push", script.to_str().unwrap()]).await.expect(1, &["script: made", "422 no-javascript"]);
         author.folder(&ROUTER.replace("\"router\"", "\"ticketer\""), wasm::idle_ticketer());
         author.run(&["plugin", "push", folder]).await.expect(1, &["is a router, and plugin.toml says ticketer"]);
     }
