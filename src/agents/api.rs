@@ -106,6 +106,7 @@ pub fn actions() -> Vec<Action> {
         once: &[],
         problems: &[(404, "not-found", "The state was never set.")],
         again: "",
+        deadline: Operation::DEADLINE,
     };
     let get =
         operation("agents.me.get", "GET", "Read the own state", "404 until it was set once.", Input::None);

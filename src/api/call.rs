@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 
@@ -14,6 +15,7 @@ use super::resource::{Doing, Part, Record};
 use crate::base::clock::Clock;
 use crate::base::ids::{Id, IdSource, TenantId};
 use crate::base::role::{Role, Roles};
+use crate::config::limits::api as limits;
 use crate::db::{Db, Tx};
 
 /// Who asks.
@@ -347,9 +349,14 @@ pub struct Operation {
     pub problems: &'static [(u16, &'static str, &'static str)],
     /// When it answers 200 instead of 201: the record is there already. Empty: never.
     pub again: &'static str,
+    /// When it is ended unless it is done, body included.
+    pub deadline: Duration,
 }
 
 impl Operation {
+    /// When an operation is ended that says nothing else.
+    pub const DEADLINE: Duration = limits::REQUEST_TIME;
+
     /// An operation without query, body and answer; what it has of them is added.
     pub fn new(
         id: &'static str,
@@ -373,6 +380,7 @@ impl Operation {
             once: &[],
             problems: &[],
             again: "",
+            deadline: Self::DEADLINE,
         }
     }
 }

@@ -33,6 +33,7 @@ pub fn actions(resource: &'static Resource) -> Vec<Action> {
             once: if verb == "create" { resource.once } else { &[] },
             problems: &[],
             again: "",
+            deadline: Operation::DEADLINE,
         };
         Action { operation, handler }
     };

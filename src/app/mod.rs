@@ -36,7 +36,7 @@ use crate::http::health::{self, Health};
 use crate::journal::{self, Journal};
 use crate::outgoing::{Client, Guard};
 use crate::plugins::host::{Hosts, Reach};
-use crate::plugins::{Parts, Plugins};
+use crate::plugins::{HostOf, Parts, Plugins};
 use crate::realtime::{self, Realtime};
 use crate::routing::Router;
 use crate::routing::memory::Memory;
@@ -101,6 +101,20 @@ pub fn router(config: &Config, db: Db, clock: Clock) -> Result<Router, Error> {
     routes(config, db, clock, api::events(), Reach::Reads)
 }
 
+/// As [`router`]; this host answers plugins, and nobody else.
+///
+/// # Errors
+/// When a setting is wrong that only this part can check.
+pub fn router_answered_by(
+    config: &Config,
+    db: Db,
+    clock: Clock,
+    host: Arc<dyn HostOf>,
+) -> Result<Router, Error> {
+    let names = Names::new(db.clone());
+    built(config, (db, clock), api::events(), names, host)
+}
+
 /// As [`router`], for a service: what its plugins may do is done, and told.
 ///
 /// # Errors
@@ -112,24 +126,34 @@ pub fn routes(
     events: Arc<Events>,
     reach: Reach,
 ) -> Result<Router, Error> {
-    let metrics = Arc::new(Metrics::default());
-    let ids = IdSource::new(clock.clone());
     let names = Names::new(db.clone());
     let desk = Desk {
         db: db.clone(),
         clock: clock.clone(),
-        ids: ids.clone(),
+        ids: IdSource::new(clock.clone()),
         events: Arc::clone(&events),
         names: names.clone(),
     };
     let hosts = Hosts::new(db.clone(), names.clone(), client(config)?, clock.clone(), Arc::new(desk), reach);
+    built(config, (db, clock), events, names, Arc::new(hosts))
+}
+
+fn built(
+    config: &Config,
+    (db, clock): (Db, Clock),
+    events: Arc<Events>,
+    names: Names,
+    host: Arc<dyn HostOf>,
+) -> Result<Router, Error> {
+    let metrics = Arc::new(Metrics::default());
+    let ids = IdSource::new(clock.clone());
     let plugins = Plugins::new(Parts {
         sandbox: plugins::sandbox(config)?,
         db: db.clone(),
         clock: clock.clone(),
         ids: ids.clone(),
         events,
-        host: Arc::new(hosts),
+        host,
         grants: config.plugins.grants,
         http_hosts: config.plugins.http_hosts.clone(),
         slow_routers: config.plugins.slow_routers,

@@ -51,6 +51,7 @@ fn operation(
         once: &[],
         problems,
         again: "",
+        deadline: Operation::DEADLINE,
     }
 }
 

@@ -186,6 +186,7 @@ pub fn actions() -> Vec<Action> {
         once: &[],
         problems: &[],
         again: "",
+        deadline: Operation::DEADLINE,
     };
     vec![Action { operation, handler: Handler::read(trace) }]
 }

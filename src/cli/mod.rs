@@ -78,8 +78,13 @@ const EX_CONFIG: u8 = 78;
 /// Runs the command of this process's arguments.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match run(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
+    let done = match arguments.command {
+        // Whoever writes a plugin needs no settings of a service.
+        Command::Plugin(plugin) => plugin::run(plugin),
+        _ => run(arguments).map(|()| ExitCode::SUCCESS),
+    };
+    match done {
+        Ok(status) => status,
         Err(error @ Error::Config(_)) => {
             eprintln!("{error}");
             ExitCode::from(EX_CONFIG)
@@ -92,10 +97,6 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> Result<(), Error> {
-    // Whoever writes a plugin needs no settings of a service.
-    if let Command::Plugin(plugin) = arguments.command {
-        return plugin::run(plugin);
-    }
     let (config, mut problems) = Config::load_all(arguments.config.as_deref(), environment());
     // The parts check what only they know: every problem at once.
     problems.extend(crate::app::check(&config).err().unwrap_or_default());

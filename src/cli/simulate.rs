@@ -10,11 +10,12 @@ use crate::app::Error;
 use crate::base::clock::Clock;
 use crate::base::ids::Number;
 use crate::config::Config;
+use crate::db::Db;
 use crate::routing::ivr::ScriptedPhone;
 use crate::routing::memory::Found;
 use crate::routing::trace::Trace;
 use crate::routing::types::{Action, Decision, Inputs};
-use crate::routing::{CallIds, Mode};
+use crate::routing::{CallIds, Mode, Router};
 use crate::sandbox::{Host, Scripted, World};
 
 /// Menus and scripts that one call goes through at most.
@@ -35,6 +36,9 @@ pub(super) struct Arguments {
     /// Keys the caller presses in menus, one after another; `-` lets a wait run out, `!` hangs up.
     #[arg(long, default_value = "")]
     digits: String,
+    /// Ask this plugin instead of the number's own: its active version, or `name@3` for one, active or not.
+    #[arg(long, value_name = "NAME[@VERSION]")]
+    plugin: Option<String>,
     /// Print the traces as JSON.
     #[arg(long)]
     json: bool,
@@ -44,15 +48,7 @@ pub(super) async fn run(config: &Config, arguments: Arguments) -> Result<(), Err
     let db = connect_current(config).await?;
     let clock = arguments.at.map_or_else(Clock::system, Clock::manual);
     let router = app::router(config, db.clone(), clock.clone())?;
-    // A running service knows its tenants: so that the steps cost what they cost there.
-    if let Ok(number) = Number::from_dialled(&arguments.did)
-        && let Found::Rules((rules, _)) = router.memory.by_number(&number).await
-    {
-        // Ready, as they are in a running service, however long that takes here.
-        let setups: Vec<_> =
-            rules.plugins.values().filter(|setup| setup.kind != World::Ticketer).map(Arc::clone).collect();
-        router.plugins.prepare(&rules.tenant, &setups).await;
-    }
+    make_ready(&router, &db, &arguments.did, arguments.plugin.as_deref()).await?;
     let id = router.ids.next();
     let call = CallIds { uniqueid: format!("simulated-{id}"), linkedid: format!("simulated-{id}"), id };
     let inputs = Inputs {
@@ -91,7 +87,35 @@ pub(super) async fn run(config: &Config, arguments: Arguments) -> Result<(), Err
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(&traces).map_err(|e| Error::Said(e.to_string()))?);
     } else {
-        traces.iter().for_each(show::trace);
+        for trace in &traces {
+            show::trace(trace);
+            if arguments.plugin.is_some() {
+                show::runs(trace);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A running service knows its tenants, and their plugins are ready: so that the steps cost what they cost there, however
+/// long this takes here.
+pub(super) async fn make_ready(
+    router: &Router,
+    db: &Db,
+    dialled: &str,
+    instead: Option<&str>,
+) -> Result<(), Error> {
+    let number = Number::from_dialled(dialled);
+    if let Some(plugin) = instead {
+        let number = number.as_ref().map_err(|error| Error::Said(format!("{dialled}: {error}")))?;
+        router.ask_instead(db, number, plugin).await.map_err(Error::Said)?;
+    }
+    if let Ok(number) = number
+        && let Found::Rules((rules, _)) = router.memory.by_number(&number).await
+    {
+        let setups: Vec<_> =
+            rules.plugins.values().filter(|setup| setup.kind != World::Ticketer).map(Arc::clone).collect();
+        router.plugins.prepare(&rules.tenant, &setups).await;
     }
     Ok(())
 }

@@ -26,8 +26,8 @@ const SHORT_NAMES: &[(&str, &str)] = &[
     ("HOOKSWITCH_REALTIME_TOKEN", "realtime.token"),
     ("HOOKSWITCH_AUTO_MIGRATE", "auto_migrate"),
 ];
-/// Beginnings of variables that belong to scripts and tests.
-const SCRIPTS_OWN: [&str; 2] = ["HOOKSWITCH_CACHE", "HOOKSWITCH_TEST_"];
+/// Beginnings of variables that belong to scripts, tests and commands that ask a running service.
+const OTHERS: [&str; 4] = ["HOOKSWITCH_CACHE", "HOOKSWITCH_TEST_", "HOOKSWITCH_API_KEY", "HOOKSWITCH_SERVER"];
 const ARI_KEYS: [&str; 4] = ["url", "username", "password", "app"];
 
 /// Defaults, file and environment in one table; whatever does not fit goes to `problems`.
@@ -60,7 +60,7 @@ pub(super) fn merge(
             None if name.contains("__") => {
                 name["HOOKSWITCH_".len()..].to_ascii_lowercase().replace("__", ".")
             }
-            None if SCRIPTS_OWN.iter().any(|own| name.starts_with(own)) => continue,
+            None if OTHERS.iter().any(|own| name.starts_with(own)) => continue,
             None => {
                 problems
                     .push(format!("{name}: no such setting; longer names are HOOKSWITCH_<SECTION>__<KEY>"));

@@ -8,6 +8,7 @@ use std::time::Duration;
 pub mod answer;
 pub mod auth;
 pub mod events;
+pub mod kit;
 pub mod plugins;
 pub mod realtime;
 pub mod script;
@@ -312,7 +313,8 @@ pub mod api {
     pub const LAST_TIME_US: i64 = 253_402_300_799_000_000;
     /// When a client is told to try again while the database is away.
     pub const RETRY_TIME: Duration = Duration::from_secs(2);
-    /// Time for a whole request, its body included: longer ones hold a place that others wait for.
+    /// Time for a whole request, its body included: longer ones hold a place that others wait for. An operation may have
+    /// a deadline of its own.
     pub const REQUEST_TIME: Duration = Duration::from_secs(30);
     /// Characters of an `Idempotency-Key` (as with Stripe).
     pub const IDEMPOTENCY_CHARACTERS: usize = 255;

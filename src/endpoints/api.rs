@@ -105,6 +105,7 @@ pub fn actions() -> Vec<Action> {
         once: &[],
         problems: &[],
         again: "",
+        deadline: Operation::DEADLINE,
     };
     let registrations = Operation {
         id: "endpoints.registrations".into(),
@@ -122,6 +123,7 @@ pub fn actions() -> Vec<Action> {
         once: &[],
         problems: &[],
         again: "",
+        deadline: Operation::DEADLINE,
     };
     vec![
         Action { operation: secret, handler: Handler::write(new_secret) },

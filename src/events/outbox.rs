@@ -211,6 +211,18 @@ pub async fn after(db: &Db, tenant: &TenantId, position: i64, limit: usize) -> s
     rows.into_iter().map(|row| row.event(tenant)).collect()
 }
 
+/// One event of a tenant's. Looks through all of them: for people, not for programs that go on.
+///
+/// # Errors
+/// When the database is away.
+pub async fn find(db: &Db, tenant: &TenantId, id: &str) -> sqlx::Result<Option<Event>> {
+    const SQL: &str = "SELECT position, id, kind, event_key, sequence, at, owners, data FROM events \
+         WHERE tenant_id = ? AND id = ?";
+    let row: Option<Row> =
+        db_read!(db, |p| sqlx::query_as(SQL).bind(tenant.as_str()).bind(id).fetch_optional(p).await)?;
+    row.map(|row| row.event(tenant)).transpose()
+}
+
 /// As [`after`], inside a transaction.
 ///
 /// # Errors

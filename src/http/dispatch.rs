@@ -69,7 +69,7 @@ pub async fn dispatch(gate: Arc<Gate>, action: Arc<Action>, request: Request) ->
     let path = request.uri().path().to_owned();
     // Boxed: it is large, and would be moved with every layer around it.
     let serving = Box::pin(serve(&gate, &action, request, &request_id));
-    let served = tokio::time::timeout(limits::REQUEST_TIME, serving).await;
+    let served = tokio::time::timeout(action.operation.deadline, serving).await;
     let (mut response, left) = match served {
         Ok((Ok(reply), left)) => (respond(reply), left),
         Ok((Err(problem), left)) => (problem::response(&problem, &path, &request_id), left),

@@ -2,6 +2,7 @@
 
 mod act;
 mod change;
+mod given;
 mod look;
 mod shapes;
 mod upload;
@@ -270,7 +271,7 @@ pub static RUNS: Resource = Resource {
         Field::json(
             "input",
             &shapes::INPUT,
-            "What it was given, where that is not kept with the call or event.",
+            "What it was given, where that is not kept with the call or event; `/input` below it always shows it.",
         )
         .nullable(Null::Null)
         .server(),
@@ -319,6 +320,7 @@ pub fn actions(plugins: Option<&Arc<Plugins>>) -> Vec<Action> {
     let mut all = upload::actions(&tools);
     all.extend(act::actions(&tools));
     all.extend(look::actions(&tools));
+    all.extend(given::actions());
     all
 }
 

@@ -22,8 +22,7 @@ use crate::db::Db;
 use crate::events::{Events, News};
 use crate::sandbox::types::{Call, Decision, Event, Failure};
 use crate::sandbox::{
-    Answering, Ask, Grants, Host, Input, Job, Language, Nobody, Outcome, Program, Refusal, Report, Share,
-    World,
+    Answering, Ask, Grants, Host, Input, Job, Nobody, Outcome, Program, Refusal, Report, Share, World,
 };
 
 /// All plugins of the process.
@@ -164,7 +163,7 @@ impl Plugins {
             if matches!(before, Some(Loaded::Ready(_) | Loaded::Not(_, false))) {
                 continue;
             }
-            let loaded = match self.load(tenant, &version.id, version.language, setup.kind).await {
+            let loaded = match self.load(tenant, version, setup.kind).await {
                 Ok(program) => Loaded::Ready(program),
                 Err(error) => {
                     if before.is_none() {
@@ -182,20 +181,34 @@ impl Plugins {
         done
     }
 
-    /// Makes a program of a version's file.
-    pub(super) async fn load(
+    /// The program of a version in use: of its native code, or of its file where that is not on this machine's disk.
+    async fn load(
         &self,
         tenant: &TenantId,
-        version: &Id,
-        language: Language,
+        version: &Version,
         kind: World,
     ) -> Result<Arc<Program>, Unloaded> {
         let sandbox = self.parts.sandbox.as_ref().ok_or(Unloaded::Off)?;
-        let source = store::source(&self.parts.db, tenant, version).await?.ok_or(Unloaded::Gone)?;
-        Ok(sandbox.load(source.into(), language, kind).await?)
+        match sandbox.kept(&version.digest, version.language, kind).await {
+            Some(program) => Ok(program),
+            None => self.make(tenant, version, kind).await,
+        }
     }
 
-    /// A version's program, from the shelf or made now.
+    /// Makes a program of a version's file.
+    async fn make(
+        &self,
+        tenant: &TenantId,
+        version: &Version,
+        kind: World,
+    ) -> Result<Arc<Program>, Unloaded> {
+        let sandbox = self.parts.sandbox.as_ref().ok_or(Unloaded::Off)?;
+        let source = store::source(&self.parts.db, tenant, &version.id).await?.ok_or(Unloaded::Gone)?;
+        Ok(sandbox.load(source.into(), version.language, kind).await?)
+    }
+
+    /// A version's program, from the shelf or made now of its file: what is to be used must have one, since native code is
+    /// this machine's and this build's.
     pub(super) async fn program(
         &self,
         tenant: &TenantId,
@@ -204,7 +217,7 @@ impl Plugins {
     ) -> Result<Arc<Program>, Unloaded> {
         match self.known(plugin).map(|seat| seat.program(version.number)) {
             Some(Ok(program)) => Ok(program),
-            _ => self.load(tenant, &version.id, version.language, kind).await,
+            _ => self.make(tenant, version, kind).await,
         }
     }
 

@@ -42,8 +42,8 @@ use crate::sandbox::{Grants, Host, Nobody, Sandbox};
 pub use api::{NAME_RULE, wall};
 pub use memory::{Plugins, Usable};
 pub use run::{Compared, Reply, Run};
-pub use setup::{Canary, Setup, Version, named, setups, unusable};
-pub use store::insert_runs;
+pub use setup::{Canary, Setup, Version, named, setups, unusable, version};
+pub use store::{answers, insert_runs};
 
 words! {
     /// Whether a plugin is asked.

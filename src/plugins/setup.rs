@@ -201,34 +201,48 @@ async fn versions(db: &Db, tenant: &TenantId, pinned: &BTreeSet<(String, u32)>) 
     const USED: &str = "SELECT v.plugin_id, v.number, v.id, v.digest, v.language FROM plugin_versions v \
          JOIN plugins p ON p.id = v.plugin_id WHERE v.tenant_id = ? AND p.tenant_id = ? AND p.deleted_at = 0 \
          AND (v.number = p.active_version OR v.number = p.canary_version OR v.number = p.shadow_version)";
-    const NAMED: &str = "SELECT v.plugin_id, v.number, v.id, v.digest, v.language FROM plugin_versions v \
-         JOIN plugins p ON p.id = v.plugin_id WHERE v.tenant_id = ? AND p.tenant_id = ? AND p.deleted_at = 0 \
-         AND p.name = ? AND v.number = ?";
     let mut rows: Vec<VersionRow> = db_read!(db, |p| sqlx::query_as(USED)
         .bind(tenant.as_str())
         .bind(tenant.as_str())
         .fetch_all(p)
         .await)?;
     for (name, number) in pinned {
-        let found: Option<VersionRow> = db_read!(db, |p| sqlx::query_as(NAMED)
-            .bind(tenant.as_str())
-            .bind(tenant.as_str())
-            .bind(name)
-            .bind(i64::from(*number))
-            .fetch_optional(p)
-            .await)?;
-        rows.extend(found);
+        rows.extend(numbered(db, tenant, name, *number).await?);
     }
-    let read = |row: VersionRow| {
-        let version = Version {
-            id: Id::parse(&row.id).ok()?,
-            number: u32::try_from(row.number).ok()?,
-            digest: row.digest,
-            language: Language::parse(&row.language)?,
-        };
-        Some(((row.plugin_id, row.number), version))
-    };
+    let read = |row: VersionRow| Some(((row.plugin_id.clone(), row.number), row.version()?));
     Ok(rows.into_iter().filter_map(read).collect())
+}
+
+async fn numbered(db: &Db, tenant: &TenantId, name: &str, number: u32) -> sqlx::Result<Option<VersionRow>> {
+    const SQL: &str = "SELECT v.plugin_id, v.number, v.id, v.digest, v.language FROM plugin_versions v \
+         JOIN plugins p ON p.id = v.plugin_id WHERE v.tenant_id = ? AND p.tenant_id = ? AND p.deleted_at = 0 \
+         AND p.name = ? AND v.number = ?";
+    db_read!(db, |p| sqlx::query_as(SQL)
+        .bind(tenant.as_str())
+        .bind(tenant.as_str())
+        .bind(name)
+        .bind(i64::from(number))
+        .fetch_optional(p)
+        .await)
+}
+
+/// One version of a tenant's plugin, in use or not.
+///
+/// # Errors
+/// When the database is away.
+pub async fn version(db: &Db, tenant: &TenantId, name: &str, number: u32) -> sqlx::Result<Option<Version>> {
+    Ok(numbered(db, tenant, name, number).await?.and_then(VersionRow::version))
+}
+
+impl VersionRow {
+    fn version(self) -> Option<Version> {
+        Some(Version {
+            id: Id::parse(&self.id).ok()?,
+            number: u32::try_from(self.number).ok()?,
+            digest: self.digest,
+            language: Language::parse(&self.language)?,
+        })
+    }
 }
 
 fn setup(row: Row, versions: &Versions, pinned: &BTreeSet<(String, u32)>) -> Result<Setup, String> {

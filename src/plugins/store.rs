@@ -4,6 +4,7 @@ use super::Run;
 use crate::base::ids::{Id, TenantId};
 use crate::config::limits::plugins as limits;
 use crate::db::{self, Db, Tx, db_read, db_tx};
+use crate::sandbox::Asked;
 
 /// The file of a tenant's version; `None`: it is not kept any more.
 ///
@@ -50,6 +51,24 @@ pub async fn insert_source(tx: &mut Tx, tenant: &TenantId, version: &str, bytes:
             .map(drop))?;
     }
     Ok(())
+}
+
+/// What plugins were answered that ran for a call at that moment, in the order they asked.
+///
+/// # Errors
+/// When the database is away.
+pub async fn answers(db: &Db, tenant: &TenantId, call: &Id, at_us: i64) -> sqlx::Result<Vec<Asked>> {
+    const SQL: &str = "SELECT trail FROM plugin_runs WHERE tenant_id = ? AND created_at = ? AND subject_id = ? \
+         AND cause = 'call' AND trail IS NOT NULL ORDER BY id";
+    let trails: Vec<String> = db_read!(db, |p| sqlx::query_scalar(SQL)
+        .bind(tenant.as_str())
+        .bind(at_us)
+        .bind(call.as_str())
+        .fetch_all(p)
+        .await)?;
+    let read = |trail: &String| serde_json::from_str::<Vec<Asked>>(trail);
+    let trails = trails.iter().map(read).collect::<Result<Vec<_>, _>>();
+    trails.map(|all| all.concat()).map_err(|error| sqlx::Error::Decode(error.into()))
 }
 
 /// Whether a version decided on something well while it was asked in earnest.

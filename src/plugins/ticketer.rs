@@ -30,6 +30,8 @@ use crate::tickets::Desk;
 
 use cursor::Held;
 
+pub(super) use show::given;
+
 /// A tenant's ticketers, as they are now.
 #[derive(Clone, Debug)]
 pub struct Known {

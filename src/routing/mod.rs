@@ -7,6 +7,7 @@
 pub mod api;
 pub mod data;
 pub mod did;
+mod instead;
 pub mod ivr;
 pub mod memory;
 pub(crate) mod plugin;
@@ -35,6 +36,7 @@ pub use api::Named;
 use data::{DidRules, Digits, TenantRules};
 use ivr::{Phone, RecordingPhone};
 use memory::{Found, Memory};
+pub use plugin::asked;
 use rules::{Verdict, hang_up};
 use trace::{Recorder, Trace};
 use types::{
@@ -109,8 +111,10 @@ impl ScriptPlace {
 pub enum Mode {
     /// Count live calls, ask webhooks.
     Live,
-    /// Take counts and the webhook's reply from the inputs.
+    /// Take counts and the webhook's and the plugin's reply from the inputs.
     Replay,
+    /// As [`Mode::Replay`], but ask the plugin.
+    Again,
 }
 
 impl Router {
@@ -165,7 +169,7 @@ impl Router {
         }
         let mut verdict = rules::route(&rules, &did, inputs, steps);
         if verdict == Verdict::AskPlugin {
-            if mode == Mode::Live {
+            if mode != Mode::Replay {
                 self.ask_plugin(call, &rules, &did, inputs, steps).await;
             }
             verdict = plugin::after(&rules, &did, inputs, steps);
@@ -223,7 +227,8 @@ impl Router {
         control: Option<Arc<dyn Host>>,
         steps: &mut Recorder,
     ) {
-        let question = plugin::question(call, rules, inputs, Direction::Inbound);
+        let ids = (&call.id, call.linkedid.as_str());
+        let question = plugin::question(ids, rules.zone, inputs, Direction::Inbound);
         let usable = |decision: &Chosen| plugin::usable(rules, did, decision);
         let reply = self.plugins.ask(&rules.tenant, setup, version, question, control, &usable).await;
         inputs.plugin = Some(plugin::kept(&reply));

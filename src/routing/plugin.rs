@@ -8,16 +8,19 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use super::CallIds;
+use chrono_tz::Tz;
+
 use super::data::{DidRules, TenantRules};
 use super::rules::{self, Verdict, hang_up, outbound_denied, resolve, walk};
-use super::trace::Recorder;
+use super::trace::{Recorder, Trace};
 use super::types::{
     Action, Decision, Destination, Inputs, Origin, Place, Planned, PluginReply, RawDestination, Stage, State,
     cause, reason,
 };
-use crate::base::ids::{Name, Number};
+use crate::base::ids::{Id, Name, Number, TenantId};
+use crate::calls;
 use crate::config::limits::routing as limits;
+use crate::db::Db;
 use crate::plugins::{self, OnFailure, Reply, Setup};
 use crate::sandbox::types::{
     Call, Decision as Answer, Direction, Failure, Farewell, HangupCause, Party, Plan, Step, Target,
@@ -55,22 +58,42 @@ fn reference(did: &DidRules) -> String {
     did.plugin.as_deref().unwrap_or_default().to_owned()
 }
 
-/// What a plugin is told of a call.
-pub(super) fn question(call: &CallIds, rules: &TenantRules, inputs: &Inputs, direction: Direction) -> Call {
+/// What a plugin was told of a call that was decided at that moment, made again of its trace; `None`: no plugin was asked
+/// then, or the trace is not kept any more.
+///
+/// # Errors
+/// When the database is away.
+pub async fn asked(
+    db: &Db,
+    tenant: &TenantId,
+    call: &Id,
+    (at_us, zone): (i64, Tz),
+) -> sqlx::Result<Option<Call>> {
+    let traces = calls::traces(db, Some(tenant), call).await?;
+    let known = traces.iter().filter_map(|text| serde_json::from_str::<Trace>(text).ok());
+    let found =
+        known.map(|trace| trace.inputs).find(|inputs| inputs.at_us == at_us && inputs.plugin.is_some());
+    let Some(inputs) = found else { return Ok(None) };
+    let linkedid = calls::linkedid(db, tenant, call).await?.unwrap_or_default();
+    Ok(Some(question((call, &linkedid), zone, &inputs, Direction::Inbound)))
+}
+
+/// What a plugin is told of a call, given its id and linkedid.
+pub(super) fn question((id, linkedid): (&Id, &str), zone: Tz, inputs: &Inputs, direction: Direction) -> Call {
     let given = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
     let caller = Number::from_dialled(&inputs.caller).map(|n| n.to_string()).ok();
     let dialled = Number::from_dialled(&inputs.dialled).map(|n| n.to_string());
     let at = u64::try_from(inputs.at_us / 1_000).unwrap_or_default();
     Call {
-        id: call.id.to_string(),
-        linked_id: call.linkedid.clone(),
+        id: id.to_string(),
+        linked_id: linkedid.to_owned(),
         direction,
         caller: Party { number: caller.or_else(|| given(&inputs.caller)), name: given(&inputs.caller_name) },
         dialled: dialled.unwrap_or_else(|_| inputs.dialled.clone()),
         language: inputs.language.clone(),
         at,
-        local: plugins::wall(at, rules.zone),
-        seed: plugins::seed(call.id.as_str()),
+        local: plugins::wall(at, zone),
+        seed: plugins::seed(id.as_str()),
         variables: inputs.variables.clone(),
     }
 }

@@ -120,6 +120,10 @@ pub(super) enum Body {
 }
 
 impl Program {
+    fn of(world: World, language: Language, digest: String, body: Body) -> Arc<Self> {
+        Arc::new(Self { world, language, digest, body, heavy_until_ns: AtomicU64::new(0) })
+    }
+
     /// Bytes of its native code, mapped from a file; of a script, its byte code.
     pub fn native_bytes(&self) -> usize {
         match &self.body {
@@ -207,20 +211,37 @@ impl Sandbox {
         let inspected = inspect(&bytes, language, world)?;
         let body = match language {
             Language::Component => {
-                let room = if world == World::CallScript { &self.asleep } else { &self.quick };
+                let room = self.room(world);
                 let component = self.native_code(room, bytes, &inspected.digest).await?;
-                let unfit = |error: wasmtime::Error| Refusal::new("wrong-type", format!("{error:#}"));
-                let pre = room.linker.instantiate_pre(&component).map_err(unfit)?;
-                let export = component.get_export_index(None, world.export()).ok_or_else(|| {
-                    Refusal::new("no-export", format!("{} is not exported", world.export()))
-                })?;
-                Body::Component(Ready { pre, export })
+                Body::Component(ready(room, &component, world)?)
             }
             Language::JavaScript => self.script(&bytes, world).await?,
         };
-        let program =
-            Program { world, language, digest: inspected.digest, body, heavy_until_ns: AtomicU64::new(0) };
-        Ok(Arc::new(program))
+        Ok(Program::of(world, language, inspected.digest, body))
+    }
+
+    /// The program of an upload whose native code is on disk, without the upload. Only of what was loaded before as this
+    /// very kind, as each version of a plugin was: so it is known to pass inspection. A script has no native code of its
+    /// own.
+    pub async fn kept(
+        self: &Arc<Self>,
+        digest: &str,
+        language: Language,
+        world: World,
+    ) -> Option<Arc<Program>> {
+        if language != Language::Component {
+            return None;
+        }
+        let room = self.room(world);
+        let component = self.find(room, digest).await?;
+        let body = ready(room, &component, world).inspect_err(
+            |refusal| tracing::warn!(plugin.digest = %digest, %refusal, "native code does not fit"),
+        );
+        Some(Program::of(world, language, digest.to_owned(), Body::Component(body.ok()?)))
+    }
+
+    fn room(&self, world: World) -> &Room {
+        if world == World::CallScript { &self.asleep } else { &self.quick }
     }
 
     /// A script's byte code, made in the same sandbox that will run it.
@@ -267,19 +288,24 @@ impl Sandbox {
         bytes: Bytes,
         digest: &str,
     ) -> Result<Component, Refusal> {
-        let (engine, compatibility) = (room.engine.clone(), room.compatibility());
-        let (this, name, its) = (Arc::clone(self), digest.to_owned(), engine.clone());
-        let found = tokio::task::spawn_blocking(move || this.native.find(&its, &name, compatibility)).await;
-        if let Ok(Some(component)) = found {
+        if let Some(component) = self.find(room, digest).await {
             return Ok(component);
         }
         if self.compiles.fetch_add(1, Ordering::Relaxed) >= limits::COMPILE_QUEUE {
             self.compiles.fetch_sub(1, Ordering::Relaxed);
             return Err(Refusal::new("compiler-busy", "other plugins are being compiled; try again later"));
         }
+        let (engine, compatibility) = (room.engine.clone(), room.compatibility());
         let compiled = self.compile(engine, compatibility, bytes, digest.to_owned()).await;
         self.compiles.fetch_sub(1, Ordering::Relaxed);
         compiled
+    }
+
+    /// A component whose native code is on disk.
+    async fn find(self: &Arc<Self>, room: &Room, digest: &str) -> Option<Component> {
+        let (engine, compatibility) = (room.engine.clone(), room.compatibility());
+        let (this, name) = (Arc::clone(self), digest.to_owned());
+        tokio::task::spawn_blocking(move || this.native.find(&engine, &name, compatibility)).await.ok()?
     }
 
     /// Compiles on a thread of its own. One that takes too long can't be stopped: nobody waits for it any more, and the
@@ -331,6 +357,15 @@ impl Sandbox {
         let engine = self.js_engine.as_ref().map(|bytes| digest(bytes));
         self.native.sweep(&|name| engine.as_deref() == Some(name) || needed(name));
     }
+}
+
+fn ready(room: &Room, component: &Component, world: World) -> Result<Ready, Refusal> {
+    let unfit = |error: wasmtime::Error| Refusal::new("wrong-type", format!("{error:#}"));
+    let pre = room.linker.instantiate_pre(component).map_err(unfit)?;
+    let export = component
+        .get_export_index(None, world.export())
+        .ok_or_else(|| Refusal::new("no-export", format!("{} is not exported", world.export())))?;
+    Ok(Ready { pre, export })
 }
 
 fn js_room(room: &Room, component: &Component) -> Result<JsRoom, Refusal> {

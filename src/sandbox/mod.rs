@@ -36,7 +36,9 @@ pub use check::{fuzz as fuzz_answer, variable_name, variable_value};
 pub use compile::{Options, Program, Sandbox, js_engine};
 pub use engine::Places;
 pub use grants::{Grant, Grants};
-pub use host::{Answer, Answering, Ask, Asked, Host, Nobody, Recorded, Scripted, Setting, Settings};
+pub use host::{
+    Answer, Answering, Ask, Asked, Host, Nobody, Recorded, Scripted, Setting, Settings, Unrecorded,
+};
 pub use inspect::{Inspected, Refusal, digest, fuzz as fuzz_upload, inspect};
 pub use outcome::{Cost, Line, Outcome};
 pub use run::{Input, Job, Output, Report};

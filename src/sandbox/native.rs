@@ -2,8 +2,9 @@
 //!
 //! Native code runs with all the rights of the process, so nothing but what [`Native::keep`] wrote may get in. Files
 //! lie in a folder that only the service's user can enter; a file's name holds the digest of the upload, the engine's
-//! compatibility and a keyed digest of the file's own bytes, which only somebody with the service's secret can make. A
-//! file that was cut short, damaged or forged is thus as good as none, and is made anew from the upload.
+//! compatibility and a keyed digest of both and of the file's own bytes, which only somebody with the service's secret can
+//! make. A file that was cut short, damaged, forged or put in another's place is thus as good as none, and is made anew
+//! from the upload.
 
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -32,9 +33,11 @@ impl Native {
         format!("{digest}-{compatibility:016x}-")
     }
 
-    fn tag(&self, bytes: &[u8]) -> String {
+    fn tag(&self, stem: &str, bytes: &[u8]) -> String {
         // A key of 32 bytes is always taken.
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.key) else { return String::new() };
+        // A stem is always as long as any other.
+        mac.update(stem.as_bytes());
         mac.update(bytes);
         crate::base::hex::hex(&mac.finalize().into_bytes()[..16])
     }
@@ -49,7 +52,7 @@ impl Native {
             };
             let path = entry.path();
             match std::fs::read(&path) {
-                Ok(bytes) if self.tag(&bytes) == tag => {}
+                Ok(bytes) if self.tag(&stem, &bytes) == tag => {}
                 Ok(_) => {
                     tracing::error!(plugin.digest = %digest, "native code on disk is damaged; it is made anew");
                     remove(&path);
@@ -80,7 +83,8 @@ impl Native {
         compatibility: u64,
     ) -> wasmtime::Result<Component> {
         let bytes = component.serialize()?;
-        let name = format!("{}{}.cwasm", Self::stem(digest, compatibility), self.tag(&bytes));
+        let stem = Self::stem(digest, compatibility);
+        let name = format!("{stem}{}.cwasm", self.tag(&stem, &bytes));
         let (path, unfinished) = (self.folder.join(&name), self.folder.join(format!(".{name}.new")));
         let mut file = std::fs::OpenOptions::new()
             .write(true)

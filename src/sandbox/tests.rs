@@ -222,6 +222,17 @@ async fn native_code_is_found_again_and_never_trusted_when_it_was_touched() {
     runs(open()).await;
     assert_eq!(files(), first, "the same name for the same code");
     assert_ne!(std::fs::metadata(&first[0]).unwrap().modified().unwrap(), written);
+    // Without the upload, by its digest; under another's name it is not taken.
+    let (upload, other) = (digest(&router(PASS)), digest(b"other"));
+    let kept = |of: String| async move { open().kept(&of, Language::Component, World::Router).await };
+    let program = kept(upload.clone()).await.unwrap();
+    assert_eq!(program.digest, upload);
+    assert!(open().kept(&upload, Language::JavaScript, World::Router).await.is_none());
+    assert!(open().kept(&upload, Language::Component, World::Ticketer).await.is_none());
+    let name = first[0].to_str().unwrap().replace(&upload, &other);
+    std::fs::copy(&first[0], &name).unwrap();
+    assert!(kept(other).await.is_none());
+    assert_eq!(files(), first, "it is removed");
     // Another key: what is there is not ours.
     let other = Sandbox::open(Options { folder: native.clone(), key: [8; 32], js_engine: None, threads: 1 });
     runs(other.unwrap()).await;

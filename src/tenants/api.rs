@@ -47,6 +47,7 @@ fn action(
         once: &[],
         problems,
         again: "",
+        deadline: Operation::DEADLINE,
     };
     Action { operation, handler }
 }

@@ -73,6 +73,7 @@ fn action(
         once: &[],
         problems,
         again: "",
+        deadline: Operation::DEADLINE,
     };
     Action { operation, handler }
 }

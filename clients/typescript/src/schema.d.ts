@@ -1724,7 +1724,7 @@ export interface paths {
          * Set the canary
          * @description Some callers get this version instead of the active one. If it fails again and again it is withdrawn.
          *
-         *     Roles: superadmin, tenant_admin.
+         *     Roles: superadmin, tenant_admin. May take up to 180 s.
          *     - 409 `examples-failed`: Examples fail; `force=true` does it all the same.
          *     - 409 `is-active`: The version is the active one.
          *     - 410 `source-gone`: The version's file is not kept any more; upload it again.
@@ -1799,7 +1799,7 @@ export interface paths {
          * Roll a plugin back
          * @description Activates the version that was active before. Examples do not hold it up.
          *
-         *     Roles: superadmin, tenant_admin.
+         *     Roles: superadmin, tenant_admin. May take up to 180 s.
          *     - 409 `no-previous`: There is no version to go back to.
          *     - 409 `changed`: Somebody else was faster; look and try again.
          *     - 410 `source-gone`: The version's file is not kept any more; upload it again.
@@ -1830,7 +1830,7 @@ export interface paths {
          * Set the shadow
          * @description Every run of another version is repeated by this one, with the same input and the same answers from the host, and compared. Nothing it does has an effect, and no call waits for it.
          *
-         *     Roles: superadmin, tenant_admin.
+         *     Roles: superadmin, tenant_admin. May take up to 180 s.
          *     - 409 `is-active`: The version is the active one.
          *     - 410 `source-gone`: The version's file is not kept any more; upload it again.
          *     - 422 `grant-missing`: It asks for what the plugin may not use.
@@ -1966,6 +1966,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/plugins/{plugin_id}/runs/{id}/input": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show what a run was given
+         * @description With its `trail` it is all that a run depended on besides the plugin's settings: the same version decides the same on it.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor.
+         *     - 410 `input-gone`: The call or event that it was about is not kept any more.
+         */
+        get: operations["plugin-runs.input"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/plugins/{plugin_id}/versions": {
         parameters: {
             query?: never;
@@ -1985,7 +2008,7 @@ export interface paths {
          * Upload a version
          * @description The body is a component of the plugin's world (`application/wasm`), or an ES module that exports `routeCall`, `onEvent` or `handleCall` (`text/javascript`). It is checked, compiled, set up once, and runs the plugin's examples: `examples` of the answer says how they went. An example that fails does not refuse the upload; it refuses the activation. Nothing else changes until the version is activated.
          *
-         *     Roles: superadmin, tenant_admin.
+         *     Roles: superadmin, tenant_admin. May take up to 180 s.
          *     - 422 `malformed`: The file is cut off or no WebAssembly.
          *     - 422 `not-a-component`: It is a core module.
          *     - 422 `wrong-import`: It imports what there is not; each is named, with what serves instead.
@@ -2040,7 +2063,7 @@ export interface paths {
          * Activate a version
          * @description It is loaded, set up, and runs the plugin's examples first; then every call from then on gets it. A parked plugin is asked again. If it fails again and again within a day, and the version before ran well, the service goes back by itself.
          *
-         *     Roles: superadmin, tenant_admin.
+         *     Roles: superadmin, tenant_admin. May take up to 180 s.
          *     - 409 `examples-failed`: Examples fail; `force=true` does it all the same.
          *     - 410 `source-gone`: The version's file is not kept any more; upload it again.
          *     - 422 `grant-missing`: It asks for what the plugin may not use.
@@ -2087,7 +2110,7 @@ export interface paths {
          * Try a version
          * @description Runs a version once, within the limits of its kind, and says everything there is to say. Counts for nothing: it is not parked by that.
          *
-         *     Roles: superadmin, tenant_admin.
+         *     Roles: superadmin, tenant_admin. May take up to 180 s.
          *     - 410 `source-gone`: The version's file is not kept any more; upload it again.
          *     - 503 `plugins-off`: Plugins can't run on this machine.
          */
@@ -4346,6 +4369,46 @@ export interface webhooks {
          * @description Key: `endpoint:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
          */
         post: operations["event.endpoint.deleted"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "endpoint.registered": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A phone has registered; told for the first one, and not when it renews.
+         * @description Key: `endpoint:<endpoint_id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.endpoint.registered"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "endpoint.unregistered": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * No phone is registered any more.
+         * @description Key: `endpoint:<endpoint_id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.endpoint.unregistered"];
         delete?: never;
         options?: never;
         head?: never;
@@ -8671,6 +8734,17 @@ export interface components {
              */
             name: string;
             /**
+             * @description Whether a phone is registered as it.
+             * @example false
+             */
+            readonly registered: boolean;
+            /**
+             * Format: date-time
+             * @description Since when.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly registered_since: string | null;
+            /**
              * Format: int64
              * @description Seconds it rings.
              * @example 30
@@ -8703,6 +8777,33 @@ export interface components {
         EndpointPage: {
             data: components["schemas"]["Endpoint"][];
             page: components["schemas"]["Page"];
+        };
+        EndpointRegistered: {
+            /**
+             * @description The address it came from.
+             * @example text
+             */
+            readonly address: string | null;
+            /**
+             * @description The endpoint.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly endpoint_id: string;
+            /**
+             * @description Its name.
+             * @example 101
+             */
+            readonly name: string;
+            /**
+             * @description What the phone calls itself.
+             * @example text
+             */
+            readonly user_agent: string | null;
+            /**
+             * @description Its name in Asterisk.
+             * @example acme-101
+             */
+            readonly username: string;
         };
         EndpointsCreateBody: {
             /**
@@ -8788,6 +8889,29 @@ export interface components {
              * @enum {string}
              */
             status?: "active" | "inactive";
+        };
+        EndpointUnregistered: {
+            /**
+             * @description The phone signed off or was removed; or it did not renew in time.
+             * @example removed
+             * @enum {string}
+             */
+            readonly cause: "removed" | "expired";
+            /**
+             * @description The endpoint.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly endpoint_id: string;
+            /**
+             * @description Its name.
+             * @example 101
+             */
+            readonly name: string;
+            /**
+             * @description Its name in Asterisk.
+             * @example acme-101
+             */
+            readonly username: string;
         };
         Event: {
             /**
@@ -10583,7 +10707,7 @@ export interface components {
              */
             readonly id: string;
             /**
-             * @description What it was given, where that is not kept with the call or event.
+             * @description What it was given, where that is not kept with the call or event; `/input` below it always shows it.
              * @example {
              *       "call": {
              *         "at": 1795428000000,
@@ -10778,6 +10902,24 @@ export interface components {
              * @example 1
              */
             readonly wall_us: number;
+        };
+        PluginRunInput: {
+            /**
+             * @description The call or event, as scripts see it.
+             * @example {
+             *       "call": {
+             *         "at": 1795428000000,
+             *         "caller": {
+             *           "number": "+15557770001"
+             *         },
+             *         "dialled": "+15550001006"
+             *       }
+             *     }
+             */
+            readonly input: {
+                call?: Record<string, never>;
+                event?: Record<string, never>;
+            };
         };
         PluginRunPage: {
             data: components["schemas"]["PluginRun"][];
@@ -18498,6 +18640,8 @@ export interface operations {
                 name?: string;
                 /** @description A text in name, display_name. */
                 q?: string;
+                /** @description Only these. Whether a phone is registered as it. */
+                registered?: boolean;
                 /** @description The order. */
                 sort?: "name" | "-name" | "display_name" | "-display_name" | "created_at" | "-created_at" | "updated_at" | "-updated_at";
                 /** @description Only these. Whether it may call and be called. */
@@ -20361,6 +20505,39 @@ export interface operations {
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "plugin-runs.input": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description An id. */
+                id: string;
+                /** @description An id. */
+                plugin_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PluginRunInput"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            410: components["responses"]["Gone"];
             429: components["responses"]["TooManyRequests"];
             503: components["responses"]["Unavailable"];
         };
@@ -27026,6 +27203,8 @@ export interface operations {
                  *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
                  *         "mailbox": "support",
                  *         "name": "101",
+                 *         "registered": false,
+                 *         "registered_since": "2026-11-23T08:00:00Z",
                  *         "ring_timeout_s": 30,
                  *         "status": "active",
                  *         "tenant_id": "acme",
@@ -27075,6 +27254,8 @@ export interface operations {
                  *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
                  *         "mailbox": "support",
                  *         "name": "101",
+                 *         "registered": false,
+                 *         "registered_since": "2026-11-23T08:00:00Z",
                  *         "ring_timeout_s": 30,
                  *         "status": "active",
                  *         "tenant_id": "acme",
@@ -27106,6 +27287,91 @@ export interface operations {
             };
         };
     };
+    "event.endpoint.registered": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "address": "text",
+                 *         "endpoint_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "name": "101",
+                 *         "user_agent": "text",
+                 *         "username": "acme-101"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "endpoint.registered"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["EndpointRegistered"];
+                    /** @constant */
+                    type?: "endpoint.registered";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.endpoint.unregistered": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "cause": "removed",
+                 *         "endpoint_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "name": "101",
+                 *         "username": "acme-101"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "endpoint.unregistered"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["EndpointUnregistered"];
+                    /** @constant */
+                    type?: "endpoint.unregistered";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
     "event.endpoint.updated": {
         parameters: {
             query?: never;
@@ -27124,6 +27390,8 @@ export interface operations {
                  *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
                  *         "mailbox": "support",
                  *         "name": "101",
+                 *         "registered": false,
+                 *         "registered_since": "2026-11-23T08:00:00Z",
                  *         "ring_timeout_s": 30,
                  *         "status": "active",
                  *         "tenant_id": "acme",

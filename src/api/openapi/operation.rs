@@ -90,7 +90,11 @@ fn description(operation: &Operation) -> String {
         .map(|(status, code, when)| format!("\n- {status} `{code}`: {when}"))
         .collect();
     let doc = if operation.doc.is_empty() { String::new() } else { format!("{}\n\n", operation.doc) };
-    format!("{doc}{who}{own}{codes}")
+    let time = match operation.deadline {
+        Operation::DEADLINE => String::new(),
+        longer => format!(" May take up to {} s.", longer.as_secs()),
+    };
+    format!("{doc}{who}{own}{time}{codes}")
 }
 
 fn parameter(place: &str, name: &str, required: bool, doc: &str, schema: Value) -> Value {

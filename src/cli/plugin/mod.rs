@@ -8,17 +8,24 @@ mod hostile;
 mod javascript;
 mod manifest;
 mod new;
+mod push;
 mod python;
+mod replay;
 mod rust;
+mod service;
 mod tools;
 mod trial;
 mod wit;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::{Subcommand, ValueEnum};
 
 use crate::app::Error;
+
+/// Exit status of a replay that ended otherwise.
+const DIFFERENT: u8 = 3;
 
 /// What can be done with plugins.
 #[derive(Debug, Subcommand)]
@@ -71,6 +78,11 @@ pub(super) enum Plugin {
         #[arg(long, default_value_t = 2_000)]
         runs: usize,
     },
+    /// Run it on what a run of the service's was given: a call of yesterday against what is built here. Ends with 3 where it
+    /// decides otherwise.
+    Replay(replay::Arguments),
+    /// Upload what was built to a running service, which says what it is and costs there.
+    Push(push::Arguments),
 }
 
 /// What a plugin is written in.
@@ -117,8 +129,8 @@ impl Kind {
     }
 }
 
-/// Does one of them. Needs no settings, no database and no service.
-pub(super) fn run(plugin: Plugin) -> Result<(), Error> {
+/// Does one of them. Needs no settings and no database.
+pub(super) fn run(plugin: Plugin) -> Result<ExitCode, Error> {
     match plugin {
         Plugin::New { name, lang, kind, into } => {
             let folder = new::write(&into, &name, lang, kind)?;
@@ -135,9 +147,15 @@ pub(super) fn run(plugin: Plugin) -> Result<(), Error> {
                 return Err(said("the run did not end well"));
             }
         }
+        Plugin::Replay(arguments) => {
+            if !replay::run(&arguments)? {
+                return Ok(ExitCode::from(DIFFERENT));
+            }
+        }
+        Plugin::Push(arguments) => push::run(&arguments)?,
         Plugin::Bench { file, inputs, runs } => println!("{}", trial::bench(&file, &inputs, runs)?),
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 fn said(error: impl std::fmt::Display) -> Error {

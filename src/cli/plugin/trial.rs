@@ -16,8 +16,8 @@ use crate::sandbox::{
 };
 
 /// The input where the author gives none.
-const CALL: &str = include_str!("../../../plugins/starters/call.json");
-const EVENT: &str = include_str!("../../../plugins/starters/event.json");
+pub(super) const CALL: &str = include_str!("../../../plugins/starters/call.json");
+pub(super) const EVENT: &str = include_str!("../../../plugins/starters/event.json");
 
 /// What is tried, and with what.
 #[derive(Debug, clap::Args)]
@@ -142,11 +142,11 @@ fn open(arguments: &Arguments) -> Result<(File, Bench), Error> {
     Ok((file, bench))
 }
 
-fn nobody(keys: &str) -> Arc<Scripted> {
+pub(super) fn nobody(keys: &str) -> Arc<Scripted> {
     Arc::new(Scripted::new(keys, 1_773_325_200_000))
 }
 
-fn job(file: &File, input: Input, settings: Settings, host: Arc<Scripted>) -> Job {
+pub(super) fn job(file: &File, input: Input, settings: Settings, host: Arc<Scripted>) -> Job {
     let asked = file.manifest.as_ref().map(|manifest| {
         manifest.grants.iter().filter_map(|name| crate::sandbox::Grant::parse(name)).collect::<Grants>()
     });
@@ -161,7 +161,7 @@ fn job(file: &File, input: Input, settings: Settings, host: Arc<Scripted>) -> Jo
     }
 }
 
-fn read<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
+pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
     let text = std::fs::read_to_string(path).map_err(at(path))?;
     serde_json::from_str(&text).map_err(|error| Error::Said(format!("{}: {error}", path.display())))
 }

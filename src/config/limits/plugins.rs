@@ -15,6 +15,9 @@ pub const SCRIPT_BYTES: usize = 256 * KIB;
 /// Time for a component to become native code: 10 s of one processor for JavaScript's or Python's; the compiler gives way
 /// to calls, so it may get a tenth of one.
 pub const COMPILE_TIME: Duration = Duration::from_secs(120);
+/// Time for a request that may wait for the compiler: [`COMPILE_TIME`], and a minute for 32 MiB to come in, for the files
+/// that are compiled before it, and for the examples.
+pub const UPLOAD_TIME: Duration = Duration::from_secs(180);
 /// Uploads that wait for the one compiler; the next is told to come again.
 pub const COMPILE_QUEUE: usize = 8;
 

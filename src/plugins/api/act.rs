@@ -85,6 +85,7 @@ pub(super) fn actions(tools: &Tools) -> Vec<Action> {
                     .into(),
                 query: vec![FORCE],
                 problems: READY,
+                deadline: limits::UPLOAD_TIME,
                 ..base(
                     "plugin-versions.activate",
                     "POST",
@@ -98,6 +99,7 @@ pub(super) fn actions(tools: &Tools) -> Vec<Action> {
             operation: Operation {
                 doc: "Activates the version that was active before. Examples do not hold it up.".into(),
                 problems: BACK,
+                deadline: limits::UPLOAD_TIME,
                 ..base("plugins.rollback", "POST", "/plugins/{id}/rollback", "Roll a plugin back")
             },
             handler: handler(tools, |c, t| Box::pin(back(c, t)), |c, tx| Box::pin(roll_back(c, tx))),
@@ -150,6 +152,7 @@ fn beside(
                 query: vec![FORCE],
                 input: Input::New(CANARY, &[]),
                 problems: CANARIES,
+                deadline: limits::UPLOAD_TIME,
                 ..base("plugins.set-canary", "POST", "/plugins/{id}/canary", "Set the canary")
             },
             handler: handler(tools, |c, t| Box::pin(canary_ready(c, t)), |c, tx| Box::pin(set_canary(c, tx))),
@@ -164,6 +167,7 @@ fn beside(
                     .into(),
                 input: Input::New(SHADOW, &[]),
                 problems: LOADED,
+                deadline: limits::UPLOAD_TIME,
                 ..base("plugins.set-shadow", "POST", "/plugins/{id}/shadow", "Set the shadow")
             },
             handler: handler(tools, |c, t| Box::pin(shadow_ready(c, t)), |c, tx| Box::pin(set_shadow(c, tx))),

@@ -88,6 +88,7 @@ pub(super) fn actions(tools: &Tools) -> Vec<Action> {
                     .into(),
                 input: Input::New(GIVEN, &[]),
                 output: Output::Object("PluginReport", REPORT, 200),
+                deadline: limits::UPLOAD_TIME,
                 problems: &[
                     (410, "source-gone", "The version's file is not kept any more; upload it again."),
                     (503, "plugins-off", "Plugins can't run on this machine."),

@@ -28,6 +28,7 @@ pub(super) fn actions(tools: &Tools) -> Vec<Action> {
             query: vec![Parameter { field: NOTE, required: false }],
             input: Input::Raw(&TYPES, limits::COMPONENT_BYTES),
             output: Output::Record(&VERSIONS, 201),
+            deadline: limits::UPLOAD_TIME,
             again: "The plugin has a version of this very file already: this one.",
             problems: &[
                 (422, "malformed", "The file is cut off or no WebAssembly."),

@@ -340,7 +340,7 @@ fn is_made_by_plugin(setup: &Setup, event: &Event) -> bool {
 }
 
 /// An event as plugins get it.
-fn given(event: &Event, zone: Tz) -> Given {
+pub(in crate::plugins) fn given(event: &Event, zone: Tz) -> Given {
     let at = u64::try_from(event.at_us / 1_000).unwrap_or_default();
     Given {
         id: event.id.clone(),

@@ -79,6 +79,7 @@ pub(super) fn actions() -> Vec<Action> {
         once: &[],
         problems: &[],
         again: "",
+        deadline: Operation::DEADLINE,
     }
     };
     vec![

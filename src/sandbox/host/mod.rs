@@ -249,6 +249,27 @@ impl Host for Nobody {
     }
 }
 
+/// Answers what was not asked in an earlier run: with a failure, and remembers it.
+#[derive(Debug, Default)]
+pub struct Unrecorded {
+    asks: std::sync::Mutex<Vec<Ask>>,
+}
+
+impl Unrecorded {
+    /// What was asked since this was looked at last.
+    pub fn take(&self) -> Vec<Ask> {
+        std::mem::take(&mut *self.asks.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+}
+
+impl Host for Unrecorded {
+    fn ask<'a>(&'a self, ask: &'a Ask) -> Answering<'a> {
+        self.asks.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(ask.clone());
+        let why = ("not-recorded".into(), "this was not asked in the run that is replayed".into());
+        Box::pin(std::future::ready(Err(Failure::Other(why))))
+    }
+}
+
 /// Answers from what was kept of an earlier run: the same question gets the same answer, each once and in its order.
 /// What was not asked then is asked of another host.
 pub struct Recorded<H> {

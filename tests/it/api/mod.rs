@@ -3,7 +3,7 @@
 pub(crate) mod app;
 mod audit;
 mod auth;
-mod calls;
+pub(crate) mod calls;
 mod chat;
 mod contacts;
 mod dids;
@@ -16,6 +16,7 @@ pub(crate) mod isolation;
 mod menus;
 mod proxy;
 mod queues;
+mod slow;
 pub(crate) mod telephony;
 mod tenants;
 mod tickets;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use hookswitch::plugins::{keep, store};
 use serde_json::json;
 
-use super::{World, wasm};
+use super::{World, brief, wasm};
 use crate::support::{both_databases, tenant};
 
 both_databases! {
@@ -66,6 +66,38 @@ both_databases! {
         assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
     }
 
+    /// A restart reads no file of a plugin whose native code is on disk; native code that was touched is none.
+    async fn native_code_needs_no_file(test) {
+        let w = World::new(std::sync::Arc::clone(&test)).await;
+        let path = w.router("vip-router", json!({})).await;
+        w.active(&path, wasm::to_queue("support")).await;
+        let folder = test.folder().join("plugins");
+        let files = || std::fs::read_dir(&folder).unwrap().map(|e| e.unwrap().path()).collect::<Vec<_>>();
+        let file = files().remove(0);
+        let whole = std::fs::read(&file).unwrap();
+        let touch = || {
+            let mut bytes = whole.clone();
+            bytes[whole.len() / 2] ^= 1;
+            // A new file, as the old one may still be mapped.
+            std::fs::remove_file(&file).unwrap();
+            std::fs::write(&file, bytes).unwrap();
+        };
+        let start = async || {
+            let again = World::over_again(&w).await;
+            again.held.read().await;
+            let reply = again.ask("vip-router", "+15557770001").await;
+            brief(&reply)
+        };
+        touch();
+        assert_eq!(start().await, "v1 support");
+        assert!(std::fs::read(&file).unwrap() == whole, "it was made anew of the file");
+        test.execute("DELETE FROM plugin_parts").await.unwrap();
+        assert_eq!(start().await, "v1 support");
+        touch();
+        assert_eq!(start().await, "v1 not-loadable");
+        assert!(files().is_empty());
+    }
+
     /// A version that can't be loaded says why, and is no other's trouble.
     async fn what_can_not_be_loaded_says_why(test) {
         let w = World::new(test).await;
@@ -73,6 +105,7 @@ both_databases! {
         w.upload(&path, wasm::to_queue("support")).await.expect(201);
         w.act(&format!("{path}/versions/1/activate")).await.expect(200);
         w.desk.app.test.execute("DELETE FROM plugin_parts").await.unwrap();
+        std::fs::remove_dir_all(w.desk.app.test.folder().join("plugins")).unwrap();
         w.held.plugins.forget(&tenant("acme"));
         w.held.read().await;
         let reply = w.ask("vip-router", "+15557770001").await;

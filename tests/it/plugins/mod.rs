@@ -6,7 +6,9 @@ mod host;
 mod keep;
 mod kill;
 mod park;
+mod push;
 mod reach;
+mod replay;
 mod rights;
 mod runs;
 mod ticketer;
@@ -72,6 +74,19 @@ impl World {
             db: desk.app.gate.db.clone(),
             setups: Mutex::default(),
         };
+        Self { desk, admin, held: Arc::new(held) }
+    }
+
+    /// The same tenant in another process, as after a restart.
+    async fn over_again(w: &Self) -> Self {
+        let app = TestApp::new(Arc::clone(&w.desk.app.test)).await;
+        let d = &w.desk;
+        let (admin, other, viewer) = (d.admin.clone(), d.other.clone(), d.viewer.clone());
+        let (supervisor, agent) = (d.supervisor.clone(), d.agent.clone());
+        let held =
+            Held { plugins: Arc::clone(&app.plugins), db: app.gate.db.clone(), setups: Mutex::default() };
+        let desk = Desk { app, admin, supervisor, agent, viewer, other };
+        let admin = desk.app.user(Role::TenantAdmin, "acme").await;
         Self { desk, admin, held: Arc::new(held) }
     }
 

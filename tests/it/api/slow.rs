@@ -1,0 +1,73 @@
+//! Requests that take long: each operation has its deadline.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::Request;
+use hookswitch::api::{Action, Handler, Operation, Reply, Who};
+use hookswitch::app;
+use hookswitch::base::clock::Stopwatch;
+use hookswitch::base::role::Roles;
+use hookswitch::config::limits::plugins::COMPILE_TIME;
+use hookswitch::http::dispatch::dispatch;
+use tower::ServiceExt as _;
+
+use super::app::TestApp;
+use crate::support::{Kind, run};
+
+/// An operation ends at its own deadline, and not at another's.
+#[test]
+fn what_takes_longer_than_its_operation_may_is_ended() {
+    run(Kind::Sqlite, |test| async move {
+        let app = TestApp::new(test).await;
+        let ask = async |takes: Duration, deadline: Duration| {
+            let operation = Operation {
+                who: Who::Public,
+                deadline,
+                ..Operation::new("slow.get", "GET", "/slow", "Slow", Roles::ALL)
+            };
+            let handler = Handler::read(move |_| {
+                Box::pin(async move {
+                    tokio::time::sleep(takes).await;
+                    Ok(Reply::empty())
+                })
+            });
+            let request = Request::get("/slow").body(Body::empty()).unwrap();
+            let (gate, action) = (Arc::clone(&app.gate), Arc::new(Action { operation, handler }));
+            let routes = axum::Router::new()
+                .route("/slow", axum::routing::get(move |request| dispatch(gate, action, request)));
+            routes.oneshot(request).await.unwrap().status()
+        };
+        let (short, long) = (Duration::from_millis(20), Duration::from_secs(3_600));
+        let start = Stopwatch::start();
+        assert_eq!(ask(long, short).await, 503);
+        // At its own, which is shorter than the usual one.
+        assert!(u128::from(start.elapsed_us()) < Operation::DEADLINE.as_micros() / 2);
+        assert_eq!(ask(short, long).await, 204);
+    });
+}
+
+/// Whatever may wait for the compiler has the compiler's time, and says so.
+#[test]
+fn what_compiles_may_take_as_long_as_compiling_may() {
+    let operations = app::api::operations().unwrap();
+    let longer: BTreeSet<&str> =
+        operations.iter().filter(|o| o.deadline > COMPILE_TIME).map(|o| o.id.as_ref()).collect();
+    let compiling = BTreeSet::from([
+        "plugin-versions.upload",
+        "plugin-versions.activate",
+        "plugins.rollback",
+        "plugins.set-canary",
+        "plugins.set-shadow",
+        "plugin-versions.test",
+    ]);
+    assert_eq!(longer, compiling);
+    let document = app::api::document().unwrap();
+    let upload = &document["paths"]["/api/v1/plugins/{plugin_id}/versions"]["post"]["description"];
+    assert!(upload.as_str().unwrap().contains("May take up to 180 s."), "{upload}");
+    for operation in operations.iter().filter(|o| !compiling.contains(o.id.as_ref())) {
+        assert_eq!(operation.deadline, Operation::DEADLINE, "{}", operation.id);
+    }
+}
