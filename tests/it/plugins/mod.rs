@@ -44,10 +44,13 @@ struct Held {
     plugins: Arc<Plugins>,
     db: hookswitch::db::Db,
     setups: Mutex<Vec<Arc<Setup>>>,
+    /// One at a time: what was read earlier must not take the place of what was read later.
+    reading: tokio::sync::Mutex<()>,
 }
 
 impl Held {
     async fn read(&self) {
+        let _alone = self.reading.lock().await;
         let acme = tenant("acme");
         let all = setups(&self.db, &acme).await.unwrap();
         self.plugins.prepare(&acme, &all).await;
@@ -73,6 +76,7 @@ impl World {
             plugins: Arc::clone(&desk.app.plugins),
             db: desk.app.gate.db.clone(),
             setups: Mutex::default(),
+            reading: tokio::sync::Mutex::default(),
         };
         Self { desk, admin, held: Arc::new(held) }
     }
