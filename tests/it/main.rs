@@ -16,6 +16,7 @@ mod kit;
 mod memory;
 mod models;
 mod plugins;
+mod realtime;
 mod routing;
 mod sandbox;
 mod socket;

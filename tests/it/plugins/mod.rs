@@ -87,8 +87,12 @@ impl World {
         let d = &w.desk;
         let (admin, other, viewer) = (d.admin.clone(), d.other.clone(), d.viewer.clone());
         let (supervisor, agent) = (d.supervisor.clone(), d.agent.clone());
-        let held =
-            Held { plugins: Arc::clone(&app.plugins), db: app.gate.db.clone(), setups: Mutex::default() };
+        let held = Held {
+            plugins: Arc::clone(&app.plugins),
+            db: app.gate.db.clone(),
+            setups: Mutex::default(),
+            reading: tokio::sync::Mutex::default(),
+        };
         let desk = Desk { app, admin, supervisor, agent, viewer, other };
         let admin = desk.app.user(Role::TenantAdmin, "acme").await;
         Self { desk, admin, held: Arc::new(held) }

@@ -1,0 +1,279 @@
+//! What Asterisk asks and writes over HTTP, on both databases: recorded questions, registrations from the first to the last
+//! word, and what becomes of both while the database is away.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{Request, StatusCode, header};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hookswitch::base::secret::Secret;
+use hookswitch::realtime::{Parts, Realtime, routes};
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+
+use crate::api::telephony::Desk;
+use crate::support::{TestDb, both_databases};
+
+const TOKEN: &str = "a token of tests";
+
+struct Scene {
+    desk: Desk,
+    realtime: Arc<Realtime>,
+    routes: Router,
+    password: String,
+    endpoint: String,
+}
+
+impl Scene {
+    async fn new(test: Arc<TestDb>) -> Self {
+        let desk = Desk::new(test).await;
+        let gate = &desk.app.gate;
+        let realtime = Realtime::new(Parts {
+            db: gate.db.clone(),
+            router: Arc::clone(&gate.routing),
+            clock: gate.clock.clone(),
+            events: Arc::clone(&gate.events),
+            token: Some(Secret::new(TOKEN.to_owned())),
+        });
+        desk.make("/mailboxes", json!({"name": "101", "display_name": "Nina"})).await;
+        let made =
+            desk.make("/endpoints", json!({"name": "101", "display_name": "Nina", "mailbox": "101"})).await;
+        let (password, endpoint) = (made.text("password"), made.id());
+        let routes = routes(Arc::clone(&realtime));
+        Self { desk, realtime, routes, password, endpoint }
+    }
+
+    async fn send(&self, path: &str, body: &str, who: &str) -> (StatusCode, String) {
+        let request = Request::post(format!("/asterisk/realtime/{path}"))
+            .header(header::AUTHORIZATION, format!("Basic {}", STANDARD.encode(who)))
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(Body::from(body.to_owned()))
+            .unwrap();
+        let answer = self.routes.clone().oneshot(request).await.unwrap();
+        let status = answer.status();
+        let body = to_bytes(answer.into_body(), usize::MAX).await.unwrap();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    /// The lines of an answer, as columns.
+    async fn ask(&self, path: &str, body: &str) -> Vec<Vec<(String, String)>> {
+        let (status, text) = self.send(path, body, &format!("asterisk:{TOKEN}")).await;
+        assert_eq!(status, StatusCode::OK, "{path} {body}: {text}");
+        text.lines().map(|line| url::form_urlencoded::parse(line.as_bytes()).into_owned().collect()).collect()
+    }
+
+    async fn told(&self, path: &str, body: &str) -> String {
+        let (status, text) = self.send(path, body, &format!("asterisk:{TOKEN}")).await;
+        assert_eq!(status, StatusCode::OK, "{path} {body}: {text}");
+        text
+    }
+
+    /// As Asterisk writes a registration that runs out then.
+    async fn register(&self, hash: &str, seconds: i64) -> String {
+        let until = self.desk.app.clock.now_us() / 1_000_000 + seconds;
+        let body = format!(
+            "id=acme-101%3B%40{hash}&via_addr=127.0.0.1&qualify_timeout=3.000000&qualify_2xx_only=false&\
+             call_id=1-10215%40127.0.0.1&reg_server=labpbx&prune_on_boot=no&path=&endpoint=acme-101&via_port=15301&\
+             authenticate_qualify=no&uri=sip%3Aacme-101%40127.0.0.1%3A15600&qualify_frequency=60&user_agent=sipp-phone&\
+             expiration_time={until}&outbound_proxy="
+        );
+        self.told("ps_contacts/store", &body).await
+    }
+
+    async fn shown(&self) -> Value {
+        self.desk.app.get(&format!("/endpoints/{}", self.endpoint), &self.desk.viewer).await.expect(200).body
+    }
+
+    async fn events(&self) -> Vec<String> {
+        let list = self
+            .desk
+            .app
+            .get("/events?types=endpoint.registered,endpoint.unregistered", &self.desk.viewer)
+            .await;
+        let list = list.expect(200).body;
+        list["data"].as_array().unwrap().iter().map(|e| e["type"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+fn value<'r>(row: &'r [(String, String)], column: &str) -> Option<&'r str> {
+    row.iter().find(|(name, _)| name == column).map(|(_, value)| value.as_str())
+}
+
+both_databases! {
+    /// Who has not the password gets nothing; what there is not is nobody's, and no error.
+    async fn who_may_ask_what(test) {
+        let s = Scene::new(test).await;
+        for who in ["asterisk:wrong", "root:a token of tests", "", "asterisk:a token of tests "] {
+            let (status, text) = s.send("ps_auths/single", "id=acme-101", who).await;
+            assert_eq!(status, StatusCode::UNAUTHORIZED, "{who}");
+            assert!(!text.contains(&s.password));
+        }
+        for (path, body) in [
+            ("ps_endpoints/single", "id=acme-101%40127.0.0.1"),
+            ("ps_endpoints/single", "id=5551000"),
+            ("ps_endpoints/single", "id=globex-101"),
+            ("ps_endpoints/single", "id=nobody-101"),
+            ("ps_endpoints/single", "id=acme-101%27%20OR%20%271%27%3D%271"),
+            ("ps_contacts/multi", "id%20LIKE=phone1%3B%40%25"),
+            ("voicemail/single", "mailbox=101"),
+            ("queues/single", "name=acme-support"),
+            ("musiconhold/single", "name=default"),
+        ] {
+            assert!(s.ask(path, body).await.is_empty(), "{path} {body}");
+        }
+        assert_eq!(s.told("queue_members/require", "paused=integer1%3A1&uniqueid=uinteger2%3A5").await, "0");
+        for (path, body, status) in [
+            ("users/single", "id=1", StatusCode::NOT_FOUND),
+            ("ps_auths/update", "password=x", StatusCode::NOT_FOUND),
+            ("ps_auths/destroy", "id=acme-101", StatusCode::NOT_FOUND),
+            ("ps_endpoints/multi", "id%20BETWEEN=1", StatusCode::BAD_REQUEST),
+            ("ps_contacts/store", "uri=sip%3Ax", StatusCode::BAD_REQUEST),
+            ("ps_contacts/store", "id=acme-101%3B%401&expiration_time=soon", StatusCode::BAD_REQUEST),
+        ] {
+            let (answered, text) = s.send(path, body, &format!("asterisk:{TOKEN}")).await;
+            assert_eq!(answered, status, "{path} {body}: {text}");
+        }
+        assert_eq!(s.told("ps_contacts/store", "id=nobody-101%3B%401&uri=sip%3Ax&expiration_time=1").await, "0");
+    }
+
+    /// An endpoint's three rows, a mailbox's and a queue's, each as new as the last change.
+    async fn rows_are_as_new_as_the_last_change(test) {
+        let s = Scene::new(test).await;
+        let auth = s.ask("ps_auths/single", "id=acme-101").await.remove(0);
+        assert_eq!(value(&auth, "password"), Some(s.password.as_str()));
+        let phone = s.ask("ps_endpoints/single", "id=acme-101").await.remove(0);
+        assert_eq!(value(&phone, "callerid"), Some("\"Nina\" <101>"));
+        assert_eq!((value(&phone, "mailboxes"), value(&phone, "rewrite_contact")), (Some("101@acme"), Some("yes")));
+        assert_eq!(value(&phone, "tenant_id"), None, "what is ours alone");
+        assert_eq!(value(&phone, "transport"), None, "what is not set");
+        let aor = s.ask("ps_aors/single", "id=acme-101").await.remove(0);
+        assert_eq!((value(&aor, "max_contacts"), value(&aor, "qualify_frequency")), (Some("1"), Some("60")));
+        let mailbox = s.ask("voicemail/single", "mailbox=101&context=acme").await.remove(0);
+        assert_eq!(value(&mailbox, "fullname"), Some("Nina"));
+        assert!(s.ask("voicemail/single", "mailbox=101&context=globex").await.is_empty());
+
+        let desk = &s.desk;
+        let secret = desk.app.post(&format!("/endpoints/{}/secret", s.endpoint), &desk.admin, json!({})).await;
+        let auth = s.ask("ps_auths/single", "id=acme-101").await.remove(0);
+        assert_eq!(value(&auth, "password"), Some(secret.expect(200).text("password").as_str()));
+        let path = format!("/endpoints/{}", s.endpoint);
+        desk.app.patch(&path, &desk.admin, json!({"display_name": "Nora"})).await.expect(200);
+        let phone = s.ask("ps_endpoints/single", "id=acme-101").await.remove(0);
+        assert_eq!(value(&phone, "callerid"), Some("\"Nora\" <101>"));
+
+        let queue = desk.make("/queues", json!({"name": "support", "timeout_s": 7, "join_empty": "strict"})).await;
+        let row = s.ask("queues/single", "name=acme-support").await.remove(0);
+        assert_eq!((value(&row, "timeout"), value(&row, "joinempty")), (Some("7"), Some("strict")));
+        assert!(s.ask("queue_members/multi", "interface%20LIKE=%25&queue_name=acme-support").await.is_empty());
+        let members = format!("/queues/{}/members", queue.id());
+        let member = desk.make(&members, json!({"endpoint_id": s.endpoint, "penalty": 2})).await;
+        let row = s.ask("queue_members/multi", "interface%20LIKE=%25&queue_name=acme-support").await.remove(0);
+        assert_eq!((value(&row, "interface"), value(&row, "penalty")), (Some("PJSIP/acme-101"), Some("2")));
+        assert_eq!((value(&row, "paused"), value(&row, "uniqueid")), (Some("0"), Some(member.id().as_str())));
+        assert_eq!(s.ask("queue_members/multi", "interface%20LIKE=%25&queue_name%20LIKE=%25").await.len(), 1);
+
+        // Asterisk pauses a member and says why; nobody else's.
+        let update = format!("queue_members/update?uniqueid={}", member.id());
+        assert_eq!(s.told(&update, "paused=1&reason_paused=wrap-up").await, "1");
+        let path = format!("{members}/{}", member.id());
+        let shown = desk.app.get(&path, &desk.viewer).await.expect(200).body;
+        assert_eq!((&shown["paused"], &shown["pause_reason"]), (&json!(true), &json!("wrap-up")));
+        let row = s.ask("queue_members/multi", "interface%20LIKE=%25&queue_name=acme-support").await.remove(0);
+        assert_eq!((value(&row, "paused"), value(&row, "reason_paused")), (Some("1"), Some("wrap-up")));
+        assert_eq!(s.told("queue_members/update?uniqueid=01kb2x8v9q3d5s7f1g4h6j8k0m", "paused=1").await, "0");
+
+        // Out of service it is not there any more, and no member.
+        desk.app.patch(&format!("/endpoints/{}", s.endpoint), &desk.admin, json!({"status": "inactive"})).await.expect(200);
+        for table in ["ps_endpoints", "ps_auths", "ps_aors"] {
+            assert!(s.ask(&format!("{table}/single"), "id=acme-101").await.is_empty(), "{table}");
+        }
+        assert!(s.ask("queue_members/multi", "interface%20LIKE=%25&queue_name=acme-support").await.is_empty());
+    }
+
+    /// Asterisk asks for all when it starts.
+    async fn everything_at_once(test) {
+        let s = Scene::new(test).await;
+        s.desk.app.post("/endpoints", &s.desk.other, json!({"name": "101"})).await.expect(201);
+        s.desk.make("/endpoints", json!({"name": "102"})).await;
+        let all = s.ask("ps_endpoints/multi", "id%20LIKE=%25").await;
+        let ids: Vec<_> = all.iter().map(|row| value(row, "id").unwrap()).collect();
+        assert_eq!(ids, ["acme-101", "acme-102", "globex-101"]);
+        assert_eq!(s.ask("ps_aors/multi", "id%20LIKE=%25").await.len(), 3);
+        let lamps = s.ask("ps_endpoints/multi", "mailboxes%20!%3D=").await;
+        assert_eq!(lamps.iter().map(|row| value(row, "id").unwrap()).collect::<Vec<_>>(), ["acme-101"]);
+        assert_eq!(s.ask("ps_endpoints/multi", "id%20LIKE=globex-%25").await.len(), 1);
+    }
+
+    /// Registered, renewed, registered elsewhere, signed off, run out: told when it begins and when it ends.
+    async fn a_registration_from_the_first_to_the_last_word(test) {
+        let s = Scene::new(test).await;
+        assert_eq!((s.shown().await["registered"].clone(), s.events().await.len()), (json!(false), 0));
+        assert_eq!(s.register("a", 60).await, "1");
+        let shown = s.shown().await;
+        assert_eq!((&shown["registered"], &shown["registered_since"]), (&json!(true), &json!("2026-11-23T10:00:00Z")));
+        let of = "id%20LIKE=acme-101%3B%40%25";
+        let row = s.ask("ps_contacts/multi", of).await.remove(0);
+        assert_eq!((value(&row, "id"), value(&row, "via_port")), (Some("acme-101;@a"), Some("15301")));
+        assert_eq!(value(&row, "outbound_proxy"), None);
+        s.desk.app.wait(Duration::from_secs(30));
+        let until = s.desk.app.clock.now_us() / 1_000_000 + 60;
+        assert_eq!(s.told("ps_contacts/update?id=acme-101%3B%40a", &format!("expiration_time={until}")).await, "1");
+        let row = s.ask("ps_contacts/multi", of).await.remove(0);
+        assert_eq!(value(&row, "uri"), Some("sip:acme-101@127.0.0.1:15600"), "what was not told stays");
+        assert_eq!(s.register("b", 300).await, "1");
+        assert_eq!(s.ask("ps_contacts/multi", of).await.len(), 2);
+        assert_eq!(s.ask("ps_contacts/multi", "id%20LIKE=%25").await.len(), 2);
+        assert_eq!(s.ask("ps_contacts/single", "id=acme-101%3B%40b").await.len(), 1);
+        assert_eq!(s.shown().await["registered_since"], "2026-11-23T10:00:00Z");
+        assert_eq!(s.told("ps_contacts/destroy", "id=acme-101%3B%40b&").await, "1");
+        assert_eq!((s.shown().await["registered"].clone(), s.events().await.len()), (json!(true), 1));
+        // The one that is left runs out; whoever renews just in time stays.
+        s.desk.app.wait(Duration::from_secs(59));
+        s.realtime.expire().await;
+        assert_eq!(s.shown().await["registered"], true);
+        s.desk.app.wait(Duration::from_secs(2));
+        s.realtime.expire().await;
+        let shown = s.shown().await;
+        assert_eq!((&shown["registered"], &shown["registered_since"]), (&json!(false), &Value::Null));
+        s.realtime.expire().await;
+        assert_eq!(s.events().await, ["endpoint.registered", "endpoint.unregistered"]);
+        assert_eq!(s.register("a", 60).await, "1");
+        // Gone with the endpoint.
+        s.desk.app.delete(&format!("/endpoints/{}", s.endpoint), &s.desk.admin).await.expect(204);
+        assert!(s.ask("ps_contacts/multi", of).await.is_empty());
+        assert_eq!(s.register("a", 60).await, "0");
+    }
+
+    /// What was asked before is answered without the database; what Asterisk writes waits, and is answered too.
+    async fn while_the_database_is_away(test) {
+        let s = Scene::new(test).await;
+        s.desk.make("/queues", json!({"name": "support"})).await;
+        let asked = [
+            ("ps_endpoints/single", "id=acme-101"),
+            ("ps_auths/single", "id=acme-101"),
+            ("ps_aors/single", "id=acme-101"),
+            ("queues/single", "name=acme-support"),
+            ("voicemail/single", "mailbox=101&context=acme"),
+            ("ps_contacts/multi", "id%20LIKE=acme-101%3B%40%25"),
+        ];
+        s.register("a", 60).await;
+        let mut before = Vec::new();
+        for (path, body) in asked {
+            before.push(s.ask(path, body).await);
+        }
+        s.desk.app.gate.db.close().await;
+        for ((path, body), before) in asked.iter().zip(&before) {
+            assert_eq!(s.ask(path, body).await, *before, "{path}");
+        }
+        assert_eq!(s.register("b", 60).await, "1");
+        assert_eq!(s.told("ps_contacts/destroy", "id=acme-101%3B%40a").await, "1");
+        let rows = s.ask("ps_contacts/multi", "id%20LIKE=acme-101%3B%40%25").await;
+        assert_eq!(rows.iter().map(|row| value(row, "id").unwrap()).collect::<Vec<_>>(), ["acme-101;@b"]);
+        // What nobody asked before can't be told.
+        let (status, _) = s.send("ps_endpoints/multi", "id%20LIKE=%25", &format!("asterisk:{TOKEN}")).await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    }
+}
