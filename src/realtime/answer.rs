@@ -2,6 +2,7 @@
 //! memory also serves while the database is away.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use moka::sync::Cache;
 
@@ -30,9 +31,38 @@ pub(super) enum Table {
 #[derive(Debug)]
 pub(super) struct Away;
 
+/// Whether the database failed to answer a moment ago.
+#[derive(Debug, Default)]
+pub(super) struct Gauge(AtomicI64);
+
+impl Gauge {
+    /// Asks the database, within [`limits::READ_TIME`]; not at all when it just failed and `or_else` is there. `None`: it
+    /// gave no answer.
+    pub(super) async fn ask<T>(
+        &self,
+        parts: &Parts,
+        has_else: bool,
+        ask: impl Future<Output = sqlx::Result<T>>,
+    ) -> Option<T> {
+        let now_us = parts.clock.now_us();
+        if has_else && now_us < self.0.load(Ordering::Relaxed) {
+            return None;
+        }
+        match tokio::time::timeout(limits::READ_TIME, Box::pin(ask)).await {
+            Ok(Ok(found)) => return Some(found),
+            Ok(Err(error)) => tracing::warn!(%error, "what Asterisk asks can't be read"),
+            Err(_) => tracing::warn!("what Asterisk asks can't be read in time"),
+        }
+        let away = i64::try_from(limits::AWAY_TIME.as_micros()).unwrap_or(i64::MAX);
+        self.0.store(parts.clock.now_us().saturating_add(away), Ordering::Relaxed);
+        None
+    }
+}
+
 /// Answers that were given.
 pub(super) struct Answers {
     kept: Cache<(Table, Arc<str>), Kept>,
+    gauge: Gauge,
 }
 
 /// An answer and the version of the tenant's data that it was read after.
@@ -44,7 +74,7 @@ struct Kept {
 
 impl Answers {
     pub(super) fn new() -> Self {
-        Self { kept: Cache::builder().max_capacity(limits::ROWS).build() }
+        Self { kept: Cache::builder().max_capacity(limits::ROWS).build(), gauge: Gauge::default() }
     }
 
     /// The rows of a name; none: there is no such thing.
@@ -69,22 +99,16 @@ impl Answers {
         {
             return Ok(Arc::clone(&kept.rows));
         }
-        let read = tokio::time::timeout(limits::READ_TIME, Box::pin(read(parts, table, tenant, name))).await;
-        match read {
-            Ok(Ok(rows)) => {
+        match self.gauge.ask(parts, kept.is_some(), read(parts, table, tenant, name)).await {
+            Some(rows) => {
                 let rows: Arc<[Row]> = rows.into();
                 if let Some(version) = version {
                     self.kept.insert(key, Kept { version, rows: Arc::clone(&rows) });
                 }
                 Ok(rows)
             }
-            failed => {
-                if let Ok(Err(error)) = failed {
-                    tracing::warn!(%error, "what Asterisk asks can't be read");
-                }
-                // What it was before is better than nothing: the phone rings.
-                kept.map(|kept| kept.rows).ok_or(Away)
-            }
+            // What it was before is better than nothing: the phone rings.
+            None => kept.map(|kept| kept.rows).ok_or(Away),
         }
     }
 }

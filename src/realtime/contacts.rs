@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use moka::sync::Cache;
 
 use super::Parts;
-use super::answer::Away;
+use super::answer::{Away, Gauge};
 use super::form::Row;
 use crate::base::ids::{Name, TenantId, global_name};
 use crate::base::shutdown::Stopping;
@@ -21,11 +21,16 @@ pub(super) struct Contacts {
     known: Cache<String, Arc<[Row]>>,
     /// What Asterisk said and the database does not know yet, by id, in their order of ids: the last word counts.
     waiting: Mutex<BTreeMap<String, Told>>,
+    gauge: Gauge,
 }
 
 impl Contacts {
     pub(super) fn new() -> Self {
-        Self { known: Cache::builder().max_capacity(limits::ROWS).build(), waiting: Mutex::default() }
+        Self {
+            known: Cache::builder().max_capacity(limits::ROWS).build(),
+            waiting: Mutex::default(),
+            gauge: Gauge::default(),
+        }
     }
 
     fn waiting(&self) -> MutexGuard<'_, BTreeMap<String, Told>> {
@@ -39,14 +44,15 @@ impl Contacts {
         (tenant, name): (&TenantId, &Name),
     ) -> Result<Vec<Row>, Away> {
         let key = global_name(tenant, name);
-        let asked = Box::pin(endpoints::registrations(&parts.db, tenant, name));
-        let rows: Arc<[Row]> = match tokio::time::timeout(limits::READ_TIME, asked).await {
-            Ok(Ok(rows)) => {
+        let known = self.known.get(&key);
+        let asked = endpoints::registrations(&parts.db, tenant, name);
+        let rows: Arc<[Row]> = match self.gauge.ask(parts, known.is_some(), asked).await {
+            Some(rows) => {
                 let rows: Arc<[Row]> = rows.into();
                 self.known.insert(key.clone(), Arc::clone(&rows));
                 rows
             }
-            _ => match self.known.get(&key) {
+            None => match known {
                 Some(rows) => rows,
                 None if self.waiting().contains_key_of(&key) => Arc::new([]),
                 None => return Err(Away),
@@ -83,7 +89,13 @@ impl Contacts {
         let written = tokio::time::timeout(limits::WRITE_TIME, Box::pin(write(parts, &told))).await;
         match written {
             Ok(Ok(found)) => {
-                self.known.invalidate(&global_name(&tenant, &name));
+                if found {
+                    // What was known serves while the database is away, so it is made right and not forgotten.
+                    let read = endpoints::registrations(&parts.db, &tenant, &name);
+                    if let Some(rows) = self.gauge.ask(parts, true, read).await {
+                        self.known.insert(global_name(&tenant, &name), rows.into());
+                    }
+                }
                 Ok(found)
             }
             Ok(Err(error)) if !db::is_unavailable(&error) => Err(error),

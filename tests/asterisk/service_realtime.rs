@@ -4,6 +4,7 @@
 use crate::service_rest::Person;
 use crate::support::asterisk::{Pbx, PbxOptions};
 use crate::support::call::Call;
+use crate::support::mariadb::MariaDb;
 use crate::support::phone::{Phone, register};
 use crate::support::ports;
 use crate::support::scenario::Behaviour;
@@ -120,6 +121,73 @@ fn a_phone_made_over_rest_registers_and_answers_its_queue(database: Database) {
     let complaints = pbx.complaints();
     let odd = |line: &&String| !line.contains("failed to authenticate") && !line.contains("No contacts");
     assert!(!complaints.iter().any(|line| odd(&line)), "{complaints:#?}");
+}
+
+/// Registered, in the queue and found by Asterisk.
+fn ready(pbx: &Pbx, password: &str) -> (u16, Phone) {
+    let [port] = ports::free();
+    assert!(register(pbx, ("newco-101", password), port, 300));
+    let phone = Phone::at(port, "newco-101", ANSWERS);
+    wait::until("the phone to be found", || {
+        pbx.cli("queue show newco-support").contains("(Not in use)").then_some(())
+    });
+    (port, phone)
+}
+
+/// Calls are answered and a phone registers, from memory.
+fn as_ever(pbx: &Pbx, password: &str, phone: &Phone) {
+    let before = phone.answered();
+    // The queue answers at once; the phone rings within a second.
+    Call::to(NUMBER).from(CALLER).stay(1_500).expect_answered(pbx);
+    assert_eq!(phone.answered(), before + 1);
+    let [other] = ports::free();
+    // From elsewhere: the last one counts, so the phone that answers has to come again.
+    assert!(register(pbx, ("newco-101", password), other, 300));
+    assert!(register(pbx, ("newco-101", password), other, 0));
+}
+
+#[test]
+fn mariadb_freezes_while_phones_register() {
+    let mut mariadb = MariaDb::start();
+    let (service, pbx) = start(Database::MySqlAt(mariadb.url()));
+    let root = newco(&service);
+    let (endpoint, password, ..) = furnish(&root);
+    let (_, phone) = ready(&pbx, &password);
+    Call::to(NUMBER).from(CALLER).stay(300).expect_answered(&pbx);
+    mariadb.freeze();
+    as_ever(&pbx, &password, &phone);
+    mariadb.thaw();
+    // The last word that came meanwhile was that nobody is there.
+    let path = format!("/endpoints/{endpoint}");
+    wait::until("the registrations in the books", || (root.get(&path)["registered"] == false).then_some(()));
+    mariadb.kill();
+    mariadb.start_again();
+    let [port] = ports::free();
+    assert!(register(&pbx, ("newco-101", &password), port, 300));
+    assert_eq!(root.get(&path)["registered"], true);
+}
+
+/// A service that does not answer holds a call up for no longer than Asterisk's own patience with it.
+#[test]
+fn the_service_freezes_while_phones_register() {
+    let (mut service, pbx) = start(Database::Sqlite);
+    let password = {
+        let root = newco(&service);
+        furnish(&root).1
+    };
+    let (_, phone) = ready(&pbx, &password);
+    let [other] = ports::free();
+    service.freeze();
+    // Nobody is let in without his password being checked.
+    assert!(!register(&pbx, ("newco-101", &password), other, 300));
+    service.thaw();
+    Call::to(NUMBER).from(CALLER).stay(300).expect_answered(&pbx);
+    assert_eq!(phone.answered(), 1);
+    service.kill();
+    assert!(!register(&pbx, ("newco-101", &password), other, 300));
+    service.start_again();
+    Call::to(NUMBER).from(CALLER).stay(300).expect_answered(&pbx);
+    assert_eq!(phone.answered(), 2, "the registration is still there");
 }
 
 fn a_password_counts_with_the_next_registration(database: Database) {

@@ -17,6 +17,8 @@ pub const ROWS: u64 = 200_000;
 pub const READ_TIME: Duration = Duration::from_millis(300);
 /// Time for what Asterisk writes.
 pub const WRITE_TIME: Duration = Duration::from_millis(400);
+/// How long nobody asks the database again that did not answer, where memory has an answer: one call asks several times.
+pub const AWAY_TIME: Duration = Duration::from_secs(1);
 /// Time to read all of a table.
 pub const READ_ALL_TIME: Duration = Duration::from_secs(20);
 /// Registrations that wait in memory for the database to be back; one has some 600 bytes.
