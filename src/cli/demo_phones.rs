@@ -46,7 +46,13 @@ pub(super) async fn load(db: &Db, now_us: i64) -> Result<Vec<Phone>, Error> {
         } else {
             // In an older database it may have a password and nothing else, with which nobody could sign in.
             forget(&mut tx, &owner, &name).await?;
-            let phone = endpoints::Phone { name: &name, display_name: &display_name, mailbox: &mailbox };
+            let phone = endpoints::Phone {
+                name: &name,
+                display_name: &display_name,
+                mailbox: &mailbox,
+                template: endpoints::Template::Desk,
+                registrations: 1,
+            };
             let made = introduce(&mut tx, &owner, &phone, now_us).await;
             Some(made.map_err(|problem| said(problem.detail))?)
         };

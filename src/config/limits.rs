@@ -378,7 +378,9 @@ pub mod endpoints {
     pub const PASSWORD_CHARACTERS: usize = 32;
     /// Characters of Asterisk's column `ps_endpoints.callerid`.
     pub const CALLER_ID_CHARACTERS: usize = 40;
-    /// Registrations of one endpoint that are shown at most; we set up phones with one.
+    /// Phones that may be registered as one endpoint: somebody's desk, mobile, tablet and browser, and room.
+    pub const PHONES: i64 = 10;
+    /// Registrations of one endpoint that are shown at most.
     pub const REGISTRATIONS: i64 = 100;
     /// Seconds between two questions whether a phone is there: a queue rings one that is not for so long at most.
     pub const QUALIFY_S: u32 = 60;

@@ -29,6 +29,16 @@ words! {
     }
 }
 
+words! {
+    /// What an endpoint is, and so how Asterisk speaks to it.
+    pub enum Template {
+        /// A phone on a desk, or a program, over SIP; also behind NAT.
+        Desk = "desk",
+        /// A browser, over WebSocket, encrypted.
+        Webrtc = "webrtc",
+    }
+}
+
 /// The name an endpoint has in Asterisk and signs in with.
 const USERNAME: Field =
     Field::text("username", 1, 40, "The name it signs in with, which is its name in Asterisk.")
@@ -66,6 +76,22 @@ pub static ENDPOINTS: Resource = Resource {
             .nullable(Null::Empty)
             .filter(),
         Field::rule("caller_number", &rules::NUMBER, "The number it shows outside.").nullable(Null::Empty),
+        Field::one_of(
+            "template",
+            Template::WORDS,
+            "What it is: a phone or program over SIP, also behind NAT; or a browser, over a WebSocket and encrypted.",
+        )
+        .default("\"desk\"")
+        .once()
+        .filter(),
+        Field::int(
+            "max_registrations",
+            1,
+            limits::PHONES,
+            "Phones that may be registered as it at the same time: all ring. One more takes the place of the one that runs \
+             out first.",
+        )
+        .default("1"),
         Field::int("ring_timeout_s", 1, routing::WAIT_S as i64, "Seconds it rings.").default("30"),
         Field::flag("registered", "Whether a phone is registered as it.").server().filter(),
         Field::time("registered_since", "Since when.").nullable(Null::Null).server(),
@@ -168,7 +194,13 @@ fn after<'a>(call: &'a Call, tx: &'a mut Tx, change: &'a mut Change) -> Doing<'a
         let record = if change.verb == Verb::Remove { &change.before } else { &change.after };
         let text = |name: &str| record.get(name).and_then(Value::as_str).unwrap_or_default();
         let name = Name::parse(text("name")).map_err(Problem::internal)?;
-        let phone = Phone { name: &name, display_name: text("display_name"), mailbox: text("mailbox") };
+        let phone = Phone {
+            name: &name,
+            display_name: text("display_name"),
+            mailbox: text("mailbox"),
+            template: Template::parse(text("template")).unwrap_or(Template::Desk),
+            registrations: record.get("max_registrations").and_then(Value::as_u64).unwrap_or(1),
+        };
         match change.verb {
             Verb::Create => {
                 let password = introduce(tx, tenant, &phone, call.now_us()).await?;

@@ -1,5 +1,6 @@
 //! SQL of what Asterisk reads of an endpoint: its realtime rows, made from [`super::ara`]'s models.
 
+use super::api::Template;
 use super::ara::{PsAor, PsAuth, PsEndpoint};
 use crate::base::ids::{Name, TenantId, global_name};
 use crate::base::secret::Secret;
@@ -18,6 +19,10 @@ pub(crate) struct Phone<'a> {
     pub(crate) display_name: &'a str,
     /// Its mailbox; empty: none.
     pub(crate) mailbox: &'a str,
+    /// What it is.
+    pub(crate) template: Template,
+    /// Phones that may be registered as it.
+    pub(crate) registrations: u64,
 }
 
 impl Phone<'_> {
@@ -54,11 +59,16 @@ pub(super) async fn insert(
     now_us: i64,
 ) -> sqlx::Result<()> {
     const ENDPOINT: &str = "INSERT INTO ps_endpoints (id, tenant_id, aors, auth, context, disallow, allow, direct_media, \
-         force_rport, rewrite_contact, rtp_symmetric, callerid, mailboxes, accountcode, tenantid, created_at, updated_at) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+         force_rport, rewrite_contact, rtp_symmetric, callerid, mailboxes, accountcode, tenantid, webrtc, \
+         dtls_auto_generate_cert, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     const AOR: &str = "INSERT INTO ps_aors (id, tenant_id, max_contacts, remove_existing, qualify_frequency, created_at, \
          updated_at) VALUES (?, ?, ?, ?, ?, ?, ?)";
-    let row = PsEndpoint::new(tenant, phone.name, CONTEXT);
+    let mut row = PsEndpoint::new(tenant, phone.name, CONTEXT);
+    let is_browser = phone.template == Template::Webrtc;
+    if is_browser {
+        // It brings ICE, DTLS-SRTP, RTCP multiplexing and bundling (pjsip_configuration.c, Asterisk 22).
+        row.webrtc = Some("yes".to_owned());
+    }
     db_tx!(&mut *tx, |c| sqlx::query(ENDPOINT)
         .bind(&row.id)
         .bind(tenant.as_str())
@@ -75,12 +85,15 @@ pub(super) async fn insert(
         .bind(phone.mailboxes(tenant))
         .bind(&row.accountcode)
         .bind(&row.tenantid)
+        .bind(&row.webrtc)
+        .bind(is_browser.then_some("yes"))
         .bind(now_us)
         .bind(now_us)
         .execute(c)
         .await
         .map(drop))?;
-    let aor = PsAor::new(tenant, phone.name);
+    let mut aor = PsAor::new(tenant, phone.name);
+    aor.max_contacts = u32::try_from(phone.registrations).ok();
     db_tx!(&mut *tx, |c| sqlx::query(AOR)
         .bind(&aor.id)
         .bind(tenant.as_str())
@@ -111,7 +124,7 @@ async fn insert_auth(tx: &mut Tx, auth: &PsAuth, now_us: i64) -> sqlx::Result<()
         .map(drop))
 }
 
-/// Tells Asterisk an endpoint's new name for people and mailbox.
+/// Tells Asterisk what changed of an endpoint.
 ///
 /// # Errors
 /// When the database is away.
@@ -123,6 +136,15 @@ pub(super) async fn update(
 ) -> sqlx::Result<()> {
     const SQL: &str =
         "UPDATE ps_endpoints SET callerid = ?, mailboxes = ?, updated_at = ? WHERE tenant_id = ? AND id = ?";
+    const AOR: &str = "UPDATE ps_aors SET max_contacts = ?, updated_at = ? WHERE tenant_id = ? AND id = ?";
+    db_tx!(&mut *tx, |c| sqlx::query(AOR)
+        .bind(i64::try_from(phone.registrations).unwrap_or(1))
+        .bind(now_us)
+        .bind(tenant.as_str())
+        .bind(global_name(tenant, phone.name))
+        .execute(c)
+        .await
+        .map(drop))?;
     db_tx!(tx, |c| sqlx::query(SQL)
         .bind(phone.caller_id())
         .bind(phone.mailboxes(tenant))
@@ -181,14 +203,20 @@ mod tests {
     fn a_caller_id_fits_and_ends_nothing_early() {
         let name = Name::parse("b234567890123456789").unwrap();
         let long = "Ä".repeat(200);
-        let phone = Phone { name: &name, display_name: &long, mailbox: "" };
-        assert_eq!(phone.caller_id().chars().count(), limits::CALLER_ID_CHARACTERS);
+        let phone = |name, display_name| Phone {
+            name,
+            display_name,
+            mailbox: "",
+            template: Template::Desk,
+            registrations: 1,
+        };
+        let long = phone(&name, &long);
+        assert_eq!(long.caller_id().chars().count(), limits::CALLER_ID_CHARACTERS);
         let name = Name::parse("101").unwrap();
         for (shown, text) in
             [("Front \"desk\" <999>", "\"Front desk 999\" <101>"), ("", "<101>"), (" \"\" ", "<101>")]
         {
-            let phone = Phone { name: &name, display_name: shown, mailbox: "" };
-            assert_eq!(phone.caller_id(), text);
+            assert_eq!(phone(&name, shown).caller_id(), text);
         }
     }
 }

@@ -7,8 +7,8 @@ mod ara_store;
 pub mod registrations;
 pub mod store;
 
-pub use api::ENDPOINT;
 pub(crate) use api::introduce;
+pub use api::{ENDPOINT, Template};
 pub use ara::{PsAor, PsAuth, PsContact, PsEndpoint};
 pub use ara_read::{CONTACT, Kind, Row, registrations, registrations_behind, row, rows_behind};
 pub(crate) use ara_store::{Phone, remove as forget};

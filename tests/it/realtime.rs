@@ -193,6 +193,29 @@ both_databases! {
         assert!(s.ask("queue_members/multi", "interface%20LIKE=%25&queue_name=acme-support").await.is_empty());
     }
 
+    /// A browser is set up as one; several phones may share an endpoint.
+    async fn what_an_endpoint_is_made_as(test) {
+        let s = Scene::new(test).await;
+        let desk = &s.desk;
+        let body = json!({"name": "102", "template": "webrtc", "max_registrations": 3});
+        let made = desk.make("/endpoints", body).await;
+        let phone = s.ask("ps_endpoints/single", "id=acme-102").await.remove(0);
+        assert_eq!((value(&phone, "webrtc"), value(&phone, "dtls_auto_generate_cert")), (Some("yes"), Some("yes")));
+        let contacts = async |id: &str| {
+            let aor = s.ask("ps_aors/single", &format!("id={id}")).await.remove(0);
+            value(&aor, "max_contacts").unwrap().to_owned()
+        };
+        assert_eq!(contacts("acme-102").await, "3");
+        let path = format!("/endpoints/{}", made.id());
+        desk.app.patch(&path, &desk.admin, json!({"max_registrations": 2})).await.expect(200);
+        assert_eq!(contacts("acme-102").await, "2");
+        desk.app.patch(&path, &desk.admin, json!({"template": "desk"})).await.expect(422);
+        desk.app.patch(&path, &desk.admin, json!({"max_registrations": 11})).await.expect(422);
+        let phone = s.ask("ps_endpoints/single", "id=acme-101").await.remove(0);
+        assert_eq!(value(&phone, "webrtc"), None);
+        assert_eq!(contacts("acme-101").await, "1");
+    }
+
     /// Asterisk asks for all when it starts.
     async fn everything_at_once(test) {
         let s = Scene::new(test).await;

@@ -8728,6 +8728,12 @@ export interface components {
              */
             mailbox: string | null;
             /**
+             * Format: int64
+             * @description Phones that may be registered as it at the same time: all ring. One more takes the place of the one that runs out first.
+             * @example 1
+             */
+            max_registrations: number;
+            /**
              * Format: name
              * @description Its name, which is its extension; no queue has that extension.
              * @example 101
@@ -8756,6 +8762,12 @@ export interface components {
              * @enum {string}
              */
             status: "active" | "inactive";
+            /**
+             * @description What it is: a phone or program over SIP, also behind NAT; or a browser, over a WebSocket and encrypted.
+             * @example desk
+             * @enum {string}
+             */
+            template: "desk" | "webrtc";
             /**
              * Format: tenant-id
              * @description Whose it is.
@@ -8827,6 +8839,13 @@ export interface components {
              */
             mailbox?: string | null;
             /**
+             * Format: int64
+             * @description Phones that may be registered as it at the same time: all ring. One more takes the place of the one that runs out first.
+             * @default 1
+             * @example 1
+             */
+            max_registrations?: number;
+            /**
              * Format: name
              * @description Its name, which is its extension; no queue has that extension.
              * @example 101
@@ -8846,6 +8865,13 @@ export interface components {
              * @enum {string}
              */
             status?: "active" | "inactive";
+            /**
+             * @description What it is: a phone or program over SIP, also behind NAT; or a browser, over a WebSocket and encrypted.
+             * @default desk
+             * @example desk
+             * @enum {string}
+             */
+            template?: "desk" | "webrtc";
         };
         EndpointSecret: {
             /**
@@ -8877,6 +8903,12 @@ export interface components {
              * @example support
              */
             mailbox?: string | null;
+            /**
+             * Format: int64
+             * @description Phones that may be registered as it at the same time: all ring. One more takes the place of the one that runs out first.
+             * @example 1
+             */
+            max_registrations?: number;
             /**
              * Format: int64
              * @description Seconds it rings.
@@ -18646,6 +18678,8 @@ export interface operations {
                 sort?: "name" | "-name" | "display_name" | "-display_name" | "created_at" | "-created_at" | "updated_at" | "-updated_at";
                 /** @description Only these. Whether it may call and be called. */
                 status?: "active" | "inactive";
+                /** @description Only these. What it is: a phone or program over SIP, also behind NAT; or a browser, over a WebSocket and encrypted. */
+                template?: "desk" | "webrtc";
                 /** @description Only these. When it was changed last. */
                 updated_at?: string;
                 /** @description Below this. */
@@ -27202,11 +27236,13 @@ export interface operations {
                  *         "display_name": "Front desk",
                  *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
                  *         "mailbox": "support",
+                 *         "max_registrations": 1,
                  *         "name": "101",
                  *         "registered": false,
                  *         "registered_since": "2026-11-23T08:00:00Z",
                  *         "ring_timeout_s": 30,
                  *         "status": "active",
+                 *         "template": "desk",
                  *         "tenant_id": "acme",
                  *         "updated_at": "2026-11-23T08:00:00Z",
                  *         "username": "acme-101"
@@ -27253,11 +27289,13 @@ export interface operations {
                  *         "display_name": "Front desk",
                  *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
                  *         "mailbox": "support",
+                 *         "max_registrations": 1,
                  *         "name": "101",
                  *         "registered": false,
                  *         "registered_since": "2026-11-23T08:00:00Z",
                  *         "ring_timeout_s": 30,
                  *         "status": "active",
+                 *         "template": "desk",
                  *         "tenant_id": "acme",
                  *         "updated_at": "2026-11-23T08:00:00Z",
                  *         "username": "acme-101"
@@ -27389,11 +27427,13 @@ export interface operations {
                  *         "display_name": "Front desk",
                  *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
                  *         "mailbox": "support",
+                 *         "max_registrations": 1,
                  *         "name": "101",
                  *         "registered": false,
                  *         "registered_since": "2026-11-23T08:00:00Z",
                  *         "ring_timeout_s": 30,
                  *         "status": "active",
+                 *         "template": "desk",
                  *         "tenant_id": "acme",
                  *         "updated_at": "2026-11-23T08:00:00Z",
                  *         "username": "acme-101"
