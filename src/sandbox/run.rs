@@ -14,6 +14,7 @@ use super::compile::{Body, Js, JsRoom, Program, Ready, Sandbox};
 use super::grants::Grants;
 use super::host::{Asked, Host, Nobody, Settings};
 use super::inspect::Refusal;
+use super::lane::Task;
 use super::meter::{Meter, Metered};
 use super::outcome::{Cost, Line, Outcome};
 use super::share::Share;
@@ -163,8 +164,7 @@ impl Sandbox {
             Some(report)
         });
         // Whoever gives up takes the run with him.
-        let mut lane = AbortOnDrop(lane);
-        match (&mut lane.0).await {
+        match Task(lane).end().await {
             Ok(Some(report)) => report,
             Ok(None) => busy("the tenant"),
             Err(error) => {
@@ -172,14 +172,6 @@ impl Sandbox {
                 Report::not_run(Outcome::NotLoadable, "the service failed to run it")
             }
         }
-    }
-}
-
-struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
-
-impl<T> Drop for AbortOnDrop<T> {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }
 

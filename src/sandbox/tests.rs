@@ -84,6 +84,38 @@ async fn run(body: &str) -> Report {
     sandbox.run(&program, Job { limits, ..job(Arc::new(Nobody)) }).await
 }
 
+/// Remembers which thread answered.
+#[derive(Default)]
+struct Where(std::sync::Mutex<Vec<String>>);
+
+impl Host for Where {
+    fn ask<'a>(&'a self, _: &'a Ask) -> Answering<'a> {
+        Box::pin(async {
+            self.0.lock().unwrap().push(std::thread::current().name().unwrap_or_default().to_owned());
+            Ok(Answer::Text(None))
+        })
+    }
+}
+
+#[tokio::test]
+async fn what_a_long_run_asks_is_answered_elsewhere() {
+    let (sandbox, _folder) = sandbox();
+    let get = "(call $get (i32.const 16) (i32.const 7) (i32.const 128))";
+    let body = format!("{get} {PASS}");
+    let program = sandbox.load(router(&body), Language::Component, World::Router).await.unwrap();
+    let here = std::thread::current().name().unwrap().to_owned();
+    for _ in 0..2 {
+        let host = Arc::new(Where::default());
+        let limits = Limits { wall: Duration::new(30, 0), ..World::Router.limits() };
+        let job = Job { limits, ..job(Arc::clone(&host) as Arc<dyn Host>) };
+        let report = sandbox.run(&program, job).await;
+        assert_eq!(report.outcome, Outcome::Pass, "{report:?}");
+        assert_eq!(*host.0.lock().unwrap(), [here.as_str()]);
+        // The second run begins on the plugins' own threads.
+        program.took_long(sandbox.ticker.zero.elapsed_ns());
+    }
+}
+
 #[test]
 fn a_released_interface_never_changes() {
     for (file, digest) in FROZEN {
