@@ -163,8 +163,12 @@ impl Sandbox {
             }
             Some(report)
         });
+        // A run whose thread gets no processor does not even see that it is late: as long as a turn and a run may take.
         // Whoever gives up takes the run with him.
-        match Task(lane).end().await {
+        let Ok(ended) = tokio::time::timeout(wall * 2, Task(lane).end()).await else {
+            return Report::not_run(Outcome::Busy, "no processor was free for it in time");
+        };
+        match ended {
             Ok(Some(report)) => report,
             Ok(None) => busy("the tenant"),
             Err(error) => {

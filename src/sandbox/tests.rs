@@ -116,6 +116,33 @@ async fn what_a_long_run_asks_is_answered_elsewhere() {
     }
 }
 
+/// Holds its thread.
+struct Holds;
+
+impl Host for Holds {
+    fn ask<'a>(&'a self, _: &'a Ask) -> Answering<'a> {
+        Box::pin(async {
+            std::thread::sleep(Duration::new(1, 0));
+            Ok(Answer::Text(None))
+        })
+    }
+}
+
+#[test]
+fn nobody_waits_for_a_thread_that_gets_no_processor() {
+    // Opened outside of a runtime: what is asked is answered on the plugins' own threads.
+    let (sandbox, _folder) = sandbox();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let report = runtime.block_on(async {
+        let body = format!("(call $get (i32.const 16) (i32.const 7) (i32.const 128)) {PASS}");
+        let program = sandbox.load(router(&body), Language::Component, World::Router).await.unwrap();
+        program.took_long(sandbox.ticker.zero.elapsed_ns());
+        let limits = Limits { wall: Duration::from_millis(100), ..World::Router.limits() };
+        sandbox.run(&program, Job { limits, ..job(Arc::new(Holds)) }).await
+    });
+    assert_eq!((report.outcome, report.text.contains("processor")), (Outcome::Busy, true), "{report:?}");
+}
+
 #[test]
 fn a_released_interface_never_changes() {
     for (file, digest) in FROZEN {
