@@ -229,7 +229,7 @@ impl Router {
             self.plugins.rejected(&rules.tenant, setup, &mut reply, why);
         }
         inputs.plugin = Some(plugin::kept(&reply));
-        steps.run(reply.run(self.ids.next(), inputs.at_us, call.id.as_str()));
+        steps.run(reply.into_run(self.ids.next(), inputs.at_us, call.id.as_str()));
     }
 
     async fn ask_webhook(
