@@ -264,9 +264,14 @@ fn main() -> ExitCode {
     };
     let rust = load(built("vip-router.wasm"), Language::Component, World::Router);
     let js = load(SCRIPT.into(), Language::JavaScript, World::Router);
-    alone(&mut report, &bench, ("Rust", &rust), &Bare::rust(), (1.3, 2.0), (time, rounds));
-    alone(&mut report, &bench, ("JavaScript", &js), &Bare::js(), (1.2, f64::INFINITY), (time, rounds));
+    if !flag("--only-spinning") {
+        alone(&mut report, &bench, ("Rust", &rust), &Bare::rust(), (1.3, 2.0), (time, rounds));
+        alone(&mut report, &bench, ("JavaScript", &js), &Bare::js(), (1.2, f64::INFINITY), (time, rounds));
+    }
     spinning(&mut report, &bench, &rust, time, rounds);
+    if flag("--only-spinning") {
+        return report.end("plugins");
+    }
     runtime.block_on(sleepers(&mut report, &bench));
     if !flag("--quick") {
         runtime.block_on(idle(&mut report, &bench));

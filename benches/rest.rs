@@ -18,8 +18,8 @@
 
 mod support;
 
-use std::io::{BufRead, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io::BufRead;
+use std::net::SocketAddr;
 use std::process::{Child, ExitCode, Stdio};
 use std::sync::Arc;
 
@@ -28,7 +28,8 @@ use axum::http::header;
 use axum::response::IntoResponse;
 use hookswitch::base::priority;
 use hookswitch::db::{Db, db_read, db_tx};
-use serde_json::{Value, json};
+use serde_json::json;
+use support::rest::{ask, exchange, login, request};
 use support::service::{Service, with_files};
 use support::{Report, argument, flag, median, now, resident_bytes};
 
@@ -135,11 +136,6 @@ fn get_by_id(report: &mut Report) {
     report.goal("GET by id, requests/s ÷ bare axum with the same query", shown, "≥ 0.7", ratio >= 0.7);
 }
 
-fn request(path: &str, token: &str) -> String {
-    let bearer = if token.is_empty() { String::new() } else { format!("authorization: Bearer {token}\r\n") };
-    format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n{bearer}\r\n")
-}
-
 /// Requests per second of a closed loop over keep-alive connections, on this thread.
 fn load(to: SocketAddr, path: &str, token: &str, seconds: f64) -> f64 {
     let text = request(path, token);
@@ -164,50 +160,6 @@ fn load(to: SocketAddr, path: &str, token: &str, seconds: f64) -> f64 {
         let done: usize = set.join_all().await.into_iter().sum();
         done as f64 / start.elapsed().as_secs_f64()
     })
-}
-
-async fn exchange(stream: &mut tokio::net::TcpStream, text: &str, buffer: &mut Vec<u8>) {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    stream.write_all(text.as_bytes()).await.expect("to write");
-    buffer.clear();
-    loop {
-        assert!(stream.read_buf(buffer).await.expect("to read") > 0, "closed early");
-        let Some(head) = buffer.windows(4).position(|w| w == b"\r\n\r\n") else { continue };
-        let top = String::from_utf8_lossy(&buffer[..head]).to_ascii_lowercase();
-        assert!(top.starts_with("http/1.1 200"), "{top}");
-        let length =
-            top.lines().find_map(|l| l.strip_prefix("content-length: ")?.trim().parse::<usize>().ok());
-        if buffer.len() >= head + 4 + length.expect("a length") {
-            return;
-        }
-    }
-}
-
-fn ask(to: SocketAddr, method: &str, path: &str, token: &str, body: &str) -> Value {
-    let mut stream = TcpStream::connect(to).expect("to connect");
-    let bearer = if token.is_empty() { String::new() } else { format!("authorization: Bearer {token}\r\n") };
-    write!(
-        stream,
-        "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{bearer}content-type: application/json\r\n\
-         content-length: {}\r\n\r\n{body}",
-        body.len()
-    )
-    .expect("to write");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("to read");
-    let body = answer.split_once("\r\n\r\n").expect("an answer").1;
-    serde_json::from_str(body).unwrap_or_else(|e| panic_with(&format!("{e}: {answer}")))
-}
-
-fn panic_with(text: &str) -> Value {
-    eprintln!("{text}");
-    std::process::exit(1)
-}
-
-fn login(to: SocketAddr) -> String {
-    let body = r#"{"email":"admin@acme.test","password":"hookswitch-demo-1"}"#;
-    let answer = ask(to, "POST", "/api/v1/auth/login", "", body);
-    answer["access_token"].as_str().expect("a token").to_owned()
 }
 
 /// Page 1,000 beside page 1 of a list of a million CDRs.

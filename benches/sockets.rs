@@ -4,7 +4,6 @@
 //! The clients are one thread of this process and read bytes: they cost little, and share the two cores with the service.
 #![expect(
     clippy::expect_used,
-    clippy::panic,
     clippy::print_stdout,
     clippy::print_stderr,
     reason = "a bench prints, or cannot go on"
@@ -18,8 +17,7 @@
 
 mod support;
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream as Blocking};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -31,6 +29,7 @@ use hookswitch::base::ids::{IdSource, TenantId};
 use hookswitch::db::Db;
 use hookswitch::events::{Draft, outbox};
 use serde_json::{Map, Value, json};
+use support::rest::{ask, login};
 use support::service::{Service, with_files};
 use support::{Report, argument, cpu_seconds, flag, median, now, percentile, resident_bytes};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -61,28 +60,6 @@ fn main() -> ExitCode {
         resume(url, &mut report);
     }
     report.end("Sockets")
-}
-
-fn ask(to: SocketAddr, method: &str, path: &str, token: &str, body: &str) -> Value {
-    let mut stream = Blocking::connect(to).expect("to connect");
-    let bearer = if token.is_empty() { String::new() } else { format!("authorization: Bearer {token}\r\n") };
-    write!(
-        stream,
-        "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{bearer}content-type: application/json\r\n\
-         content-length: {}\r\n\r\n{body}",
-        body.len()
-    )
-    .expect("to write");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("to read");
-    let body = answer.split_once("\r\n\r\n").expect("an answer").1;
-    serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {answer}"))
-}
-
-fn login(to: SocketAddr) -> String {
-    let body = r#"{"email":"admin@acme.test","password":"hookswitch-demo-1"}"#;
-    let answer = ask(to, "POST", "/api/v1/auth/login", "", body);
-    answer["access_token"].as_str().expect("a token").to_owned()
 }
 
 /// Keys for so many sockets.

@@ -7,6 +7,7 @@
 
 pub(crate) mod bare;
 pub(crate) mod caller;
+pub(crate) mod rest;
 pub(crate) mod service;
 
 use std::collections::BTreeMap;

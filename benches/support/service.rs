@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use super::now;
+use super::{now, thread_seconds};
 
 /// A running `hookswitch serve`; ends on drop.
 pub(crate) struct Service {
@@ -64,6 +64,19 @@ impl Service {
 
     /// Seeds a database and starts the service on free ports; an empty URL stands for SQLite in its data directory.
     pub(crate) fn start_on(url: &str) -> Self {
+        Self::begin(url, None)
+    }
+
+    /// The same as [`Self::start`] with one of the demo's plugins, ready to run.
+    pub(crate) fn start_with(plugin: &str) -> Self {
+        let service = Self::begin("", Some(plugin));
+        while thread_seconds(service.pid()).contains_key("plugin-compile") {
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        service
+    }
+
+    fn begin(url: &str, plugin: Option<&str>) -> Self {
         let folder = tempfile::Builder::new().prefix("hs-bench").tempdir().expect("a temporary folder");
         let url = match url {
             "" => format!("sqlite://{}", folder.path().join("hookswitch.db").display()),
@@ -71,8 +84,16 @@ impl Service {
         };
         let mut seed = Command::new(env!("CARGO_BIN_EXE_hookswitch"));
         settings(&mut seed, folder.path(), &url);
-        let seeded =
-            seed.args(["seed", "demo"]).stdout(Stdio::null()).status().expect("the service's binary");
+        // One plugin, so that no JavaScript engine is compiled while others measure.
+        let plugins = folder.path().join("plugins");
+        if let Some(file) = plugin {
+            let built = std::env::var("HOOKSWITCH_TEST_PLUGINS").unwrap_or_else(|_| "plugins/dist".into());
+            std::fs::create_dir(&plugins).expect("a folder");
+            let from = std::path::Path::new(&built).join(file);
+            std::fs::copy(&from, plugins.join(file)).expect("a plugin; run scripts/build-plugins first");
+        }
+        seed.args(["seed", "demo", "--plugins"]).arg(&plugins).stdout(Stdio::null());
+        let seeded = seed.status().expect("the service's binary");
         assert!(seeded.success(), "seed demo failed");
         let (child, agi, http) = serve(folder.path(), &url);
         Self { child, folder, url, agi, http }

@@ -26,15 +26,15 @@ pub struct Reply {
 
 impl Reply {
     /// The run to be kept, under an id of its own: whoever writes it twice writes it once. `subject` is the call or event.
-    pub fn run(&self, id: Id, at_us: i64, subject: &str) -> Run {
+    pub fn into_run(self, id: Id, at_us: i64, subject: &str) -> Run {
         Run {
             id,
-            plugin: self.plugin.clone(),
+            plugin: self.plugin,
             version: self.version,
             at_us,
             trigger: self.trigger,
             subject: subject.to_owned(),
-            report: self.report.clone(),
+            report: self.report,
             input: None,
             compared: None,
         }

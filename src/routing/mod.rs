@@ -232,7 +232,7 @@ impl Router {
         let usable = |decision: &Chosen| plugin::usable(rules, did, decision);
         let reply = self.plugins.ask(&rules.tenant, setup, version, question, control, &usable).await;
         inputs.plugin = Some(plugin::kept(&reply));
-        steps.run(reply.run(self.ids.next(), inputs.at_us, call.id.as_str()));
+        steps.run(reply.into_run(self.ids.next(), inputs.at_us, call.id.as_str()));
     }
 
     async fn ask_webhook(

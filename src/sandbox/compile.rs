@@ -13,7 +13,7 @@ use super::inspect::{Refusal, digest, inspect};
 use super::native::Native;
 use super::run::{Work, work_alone};
 use super::state::State;
-use super::{Language, World};
+use super::{Language, World, lane};
 use crate::base::priority;
 use crate::config::limits::plugins as limits;
 
@@ -146,7 +146,7 @@ impl Program {
 }
 
 impl Sandbox {
-    /// Takes address space and threads.
+    /// Takes address space and threads. What runs that take long ask is answered on the runtime that this is called on.
     ///
     /// # Errors
     /// When the folder can't be made, a thread can't be started or wasmtime can't run here.
@@ -159,14 +159,7 @@ impl Sandbox {
             .map_err(|e| failed(&format!("the folder {}", options.folder.display()), &e))?;
         let ticker = Ticker::start(vec![quick.engine.clone(), asleep.engine.clone()])
             .map_err(|e| failed("the plugins' ticker", &e))?;
-        let lanes = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(options.threads.max(1))
-            .thread_name("plugin")
-            .on_thread_start(priority::come_last)
-            // Host calls that go on there use the database and the network.
-            .enable_all()
-            .build()
-            .map_err(|e| failed("the plugins' threads", &e))?;
+        let lanes = lane::start(options.threads).map_err(|e| failed("the plugins' threads", &e))?;
         Ok(Arc::new(Self {
             quick,
             asleep,

@@ -10,7 +10,7 @@
 //!
 //! A run begins on the thread of whoever asks: most are over in some microseconds, less than it takes to wake another
 //! thread. Once it used half a millisecond of a processor from one tick to the next it moves to the plugins' own threads,
-//! which get a processor only when nobody else wants it, and for a while the plugin's runs begin there. So a plugin that
+//! which get a processor only when nobody else wants it (what it asks is answered elsewhere), and for a while the plugin's runs begin there. So a plugin that
 //! spins holds up a call's thread for three milliseconds at most, once in [`limits::HEAVY`].
 //!
 //! [`limits::HEAVY`]: crate::config::limits::plugins::HEAVY
@@ -22,6 +22,7 @@ mod grants;
 mod host;
 mod inspect;
 mod judge;
+mod lane;
 mod meter;
 mod native;
 mod outcome;

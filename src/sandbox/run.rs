@@ -14,6 +14,7 @@ use super::compile::{Body, Js, JsRoom, Program, Ready, Sandbox};
 use super::grants::Grants;
 use super::host::{Asked, Host, Nobody, Settings};
 use super::inspect::Refusal;
+use super::lane::Task;
 use super::meter::{Meter, Metered};
 use super::outcome::{Cost, Line, Outcome};
 use super::share::Share;
@@ -173,9 +174,12 @@ impl Sandbox {
             }
             Some(report)
         });
+        // A run whose thread gets no processor does not even see that it is late: as long as a turn and a run may take.
         // Whoever gives up takes the run with him.
-        let mut lane = AbortOnDrop(lane);
-        match (&mut lane.0).await {
+        let Ok(ended) = tokio::time::timeout(wall * 2, Task(lane).end()).await else {
+            return Report::not_run(Outcome::Busy, "no processor was free for it in time");
+        };
+        match ended {
             Ok(Some(report)) => report,
             Ok(None) => busy("the tenant"),
             Err(error) => {
@@ -183,14 +187,6 @@ impl Sandbox {
                 Report::not_run(Outcome::NotLoadable, "the service failed to run it")
             }
         }
-    }
-}
-
-struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
-
-impl<T> Drop for AbortOnDrop<T> {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }
 

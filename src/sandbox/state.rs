@@ -140,13 +140,28 @@ impl State {
 
     /// Keeps a question with its answer, while there is room.
     pub(super) fn keep(&mut self, asked: Asked) {
-        let size = serde_json::to_vec(&asked).map_or(usize::MAX, |json| json.len());
+        let mut size = Counted(0);
+        let size = serde_json::to_writer(&mut size, &asked).map_or(usize::MAX, |()| size.0);
         if self.trail_cut || size > limits::TRAIL_BYTES - self.trail_bytes {
             self.trail_cut = true;
             return;
         }
         self.trail_bytes += size;
         self.trail.push(asked);
+    }
+}
+
+/// Counts bytes and keeps none.
+struct Counted(usize);
+
+impl std::io::Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 

@@ -84,6 +84,65 @@ async fn run(body: &str) -> Report {
     sandbox.run(&program, Job { limits, ..job(Arc::new(Nobody)) }).await
 }
 
+/// Remembers which thread answered.
+#[derive(Default)]
+struct Where(std::sync::Mutex<Vec<String>>);
+
+impl Host for Where {
+    fn ask<'a>(&'a self, _: &'a Ask) -> Answering<'a> {
+        Box::pin(async {
+            self.0.lock().unwrap().push(std::thread::current().name().unwrap_or_default().to_owned());
+            Ok(Answer::Text(None))
+        })
+    }
+}
+
+#[tokio::test]
+async fn what_a_long_run_asks_is_answered_elsewhere() {
+    let (sandbox, _folder) = sandbox();
+    let get = "(call $get (i32.const 16) (i32.const 7) (i32.const 128))";
+    let body = format!("{get} {PASS}");
+    let program = sandbox.load(router(&body), Language::Component, World::Router).await.unwrap();
+    let here = std::thread::current().name().unwrap().to_owned();
+    for _ in 0..2 {
+        let host = Arc::new(Where::default());
+        let limits = Limits { wall: Duration::new(30, 0), ..World::Router.limits() };
+        let job = Job { limits, ..job(Arc::clone(&host) as Arc<dyn Host>) };
+        let report = sandbox.run(&program, job).await;
+        assert_eq!(report.outcome, Outcome::Pass, "{report:?}");
+        assert_eq!(*host.0.lock().unwrap(), [here.as_str()]);
+        // The second run begins on the plugins' own threads.
+        program.took_long(sandbox.ticker.zero.elapsed_ns());
+    }
+}
+
+/// Holds its thread.
+struct Holds;
+
+impl Host for Holds {
+    fn ask<'a>(&'a self, _: &'a Ask) -> Answering<'a> {
+        Box::pin(async {
+            std::thread::sleep(Duration::new(1, 0));
+            Ok(Answer::Text(None))
+        })
+    }
+}
+
+#[test]
+fn nobody_waits_for_a_thread_that_gets_no_processor() {
+    // Opened outside of a runtime: what is asked is answered on the plugins' own threads.
+    let (sandbox, _folder) = sandbox();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let report = runtime.block_on(async {
+        let body = format!("(call $get (i32.const 16) (i32.const 7) (i32.const 128)) {PASS}");
+        let program = sandbox.load(router(&body), Language::Component, World::Router).await.unwrap();
+        program.took_long(sandbox.ticker.zero.elapsed_ns());
+        let limits = Limits { wall: Duration::from_millis(100), ..World::Router.limits() };
+        sandbox.run(&program, Job { limits, ..job(Arc::new(Holds)) }).await
+    });
+    assert_eq!((report.outcome, report.text.contains("processor")), (Outcome::Busy, true), "{report:?}");
+}
+
 #[test]
 fn a_released_interface_never_changes() {
     for (file, digest) in FROZEN {

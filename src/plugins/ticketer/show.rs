@@ -270,7 +270,7 @@ impl Turn<'_> {
             return Ok(false);
         }
         what(&mut tx).await?;
-        let run = reply.run(parts.ids.next(), now_us, &event.id);
+        let run = reply.clone().into_run(parts.ids.next(), now_us, &event.id);
         store::insert_runs(&mut tx, self.tenant, &[run]).await?;
         cursor::put(&mut tx, of, row, until_us).await?;
         tx.commit().await?;

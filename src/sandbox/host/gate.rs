@@ -7,6 +7,7 @@ use wasmtime::StoreContextMut;
 use super::{Answer, Ask, Asked};
 use crate::config::limits::plugins as limits;
 use crate::sandbox::grants::Grant;
+use crate::sandbox::lane;
 use crate::sandbox::state::{State, Stop};
 use crate::sandbox::types::Failure;
 
@@ -29,7 +30,7 @@ pub(super) async fn ask(
         host.ask(&ask).await
     } else {
         let Some(left) = state.left() else { return Err(state.stop(Stop::Wall(state.limits.wall))) };
-        match tokio::time::timeout(left, host.ask(&ask)).await {
+        match tokio::time::timeout(left, lane::ask(host, &ask)).await {
             Ok(answer) => answer,
             Err(_) => {
                 let state = store.data_mut();

@@ -114,7 +114,7 @@ fn a_run_goes_through_json() {
         let path = w.router("vip-router", json!({})).await;
         w.active(&path, wasm::to_queue("support")).await;
         let reply = w.ask("vip-router", "+15557770001").await;
-        let run = reply.run(w.desk.app.gate.ids.next(), 5, "01kb2x8v9q3d5s7f1g4h6j8k0m");
+        let run = reply.clone().into_run(w.desk.app.gate.ids.next(), 5, "01kb2x8v9q3d5s7f1g4h6j8k0m");
         let text = serde_json::to_string(&run).unwrap();
         assert_eq!(serde_json::from_str::<Run>(&text).unwrap(), run);
     });

@@ -39,7 +39,7 @@ both_databases! {
         w.active(&path, wasm::to_queue("support")).await;
         let reply = w.ask("vip-router", "+15557770001").await;
         let now_us = w.desk.app.clock.now_us();
-        let runs = [reply.run(w.desk.app.gate.ids.next(), now_us, "a"), reply.run(w.desk.app.gate.ids.next(), now_us + 60_000_000, "b")];
+        let runs = [reply.clone().into_run(w.desk.app.gate.ids.next(), now_us, "a"), reply.clone().into_run(w.desk.app.gate.ids.next(), now_us + 60_000_000, "b")];
         let mut tx = w.held.db.begin().await.unwrap();
         store::insert_runs(&mut tx, &tenant("acme"), &runs).await.unwrap();
         tx.commit().await.unwrap();

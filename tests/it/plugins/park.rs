@@ -24,7 +24,7 @@ async fn fail(w: &World, name: &str) {
 /// Keeps a run as the call's journal would.
 async fn keep(w: &World, name: &str, caller: &str) {
     let reply = w.ask(name, caller).await;
-    let run = reply.run(w.desk.app.gate.ids.next(), w.desk.app.clock.now_us(), "c1");
+    let run = reply.clone().into_run(w.desk.app.gate.ids.next(), w.desk.app.clock.now_us(), "c1");
     let mut tx = w.held.db.begin().await.unwrap();
     store::insert_runs(&mut tx, &tenant("acme"), &[run]).await.unwrap();
     tx.commit().await.unwrap();

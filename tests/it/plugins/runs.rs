@@ -15,11 +15,11 @@ both_databases! {
         let mut runs: Vec<Run> = Vec::new();
         for n in 0..5 {
             let reply = w.ask("vip-router", "+15557770001").await;
-            runs.push(reply.run(w.desk.app.gate.ids.next(), w.desk.app.clock.now_us() + n, &format!("call-{n}")));
+            runs.push(reply.clone().into_run(w.desk.app.gate.ids.next(), w.desk.app.clock.now_us() + n, &format!("call-{n}")));
         }
         w.active(&path, wasm::fails("no list")).await;
         let reply = w.ask("vip-router", "+15557770001").await;
-        runs.push(reply.run(w.desk.app.gate.ids.next(), w.desk.app.clock.now_us() + 9, "call-9"));
+        runs.push(reply.clone().into_run(w.desk.app.gate.ids.next(), w.desk.app.clock.now_us() + 9, "call-9"));
         for _ in 0..2 {
             let mut tx = w.held.db.begin().await.unwrap();
             store::insert_runs(&mut tx, &tenant("acme"), &runs).await.unwrap();
