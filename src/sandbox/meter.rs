@@ -26,6 +26,8 @@ pub(super) struct Meter {
     /// The same at the first tick of this poll, from which on it is exact; 0: there was none.
     first_tick_ns: AtomicU64,
     gives_way: AtomicBool,
+    /// What it asked the host is not answered yet.
+    waits: AtomicBool,
 }
 
 impl Meter {
@@ -37,6 +39,7 @@ impl Meter {
             thread_ns: AtomicU64::new(0),
             first_tick_ns: AtomicU64::new(0),
             gives_way: AtomicBool::new(false),
+            waits: AtomicBool::new(false),
         }
     }
 
@@ -92,6 +95,16 @@ impl Meter {
     /// Whether the run wanted to be moved since the last time somebody asked.
     pub(super) fn takes_long(&self) -> bool {
         self.gives_way.swap(false, Relaxed)
+    }
+
+    /// The run begins or ends to wait for an answer of the host's.
+    pub(super) fn wait(&self, waits: bool) {
+        self.waits.store(waits, Relaxed);
+    }
+
+    /// Whether the run needs no processor, because it waits for the host.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.waits.load(Relaxed)
     }
 
     /// Microseconds of a processor, for a run that is over.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use hookswitch::config::limits::plugins;
 use hookswitch::sandbox::types::{Call, Contact, Decision, DialStatus, Event, Failure, Party, Plan, Target};
 use hookswitch::sandbox::{
     Answer, Answering, Ask, Grants, Host, Input, Job, Language, Limits, Options, Outcome, Output, Program,
@@ -245,6 +246,38 @@ async fn runs_share_nothing() {
         let Some(Decision::HangUp(farewell)) = report.decision() else { panic!("{report:?}") };
         assert_eq!(farewell.reason.as_deref(), Some("1 1"));
     }
+}
+
+/// Runs that take long have few turns; one that waits for the host takes none from the others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_for_the_host_takes_no_turn() {
+    let sandbox = sandbox();
+    let source = "export function routeCall(call) {
+            for (let i = 0, n = 0; i < 300000; i++) n += i;
+            if (call.caller.number === '+2') kv.get('slow');
+            return {tag: 'pass'};
+        }";
+    let program = load(&sandbox, source.to_owned().into(), Language::JavaScript, World::Router).await;
+    let share = Arc::new(Share::default());
+    let run = |caller: &str, wall: u64| {
+        let limits =
+            Limits { cpu: Duration::from_secs(5), wall: Duration::from_secs(wall), ..World::Router.limits() };
+        let job = Job {
+            limits,
+            share: Arc::clone(&share),
+            ..job(World::Router, call(caller), Settings::new(), Arc::new(Desk))
+        };
+        let (sandbox, program) = (Arc::clone(&sandbox), Arc::clone(&program));
+        tokio::spawn(async move { sandbox.run(&program, job).await })
+    };
+    // From now on it begins on the plugins' own threads.
+    assert_eq!(run("+1", 10).await.unwrap().outcome, Outcome::Pass);
+    let slow: Vec<_> = (0..plugins::HEAVY_RUNS + 2).map(|_| run("+2", 60)).collect();
+    for _ in 0..4 {
+        assert_eq!(run("+1", 5).await.unwrap().outcome, Outcome::Pass);
+    }
+    assert!(slow.iter().all(|slow| !slow.is_finished()), "they are asleep for ten seconds");
+    slow.iter().for_each(tokio::task::JoinHandle::abort);
 }
 
 /// One plugin of the hostile set.

@@ -8,6 +8,7 @@ use super::{Answer, Ask, Asked};
 use crate::config::limits::plugins as limits;
 use crate::sandbox::grants::Grant;
 use crate::sandbox::lane;
+use crate::sandbox::meter::Meter;
 use crate::sandbox::state::{State, Stop};
 use crate::sandbox::types::Failure;
 
@@ -25,6 +26,7 @@ pub(super) async fn ask(
         return Ok(Err(failure));
     }
     let host = Arc::clone(&state.host);
+    let waits = Waits::begin(&state.meter);
     let answer = if ask.is_control() {
         // The caller's time: a script may wait for an hour, and whoever speaks to him has limits of their own.
         host.ask(&ask).await
@@ -39,9 +41,26 @@ pub(super) async fn ask(
             }
         }
     };
+    drop(waits);
     let state = store.data_mut();
     state.keep(Asked { ask, answer: answer.clone() });
     Ok(answer)
+}
+
+/// A run that waits for the host, until it is dropped.
+struct Waits(Arc<Meter>);
+
+impl Waits {
+    fn begin(meter: &Arc<Meter>) -> Self {
+        meter.wait(true);
+        Self(Arc::clone(meter))
+    }
+}
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        self.0.wait(false);
+    }
 }
 
 /// Whether the run may ask this.

@@ -108,7 +108,7 @@ both_databases! {
         said.expect(3, &["asked now and not then, so without an answer: {\"kv_get\":{\"key\":\"k\"}}", "outcome: \"ok\" then, \"pass\" now"]);
         author.run(&["plugin", "replay", "nothing", folder]).await.expect(1, &["404 not-found"]);
         // A test of the same call is another run about it.
-        let mut again = w.ask("greeter", "+1").await.run(w.desk.app.gate.ids.next(), 7, &call);
+        let mut again = w.ask("greeter", "+1").await.into_run(w.desk.app.gate.ids.next(), 7, &call);
         again.input = Some(json!({"call": {"id": "x"}}));
         let mut tx = w.held.db.begin().await.unwrap();
         insert_runs(&mut tx, &tenant("acme"), &[again]).await.unwrap();
@@ -127,7 +127,10 @@ both_databases! {
         let event = event["id"].as_str().unwrap();
         let reply = w.held.plugins.show(&tenant("acme"), &w.setup("idle"), Event::default()).await;
         let ids = &w.desk.app.gate.ids;
-        let runs = [reply.run(ids.next(), w.desk.app.clock.now_us(), event), reply.run(ids.next(), 7, "evt_gone")];
+        let runs = [
+            reply.clone().into_run(ids.next(), w.desk.app.clock.now_us(), event),
+            reply.into_run(ids.next(), 7, "evt_gone"),
+        ];
         let mut tx = w.held.db.begin().await.unwrap();
         insert_runs(&mut tx, &tenant("acme"), &runs).await.unwrap();
         tx.commit().await.unwrap();
