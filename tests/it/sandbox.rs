@@ -260,8 +260,12 @@ async fn who_waits_for_the_host_takes_no_turn() {
     let program = load(&sandbox, source.to_owned().into(), Language::JavaScript, World::Router).await;
     let share = Arc::new(Share::default());
     let run = |caller: &str, wall: u64| {
-        let limits =
-            Limits { cpu: Duration::from_secs(5), wall: Duration::from_secs(wall), ..World::Router.limits() };
+        let limits = Limits {
+            cpu: Duration::from_secs(5),
+            fuel: 1_000_000_000,
+            wall: Duration::from_secs(wall),
+            ..World::Router.limits()
+        };
         let job = Job {
             limits,
             share: Arc::clone(&share),

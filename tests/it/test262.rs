@@ -4,8 +4,6 @@
 //!
 //! `scripts/test` fetches the tests and says where they are (`HOOKSWITCH_TEST_ECMA`).
 
-#![expect(clippy::print_stdout, reason = "the table of what passed")]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
