@@ -105,7 +105,7 @@ pub fn events() -> Arc<Events> {
     let told = resources().into_iter().chain([&tenants::api::TENANTS, routing::api::defaults()]);
     let more =
         calls::events::kinds().into_iter().chain([webhooks::test_kind()]).chain(plugins::events::kinds());
-    let more = more.chain(endpoints::registrations::kinds());
+    let more = more.chain(endpoints::registrations::kinds()).chain(queues::events::kinds());
     Events::new(told, more, News::default())
 }
 
