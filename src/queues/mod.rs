@@ -5,6 +5,7 @@ pub mod asterisk;
 pub mod events;
 pub mod log;
 pub mod log_store;
+pub mod report;
 pub mod store;
 pub mod visit;
 
