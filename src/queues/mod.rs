@@ -3,9 +3,11 @@
 pub mod api;
 pub mod asterisk;
 pub mod events;
+pub mod live;
 pub mod log;
 pub mod log_store;
 pub mod report;
+pub mod state;
 pub mod store;
 pub mod visit;
 
