@@ -17,6 +17,7 @@ use crate::http::idempotency::Running;
 use crate::http::rate::{Limiter, Rates};
 use crate::outgoing::Guard;
 use crate::plugins::Plugins;
+use crate::queues::live::LiveQueues;
 use crate::routing::Router;
 use crate::{
     agents, audit, calls, chat, contacts, endpoints, plugins, queues, routing, sms, tenants, tickets, users,
@@ -77,6 +78,8 @@ pub struct Parts {
     pub guard: Arc<Guard>,
     /// Tenants' plugins; `None`: the operations are only described.
     pub plugins: Option<Arc<Plugins>>,
+    /// Who waits and talks in queues.
+    pub live: Arc<LiveQueues>,
 }
 
 /// Every operation that is the same for every process.
@@ -84,6 +87,7 @@ pub fn actions(parts: &Parts) -> Vec<Action> {
     let mut all = auth::api::actions(&parts.auth, parts.registration);
     all.extend(resources().into_iter().flat_map(crud::actions));
     all.extend(routing::api::actions());
+    all.extend(queues::api::actions(&parts.live));
     all.extend(endpoints::api::actions());
     all.extend(contacts::api::actions());
     all.extend(tickets::api::actions());
@@ -105,7 +109,7 @@ pub fn events() -> Arc<Events> {
     let told = resources().into_iter().chain([&tenants::api::TENANTS, routing::api::defaults()]);
     let more =
         calls::events::kinds().into_iter().chain([webhooks::test_kind()]).chain(plugins::events::kinds());
-    let more = more.chain(endpoints::registrations::kinds());
+    let more = more.chain(endpoints::registrations::kinds()).chain(queues::events::kinds());
     Events::new(told, more, News::default())
 }
 
@@ -135,7 +139,8 @@ fn described() -> Result<Vec<Action>, Error> {
     let auth =
         Auth::new(&secret, clock.clone(), IdSource::new(clock)).map_err(|e| Error::Said(e.to_string()))?;
     let (auth, events) = (Arc::new(auth), events());
-    Ok(actions(&Parts { auth, registration: false, events, guard: Arc::default(), plugins: None }))
+    let live = Arc::new(LiveQueues::new(0));
+    Ok(actions(&Parts { auth, registration: false, events, guard: Arc::default(), plugins: None, live }))
 }
 
 /// What stands before the operations.

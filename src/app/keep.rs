@@ -17,6 +17,7 @@ use crate::db::{Db, Tx};
 use crate::events::{Events, outbox};
 use crate::http::dispatch::Gate;
 use crate::http::idempotency;
+use crate::queues;
 use crate::tenants::{self, api::TENANTS};
 use crate::webhooks;
 
@@ -95,6 +96,7 @@ async fn housekeeping(gate: &Gate) {
     told("sessions", session::clean(db, now_us).await);
     told("password resets", reset::clean(db, now_us).await);
     told("kept answers", idempotency::purge(db, now_us).await);
+    told("queue log", queues::log_store::purge(db, now_us).await);
     match end_trials(db, &gate.auth, &gate.events, now_us).await {
         Ok(ended) => {
             for tenant in ended {

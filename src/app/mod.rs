@@ -37,6 +37,7 @@ use crate::journal::{self, Journal};
 use crate::outgoing::{Client, Guard};
 use crate::plugins::host::{Hosts, Reach};
 use crate::plugins::{HostOf, Parts, Plugins};
+use crate::queues::live::LiveQueues;
 use crate::realtime::{self, Realtime};
 use crate::routing::Router;
 use crate::routing::memory::Memory;
@@ -412,6 +413,9 @@ impl App {
             events: Arc::clone(&self.events),
             guard: Arc::new(guard(&self.config).map_err(Error::Said)?),
             plugins: Some(Arc::clone(&self.plugins)),
+            live: Arc::new(LiveQueues::new(
+                i64::try_from(self.config.lost_call.as_micros()).unwrap_or(i64::MAX),
+            )),
         };
         let events = Arc::clone(&self.events);
         let gate = api::gate(&self.config, self.db.clone(), self.clock.clone(), routing, auth, events)?;

@@ -10,6 +10,7 @@ pub mod auth;
 pub mod events;
 pub mod kit;
 pub mod plugins;
+pub mod queues;
 pub mod realtime;
 pub mod script;
 pub mod sockets;
@@ -358,18 +359,6 @@ pub mod tenants {
     pub const EXPORT_ROWS: i64 = 1_000;
     /// How often trials that are over are looked for, old sessions, reset tokens and kept answers are removed.
     pub const HOUSEKEEPING_TIME: Duration = Duration::from_secs(3_600);
-}
-
-/// Queues, as far as app_queue itself has no bound: beyond these a setting is a slip of the hand.
-pub mod queues {
-    /// Seconds that a member rings, rests after a call, or waits before the next try at most: an hour.
-    pub const RING_S: i64 = 3_600;
-    /// Callers of one queue.
-    pub const CALLERS: i64 = 100_000;
-    /// Weight of a queue.
-    pub const WEIGHT: i64 = 1_000;
-    /// Penalty of a member.
-    pub const PENALTY: i64 = 1_000;
 }
 
 /// Endpoints.

@@ -1,10 +1,16 @@
-//! Queues and their members as collections.
+//! Queues and their members as collections; what they do now, and how they did.
+
+mod live;
+mod report;
+
+use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::live::LiveQueues;
 use super::{Autopause, QueueStatus, QueueStrategy};
 use crate::api::{
-    Call, Change, Doing, Field, Hooks, May, Null, Parent, Problem, Resource, Rule, Tells, Verb, rules,
+    Action, Call, Change, Doing, Field, Hooks, May, Null, Parent, Problem, Resource, Rule, Tells, Verb, rules,
 };
 use crate::base::ids::Sound;
 use crate::base::role::Roles;
@@ -170,6 +176,11 @@ pub static MEMBERS: Resource = Resource {
     tells: Tells::as_noun("queue_member"),
     ..Resource::PLAIN
 };
+
+/// What is no collection.
+pub fn actions(live: &Arc<LiveQueues>) -> Vec<Action> {
+    vec![live::action(live), report::action()]
+}
 
 fn before<'a>(call: &'a Call, tx: &'a mut Tx, change: &'a mut Change) -> Doing<'a, Result<(), Problem>> {
     const TAKEN: &str = "SELECT COUNT(*) FROM queues WHERE tenant_id = ? AND extension = ? AND id <> ?";

@@ -1,8 +1,15 @@
-//! Queues and their members.
+//! Queues and their members, and what Asterisk's log says of them.
 
 pub mod api;
 pub mod asterisk;
+pub mod events;
+pub mod live;
+pub mod log;
+pub mod log_store;
+pub mod report;
+pub mod state;
 pub mod store;
+pub mod visit;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};

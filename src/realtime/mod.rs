@@ -10,6 +10,7 @@
 mod answer;
 mod contacts;
 pub mod form;
+mod queue_log;
 mod table;
 
 use std::sync::Arc;
@@ -35,6 +36,7 @@ use crate::events::Events;
 use answer::{Answers, Away};
 use contacts::Contacts;
 use form::FormError;
+use queue_log::QueueLog;
 
 /// Who signs in.
 const USER: &str = "asterisk";
@@ -59,6 +61,7 @@ pub struct Realtime {
     parts: Parts,
     answers: Answers,
     contacts: Contacts,
+    queue_log: QueueLog,
 }
 
 impl std::fmt::Debug for Realtime {
@@ -115,13 +118,20 @@ impl IntoResponse for Wrong {
 impl Realtime {
     /// Without anything in memory.
     pub fn new(parts: Parts) -> Arc<Self> {
-        Arc::new(Self { parts, answers: Answers::new(), contacts: Contacts::new() })
+        Arc::new(Self {
+            parts,
+            answers: Answers::new(),
+            contacts: Contacts::new(),
+            queue_log: QueueLog::default(),
+        })
     }
 
     /// Starts what runs beside questions.
     pub fn start(self: &Arc<Self>, keep: &Stopping) -> Vec<JoinHandle<()>> {
         let (this, stopping) = (Arc::clone(self), keep.clone());
         let flush = tokio::spawn(async move { this.contacts.flush(&this.parts, stopping).await });
+        let (this, stopping) = (Arc::clone(self), keep.clone());
+        let log = tokio::spawn(async move { this.queue_log.flush(&this.parts, stopping).await });
         let (this, mut stopping) = (Arc::clone(self), keep.clone());
         let expire = tokio::spawn(async move {
             loop {
@@ -132,7 +142,7 @@ impl Realtime {
                 this.expire().await;
             }
         });
-        vec![flush, expire]
+        vec![flush, log, expire]
     }
 
     /// Ends the state of endpoints whose registrations have run out.

@@ -8,7 +8,7 @@ use crate::config::limits::realtime as limits;
 use crate::db::Db;
 use crate::endpoints::registrations::Told;
 use crate::endpoints::{self, Kind};
-use crate::queues::asterisk as queues;
+use crate::queues::{asterisk as queues, log};
 use crate::tenants;
 
 /// Answers a question.
@@ -25,6 +25,7 @@ pub(super) async fn ask(
         (_, "single" | "multi") => read(realtime, table, &conditions(body)?, verb == "single").await,
         ("ps_contacts", "store" | "update" | "destroy") => contact(realtime, verb, query, body).await,
         ("queue_members", "update") => member(realtime, query, body).await,
+        ("queue_log", "store") => queue_log(realtime, body).await,
         _ => Err(none()),
     }
 }
@@ -168,6 +169,18 @@ async fn contact(realtime: &Realtime, verb: &str, query: &str, body: &[u8]) -> R
     };
     let found = realtime.contacts.write(&realtime.parts, Told { id, columns }).await?;
     Ok(u8::from(found).to_string())
+}
+
+/// A row of the queues' log: how many rows that were. Asterisk does not look.
+async fn queue_log(realtime: &Realtime, body: &[u8]) -> Result<String, Wrong> {
+    let row = log::read(&pairs(body)?).map_err(|error| Wrong::Value(error.to_string()))?;
+    let taken = match row {
+        Some(row) => realtime.queue_log.write(&realtime.parts, row).await?,
+        None => false,
+    };
+    // A row that is nobody's, such as QUEUESTART, was taken note of too.
+    tracing::debug!(taken, "a row of queue_log");
+    Ok("1".to_owned())
 }
 
 /// What Asterisk writes of a queue's member: that it was paused, and why.

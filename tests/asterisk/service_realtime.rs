@@ -13,8 +13,8 @@ use crate::support::wait;
 use serde_json::{Value, json};
 
 const ANSWERS: Behaviour = Behaviour::Answers { after_ms: 100, hangs_up_after_ms: None };
-const NUMBER: &str = "+15550003000";
-const CALLER: &str = "+15557770001";
+pub(crate) const NUMBER: &str = "+15550003000";
+pub(crate) const CALLER: &str = "+15557770001";
 const TOKEN: &str = "a-token-of-tests-0123456789";
 
 on_both! {
@@ -22,25 +22,25 @@ on_both! {
     a_password_counts_with_the_next_registration,
 }
 
-fn start(database: Database) -> (Service, Pbx) {
+pub(crate) fn start(database: Database) -> (Service, Pbx) {
     let service = Service::start(&ServiceOptions::new(database).set("HOOKSWITCH_REALTIME_TOKEN", TOKEN));
     let pbx = Pbx::start(&PbxOptions::new(service.agi()).realtime(service.http(), TOKEN));
     (service, pbx)
 }
 
 /// Somebody who may do everything in a new tenant.
-fn newco(service: &Service) -> Person<'_> {
+pub(crate) fn newco(service: &Service) -> Person<'_> {
     let root = Person::sign_in(service, "root@hookswitch.test", "hookswitch-demo-1");
     root.make("/tenants", &json!({"id": "newco", "name": "New Company"}));
     root.switch("newco")
 }
 
-fn text(value: &Value, field: &str) -> String {
+pub(crate) fn text(value: &Value, field: &str) -> String {
     value[field].as_str().unwrap_or_else(|| panic!("no {field}: {value}")).to_owned()
 }
 
 /// Endpoint 101 with its password, and queue `support` with it as the only member.
-fn furnish(root: &Person<'_>) -> (String, String, String, String) {
+pub(crate) fn furnish(root: &Person<'_>) -> (String, String, String, String) {
     let endpoint = root.make("/endpoints", &json!({"name": "101", "display_name": "Nina"}));
     let queue = root.make("/queues", &json!({"name": "support", "max_wait_s": 3, "retry_s": 1}));
     let (id, queue) = (text(&endpoint, "id"), text(&queue, "id"));

@@ -16,6 +16,7 @@ mod kit;
 mod memory;
 mod models;
 mod plugins;
+mod queue_log;
 mod realtime;
 mod routing;
 mod sandbox;

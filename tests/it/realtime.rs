@@ -17,18 +17,18 @@ use tower::ServiceExt as _;
 use crate::api::telephony::Desk;
 use crate::support::{TestDb, both_databases};
 
-const TOKEN: &str = "a token of tests";
+pub(crate) const TOKEN: &str = "a token of tests";
 
-struct Scene {
-    desk: Desk,
-    realtime: Arc<Realtime>,
+pub(crate) struct Scene {
+    pub(crate) desk: Desk,
+    pub(crate) realtime: Arc<Realtime>,
     routes: Router,
     password: String,
-    endpoint: String,
+    pub(crate) endpoint: String,
 }
 
 impl Scene {
-    async fn new(test: Arc<TestDb>) -> Self {
+    pub(crate) async fn new(test: Arc<TestDb>) -> Self {
         let desk = Desk::new(test).await;
         let gate = &desk.app.gate;
         let realtime = Realtime::new(Parts {
@@ -46,7 +46,7 @@ impl Scene {
         Self { desk, realtime, routes, password, endpoint }
     }
 
-    async fn send(&self, path: &str, body: &str, who: &str) -> (StatusCode, String) {
+    pub(crate) async fn send(&self, path: &str, body: &str, who: &str) -> (StatusCode, String) {
         let request = Request::post(format!("/asterisk/realtime/{path}"))
             .header(header::AUTHORIZATION, format!("Basic {}", STANDARD.encode(who)))
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
@@ -65,7 +65,7 @@ impl Scene {
         text.lines().map(|line| url::form_urlencoded::parse(line.as_bytes()).into_owned().collect()).collect()
     }
 
-    async fn told(&self, path: &str, body: &str) -> String {
+    pub(crate) async fn told(&self, path: &str, body: &str) -> String {
         let (status, text) = self.send(path, body, &format!("asterisk:{TOKEN}")).await;
         assert_eq!(status, StatusCode::OK, "{path} {body}: {text}");
         text

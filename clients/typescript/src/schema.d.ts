@@ -2175,6 +2175,28 @@ export interface paths {
         patch: operations["queues.update"];
         trace?: never;
     };
+    "/api/v1/queues/{id}/live": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * See who waits in a queue and what its members do
+         * @description As Asterisk's queue_log has it, some hundred milliseconds after it happens, so Asterisk must write that to the service (asterisk/README.md). A caller of whom nothing more is heard is taken for gone after `routing.lost_call_hours`. Whether a phone rings Asterisk does not say. Agents see who waits and what members do, and of callers who talk only their own.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        get: operations["queues.live"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/queues/{queue_id}/members": {
         parameters: {
             query?: never;
@@ -2227,6 +2249,28 @@ export interface paths {
          * @description Roles: superadmin, tenant_admin, supervisor.
          */
         patch: operations["queues.members.update"];
+        trace?: never;
+    };
+    "/api/v1/queues/report": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read how queues did
+         * @description Made of Asterisk's queue_log. A caller counts where the caller entered, with everything that came of it; one who enters again counts again. `offered` = `answered` + `abandoned` + `abandoned_short` + `timed_out` + `left_by_key` + `left_empty` + `unfinished` (those whose end is not known: they wait, or Asterisk stopped). Two service levels, in percent: `service_level_of_answered` is `answered_in_time` ÷ `answered`, which is app_queue's own; `service_level_of_offered` is `answered_in_time` ÷ (`offered` − `abandoned_short`). `answer_average_ms` is the average speed of answer (ASA): waits of answered calls ÷ `answered`. `wait_average_ms` and `wait_longest_ms` are of all who have left. `missed` is how often a phone rang in vain. Lines of agents are of the endpoint that answered; agents see only those of endpoints that they are members at.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor, agent, viewer. May take up to 60 s.
+         */
+        get: operations["queues.report"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/api/v1/recordings": {
@@ -4889,6 +4933,46 @@ export interface webhooks {
          * @description Key: `queue_member:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
          */
         post: operations["event.queue_member.updated"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "queue.caller_joined": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A caller waits in a queue.
+         * @description Key: `queue:<queue_id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.queue.caller_joined"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "queue.caller_left": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A caller does not wait in a queue any more: told once, when answered or when the caller is gone.
+         * @description Key: `queue:<queue_id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.queue.caller_left"];
         delete?: never;
         options?: never;
         head?: never;
@@ -11589,9 +11673,373 @@ export interface components {
              */
             wrapup_s: number;
         };
+        QueueCallerJoined: {
+            /**
+             * @description The caller's number; null: withheld.
+             * @example text
+             */
+            readonly caller_number: string | null;
+            /**
+             * Format: date-time
+             * @description When.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly joined_at: string;
+            /**
+             * Format: int64
+             * @description The caller's place in the line, from 1.
+             * @example 1
+             */
+            readonly position: number;
+            /**
+             * Format: name
+             * @description Its name.
+             * @example support
+             */
+            readonly queue: string;
+            /**
+             * @description The queue.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly queue_id: string;
+            /**
+             * @description Asterisk's uniqueid of the caller's channel.
+             * @example pbx-1795346497.33
+             */
+            readonly uniqueid: string;
+        };
+        QueueCallerLeft: {
+            /**
+             * @description The endpoint that answered.
+             * @example 101
+             */
+            readonly agent: string | null;
+            /**
+             * @description A member answered; the caller hung up; the wait was as long as it may be; the caller pressed a key; no member was left to answer.
+             * @example answered
+             * @enum {string}
+             */
+            readonly how: "answered" | "abandoned" | "timeout" | "key" | "empty";
+            /**
+             * Format: date-time
+             * @description When.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly left_at: string | null;
+            /**
+             * Format: name
+             * @description Its name.
+             * @example support
+             */
+            readonly queue: string;
+            /**
+             * @description The queue.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly queue_id: string;
+            /**
+             * @description Asterisk's uniqueid of the caller's channel.
+             * @example pbx-1795346497.33
+             */
+            readonly uniqueid: string;
+            /**
+             * Format: int64
+             * @description How long the caller waited, in milliseconds.
+             * @example 1
+             */
+            readonly wait_ms: number;
+        };
+        QueueLive: {
+            /**
+             * Format: date-time
+             * @description The moment that is shown.
+             * @example 2026-11-23T08:00:00Z
+             */
+            at: string;
+            /**
+             * @description What its members do, by name.
+             * @example [
+             *       {
+             *         "endpoint_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+             *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+             *         "name": "101",
+             *         "pause_reason": null,
+             *         "paused": false,
+             *         "queue": "support",
+             *         "since": "2026-11-22T11:21:44Z",
+             *         "state": "talking",
+             *         "until": null,
+             *         "user_id": null
+             *       }
+             *     ]
+             */
+            members: {
+                /** @description Its endpoint. */
+                endpoint_id: string;
+                /** @description The member. */
+                id: string;
+                /** @description The endpoint's name. */
+                name: string;
+                /** @description Why. */
+                pause_reason: string | null;
+                /** @description Whether it is left out: one may still talk. */
+                paused: boolean;
+                /** @description Whose caller is talked with: this queue's or another's. */
+                queue: string | null;
+                /**
+                 * Format: date-time
+                 * @description Since when, where that is known.
+                 */
+                since: string | null;
+                /**
+                 * @description Talks with a caller of a queue; rests after a talk; is left out; none of these.
+                 * @enum {unknown}
+                 */
+                state: "talking" | "wrapup" | "paused" | "idle";
+                /**
+                 * Format: date-time
+                 * @description When the rest ends.
+                 */
+                until: string | null;
+                /** @description The user at it. */
+                user_id: string | null;
+            }[];
+            /**
+             * Format: name
+             * @description Its name.
+             * @example support
+             */
+            queue: string;
+            /**
+             * @description The queue.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            queue_id: string;
+            /**
+             * @description Who talks with whom, the longest first; 500 of them.
+             * @example [
+             *       {
+             *         "agent": "101",
+             *         "caller_number": "+15557770001",
+             *         "since": "2026-11-22T11:21:44Z",
+             *         "talk_ms": 61000,
+             *         "uniqueid": "pbx-1795346497.33",
+             *         "wait_ms": 7200
+             *       }
+             *     ]
+             */
+            talking: {
+                /** @description The endpoint that answered. */
+                agent: string;
+                /** @description The caller's number; null: withheld. */
+                caller_number: string | null;
+                /**
+                 * Format: date-time
+                 * @description Since when.
+                 */
+                since: string;
+                /** @description For how long they talk, in milliseconds. */
+                talk_ms: number;
+                /** @description Asterisk's uniqueid of the caller's channel. */
+                uniqueid: string | null;
+                /** @description How long the caller had waited, in milliseconds. */
+                wait_ms: number;
+            }[];
+            /**
+             * Format: int64
+             * @description Callers who talk with a member.
+             * @example 1
+             */
+            talking_count: number;
+            /**
+             * @description Who waits, in the order of the line; the first 500.
+             * @example [
+             *       {
+             *         "caller_number": "+15557770001",
+             *         "joined_at": "2026-11-22T11:21:37.537288Z",
+             *         "position": 1,
+             *         "uniqueid": "pbx-1795346497.33",
+             *         "wait_ms": 7200
+             *       }
+             *     ]
+             */
+            waiting: {
+                /** @description The caller's number; null: withheld. */
+                caller_number: string | null;
+                /**
+                 * Format: date-time
+                 * @description Since when.
+                 */
+                joined_at: string;
+                /** @description The place in the line. */
+                position: number;
+                /** @description Asterisk's uniqueid of the caller's channel. */
+                uniqueid: string;
+                /** @description For how long, in milliseconds. */
+                wait_ms: number;
+            }[];
+            /**
+             * Format: int64
+             * @description Callers who wait.
+             * @example 1
+             */
+            waiting_count: number;
+        };
         QueuePage: {
             data: components["schemas"]["Queue"][];
             page: components["schemas"]["Page"];
+        };
+        QueueReport: {
+            /**
+             * @description Lines by time, queue and endpoint.
+             * @example [
+             *       {
+             *         "agent": "101",
+             *         "answered": 7,
+             *         "from": "2026-11-22T23:00:00Z",
+             *         "missed": 2,
+             *         "queue": "support",
+             *         "talk_average_ms": 95000,
+             *         "talk_total_ms": 665000,
+             *         "to": "2026-11-23T23:00:00Z",
+             *         "transferred": 1
+             *       }
+             *     ]
+             */
+            agents: {
+                /** @description The endpoint's name. */
+                agent: string;
+                /** @description Callers answered. */
+                answered: number;
+                /**
+                 * Format: date-time
+                 * @description When the interval begins.
+                 */
+                from: string;
+                /** @description How often the phone rang in vain. */
+                missed: number;
+                /** @description The queue's name. */
+                queue: string;
+                /** @description Average length of talks that have ended, in milliseconds. */
+                talk_average_ms: number | null;
+                /** @description Length of all of them, in milliseconds. */
+                talk_total_ms: number;
+                /**
+                 * Format: date-time
+                 * @description When it ends.
+                 */
+                to: string;
+                /** @description Of these, handed on. */
+                transferred: number;
+            }[];
+            /**
+             * Format: date-time
+             * @description Callers who entered from then on.
+             * @example 2026-11-23T08:00:00Z
+             */
+            from: string;
+            /**
+             * @description The length of the intervals.
+             * @example 15m
+             * @enum {string}
+             */
+            interval: "15m" | "30m" | "1h" | "1d";
+            /**
+             * @description Lines by time and queue. Intervals in which nobody entered have none.
+             * @example [
+             *       {
+             *         "abandoned": 1,
+             *         "abandoned_short": 1,
+             *         "answer_average_ms": 9000,
+             *         "answered": 7,
+             *         "answered_in_time": 6,
+             *         "from": "2026-11-22T23:00:00Z",
+             *         "left_by_key": 0,
+             *         "left_empty": 0,
+             *         "offered": 10,
+             *         "queue": "support",
+             *         "service_level_of_answered": 85.71,
+             *         "service_level_of_offered": 66.67,
+             *         "service_level_s": 20,
+             *         "talk_average_ms": 95000,
+             *         "talk_total_ms": 665000,
+             *         "timed_out": 1,
+             *         "to": "2026-11-23T23:00:00Z",
+             *         "transferred": 1,
+             *         "unfinished": 0,
+             *         "wait_average_ms": 12000,
+             *         "wait_longest_ms": 61000
+             *       }
+             *     ]
+             */
+            queues: {
+                /** @description Callers who hung up, not early. */
+                abandoned: number;
+                /** @description Callers who hung up early. */
+                abandoned_short: number;
+                /** @description Average speed of answer, in milliseconds. */
+                answer_average_ms: number | null;
+                /** @description Callers whom a member answered. */
+                answered: number;
+                /** @description Of these, within service_level_s. */
+                answered_in_time: number;
+                /**
+                 * Format: date-time
+                 * @description When the interval begins.
+                 */
+                from: string;
+                /** @description Callers who left by a key. */
+                left_by_key: number;
+                /** @description Callers who left because no member was left. */
+                left_empty: number;
+                /** @description Everybody who entered. */
+                offered: number;
+                /** @description The queue's name. */
+                queue: string;
+                /** @description answered_in_time of answered, in percent; null of none. */
+                service_level_of_answered: number | null;
+                /** @description answered_in_time of offered less abandoned_short, in percent; null of none. */
+                service_level_of_offered: number | null;
+                /** @description Seconds within which a call should be answered, as the queue has it now. */
+                service_level_s: number;
+                /** @description Average length of talks that have ended, in milliseconds. */
+                talk_average_ms: number | null;
+                /** @description Length of all of them, in milliseconds. */
+                talk_total_ms: number;
+                /** @description Callers who waited as long as one may. */
+                timed_out: number;
+                /**
+                 * Format: date-time
+                 * @description When it ends.
+                 */
+                to: string;
+                /** @description Of these, handed on. */
+                transferred: number;
+                /** @description Callers whose end is not known. */
+                unfinished: number;
+                /** @description Average wait of all who have left, in milliseconds. */
+                wait_average_ms: number | null;
+                /** @description The longest wait of all who have left, in milliseconds. */
+                wait_longest_ms: number;
+            }[];
+            /**
+             * Format: int64
+             * @description Who gave up before, in seconds, is counted apart.
+             * @example 1
+             */
+            short_abandon_s: number;
+            /**
+             * Format: date-time
+             * @description Callers who entered before then.
+             * @example 2026-11-23T08:00:00Z
+             */
+            to: string;
+            /**
+             * Format: time-zone
+             * @description The tenant's time zone, in which days and hours begin.
+             * @example Europe/Berlin
+             */
+            zone: string;
         };
         QueuesCreateBody: {
             /**
@@ -21064,6 +21512,36 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
+    "queues.live": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QueueLive"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     "queues.members.list": {
         parameters: {
             query?: {
@@ -21278,6 +21756,45 @@ export interface operations {
             413: components["responses"]["TooLarge"];
             415: components["responses"]["WrongContentType"];
             422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "queues.report": {
+        parameters: {
+            query: {
+                /** @description Only this endpoint's lines, by its name. */
+                agent?: string;
+                /** @description Callers who entered from then on. */
+                from: string;
+                /** @description The length of the intervals; `1d` unless told. */
+                interval?: "15m" | "30m" | "1h" | "1d";
+                /** @description Only this queue, by its name. */
+                queue?: string;
+                /** @description Seconds; who gave up before is counted apart, as `abandoned_short`. 5 unless told. */
+                short_abandon_s?: number;
+                /** @description Callers who entered before then; now unless told. */
+                to?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QueueReport"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
             429: components["responses"]["TooManyRequests"];
             503: components["responses"]["Unavailable"];
         };
@@ -28764,6 +29281,95 @@ export interface operations {
                     data?: components["schemas"]["Member"];
                     /** @constant */
                     type?: "queue_member.updated";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.queue.caller_joined": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "caller_number": "text",
+                 *         "joined_at": "2026-11-23T08:00:00Z",
+                 *         "position": 1,
+                 *         "queue": "support",
+                 *         "queue_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "uniqueid": "pbx-1795346497.33"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "queue.caller_joined"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["QueueCallerJoined"];
+                    /** @constant */
+                    type?: "queue.caller_joined";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.queue.caller_left": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "agent": "101",
+                 *         "how": "answered",
+                 *         "left_at": "2026-11-23T08:00:00Z",
+                 *         "queue": "support",
+                 *         "queue_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "uniqueid": "pbx-1795346497.33",
+                 *         "wait_ms": 1
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "queue.caller_left"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["QueueCallerLeft"];
+                    /** @constant */
+                    type?: "queue.caller_left";
                 };
             };
         };

@@ -29,5 +29,3 @@ pub const RETRY_TIME: Duration = Duration::from_millis(500);
 pub const EXPIRE_TIME: Duration = Duration::from_secs(5);
 /// Registrations that one look ends.
 pub const EXPIRED_ROWS: i64 = 500;
-/// Characters of each of `data1` to `data5` of a queue's log: Asterisk's own column has 100.
-pub const QUEUE_DATA_CHARACTERS: usize = 200;

@@ -17,6 +17,7 @@ use hookswitch::http::router;
 use hookswitch::outgoing::Guard;
 use hookswitch::plugins::Plugins;
 use hookswitch::plugins::host::Reach;
+use hookswitch::queues::live::LiveQueues;
 use hookswitch::tenants::{self, Tenant, TenantStatus};
 use hookswitch::users::store::NewUser;
 use hookswitch::users::{self, Email};
@@ -117,6 +118,7 @@ impl TestApp {
             events,
             guard: Arc::new(Guard::parse("127.0.0.0/8").unwrap()),
             plugins: Some(Arc::clone(&plugins)),
+            live: Arc::new(LiveQueues::new(config.lost_call.as_micros().try_into().unwrap())),
         };
         let gate =
             app::api::gate(&config, test.db.clone(), clock.clone(), routing, auth, Arc::clone(&parts.events))

@@ -73,6 +73,12 @@ pub(crate) async fn seed(app: &TestApp) -> Seeds {
     seeds.insert("api_keys", app.post("/api-keys", &admin, key).await.expect(201).id());
     let lines = app.test.texts("SELECT id FROM audit_logs WHERE tenant_id = 'acme'").await;
     seeds.insert("audit_logs", lines[0].clone());
+    let sql = format!(
+        "INSERT INTO queue_log (tenant_id, at, call_id, queue, agent, event, data1, data2, data3, data4, data5, created_at) \
+         SELECT 'acme', {now}, '1.1', name, '{MARK}', 'COMPLETEAGENT', '0', '0', '1', '', '', {now} FROM queues",
+        now = app.clock.now_us() - 1
+    );
+    app.test.execute(&sql).await.unwrap();
     seeds
 }
 
@@ -513,7 +519,7 @@ both_databases! {
 }
 
 /// Queries whose tenant is taken out: what they are, the operations that are walked, words that stand in them.
-const MUTATIONS: [(&str, &str, &str); 19] = [
+const MUTATIONS: [(&str, &str, &str); 20] = [
     (
         "one contact by id",
         "contacts.get",
@@ -528,6 +534,7 @@ const MUTATIONS: [(&str, &str, &str); 19] = [
     ("a user that a contact is given to", "contacts.create", "SELECT 1 FROM user_roles WHERE tenant_id = ?"),
     ("a page of numbers", "dids.list", "FROM dids t WHERE tenant_id = ?"),
     ("one queue by id", "queues.", "FROM queues t WHERE tenant_id = ?"),
+    ("rows of the queues' log", "queues.report", "FROM queue_log WHERE tenant_id = ?"),
     ("a page of detail records", "cdrs.list", "FROM cdrs t WHERE tenant_id = ?"),
     ("one recording by id", "recordings.get", "FROM call_recordings t WHERE tenant_id = ?"),
     ("one ticket by id", "tickets.get", "FROM tickets t WHERE tenant_id = ?"),

@@ -1,0 +1,62 @@
+//! Queues: their settings, as far as app_queue itself has no bound (beyond these a setting is a slip of the hand), and what
+//! is made of Asterisk's log of them.
+
+use std::time::Duration;
+
+/// Seconds that a member rings, rests after a call, or waits before the next try at most: an hour.
+pub const RING_S: i64 = 3_600;
+/// Callers of one queue.
+pub const CALLERS: i64 = 100_000;
+/// Weight of a queue.
+pub const WEIGHT: i64 = 1_000;
+/// Penalty of a member.
+pub const PENALTY: i64 = 1_000;
+
+/// Characters of a call's uniqueid: Asterisk's own column for it in other tables has 150.
+pub const LOG_CALL_CHARACTERS: usize = 150;
+/// Characters of who answered: app_queue's member names have 80.
+pub const LOG_AGENT_CHARACTERS: usize = 80;
+/// Characters of an event's word: Asterisk's own column has 32.
+pub const LOG_EVENT_CHARACTERS: usize = 32;
+/// Characters of each of `data1` to `data5`: Asterisk's own columns have 100.
+pub const LOG_DATA_CHARACTERS: usize = 200;
+/// Bytes of a time as Asterisk writes it: `2026-11-22 11:21:37.537288` has 26.
+pub const LOG_TIME_BYTES: usize = 40;
+/// Rows of the log that wait in memory for the database to be back; one has some 500 bytes, and a call makes 3 to 10.
+pub const LOG_WAITING: usize = 50_000;
+/// How far a row's time may be from now before somebody is told: more than clocks differ, less than time zones do.
+/// Microseconds.
+pub const LOG_SKEW_US: i64 = 10 * 60 * 1_000_000;
+/// How long rows are kept: a year can be compared with the one before. Microseconds.
+pub const LOG_KEPT_US: i64 = 400 * 86_400 * 1_000_000;
+/// Rows that are removed in one statement.
+pub const LOG_PURGE_ROWS: i64 = 1_000;
+/// Rows whose times differ by less may have been written in another order than they happened. Microseconds.
+pub const LOG_REORDER_US: i64 = 2_000_000;
+
+/// Tenants whose callers and members are kept in memory; one takes some 2 KB for each caller.
+pub const LIVE_TENANTS: u64 = 2_000;
+/// How far back of the last look rows are read again: clocks of nodes differ, and transactions take time. Microseconds.
+pub const LIVE_OVERLAP_US: i64 = 10_000_000;
+/// How long the rows of a call that has ended stay in memory: longer than the overlap, so that none comes back.
+/// Microseconds.
+pub const LIVE_ENDED_US: i64 = 60_000_000;
+/// Rows that one look takes; the newest of them.
+pub const LIVE_ROWS: i64 = 200_000;
+/// Callers and talks of one queue that are shown at most: nobody reads more, and a page stays below 200 KB.
+pub const LIVE_SHOWN: usize = 500;
+
+/// Rows that one report is made of: some 200 MB while it is made.
+pub const REPORT_ROWS: i64 = 400_000;
+/// Intervals of one report: three months of hours.
+pub const REPORT_INTERVALS: i64 = 2_300;
+/// How far before and behind the asked time rows are read: callers enter before and leave behind. Microseconds.
+pub const REPORT_AROUND_US: i64 = 4 * 3_600 * 1_000_000;
+/// A caller who gave up before is not counted against the service, unless told; seconds. The field uses 5 to 10.
+pub const SHORT_ABANDON_S: i64 = 5;
+/// The same at most, in seconds.
+pub const SHORT_ABANDON_MOST_S: i64 = 120;
+/// The service level of a queue that is not there any more: what a new one has. Seconds.
+pub const SERVICE_LEVEL_S: i64 = 20;
+/// Time for a report: reading and counting 400,000 rows takes seconds.
+pub const REPORT_TIME: Duration = Duration::from_secs(60);
