@@ -137,7 +137,7 @@ fn nobody_waits_for_a_thread_that_gets_no_processor() {
         let body = format!("(call $get (i32.const 16) (i32.const 7) (i32.const 128)) {PASS}");
         let program = sandbox.load(router(&body), Language::Component, World::Router).await.unwrap();
         program.took_long(sandbox.ticker.zero.elapsed_ns());
-        let limits = Limits { wall: Duration::from_millis(100), ..World::Router.limits() };
+        let limits = Limits { wall: Duration::new(0, 100_000_000), ..World::Router.limits() };
         sandbox.run(&program, Job { limits, ..job(Arc::new(Holds)) }).await
     });
     assert_eq!((report.outcome, report.text.contains("processor")), (Outcome::Busy, true), "{report:?}");

@@ -155,6 +155,7 @@ fn read(file: &str) -> Vec<u8> {
 }
 
 /// Runs a second of so many threads together.
+#[expect(clippy::disallowed_methods, reason = "a bench measures real time")]
 fn rate(threads: usize, time: Duration, runs: &(dyn Fn(&AtomicBool) -> u64 + Sync)) -> f64 {
     let (stop, total, start) = (AtomicBool::new(false), AtomicU64::new(0), Instant::now());
     std::thread::scope(|scope| {
