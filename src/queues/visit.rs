@@ -259,7 +259,10 @@ pub(super) mod tests {
         }
     }
 
-    fn told(rows: &[Row]) -> Vec<(i64, Option<How>, Option<i64>, Option<i64>, String)> {
+    /// Seconds of entering, how it ended, seconds of waiting and of talking, who answered.
+    type Told = (i64, Option<How>, Option<i64>, Option<i64>, String);
+
+    fn told(rows: &[Row]) -> Vec<Told> {
         let short = |us: i64| us / SECOND_US;
         let visits = of_all(rows);
         visits

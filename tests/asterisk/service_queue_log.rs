@@ -1,13 +1,13 @@
 //! What a real Asterisk writes into its queue_log over HTTP, and what is seen of it: who waits, who talks, how it went.
 
-use crate::service_realtime::{CALLER, NUMBER, furnish, newco, start};
+use crate::service_realtime::{CALLER, NUMBER, furnish, newco, start, text};
 use crate::support::call::Call;
 use crate::support::phone::{Phone, register};
 use crate::support::ports;
 use crate::support::scenario::Behaviour;
 use crate::support::service::Database;
 use crate::support::wait;
-use chrono::{Duration, Utc};
+use chrono::{DateTime, Duration, Utc};
 use serde_json::{Value, json};
 
 on_both! { who_waits_talks_and_gives_up_is_seen }
@@ -64,7 +64,8 @@ fn who_waits_talks_and_gives_up_is_seen(database: Database) {
             json!(["queue.caller_left", "abandoned"]),
         ]
     );
-    let from = (Utc::now() - Duration::hours(1)).format("%Y-%m-%dT%H:%M:%SZ");
+    let now: DateTime<Utc> = text(&root.get(&live), "at").parse().unwrap();
+    let from = (now - Duration::hours(1)).format("%Y-%m-%dT%H:%M:%SZ");
     let report = root.get(&format!("/queues/report?from={from}&interval=1d&short_abandon_s=0"));
     // Around midnight there are two lines.
     let sum = |lines: &str, field: &str| -> i64 {
