@@ -62,6 +62,8 @@ impl Gauge {
 /// Answers that were given.
 pub(super) struct Answers {
     kept: Cache<(Table, Arc<str>), Kept>,
+    /// Tenants that there are not: whoever scans for phones asks for many, and must not keep the database busy.
+    nobody: Cache<TenantId, ()>,
     gauge: Gauge,
 }
 
@@ -74,7 +76,14 @@ struct Kept {
 
 impl Answers {
     pub(super) fn new() -> Self {
-        Self { kept: Cache::builder().max_capacity(limits::ROWS).build(), gauge: Gauge::default() }
+        Self {
+            kept: Cache::builder().max_capacity(limits::ROWS).build(),
+            nobody: Cache::builder()
+                .max_capacity(limits::UNKNOWN_TENANTS)
+                .time_to_live(limits::UNKNOWN_TIME)
+                .build(),
+            gauge: Gauge::default(),
+        }
     }
 
     /// The rows of a name; none: there is no such thing.
@@ -87,9 +96,13 @@ impl Answers {
         let key = (table, Arc::from(format!("{tenant}-{name}")));
         let version = match parts.router.memory.look(tenant) {
             Some(rules) => Some(rules.version),
+            None if self.nobody.contains_key(tenant) => return Ok(Arc::new([])),
             None => match parts.router.memory.by_tenant(tenant).await {
                 Found::Rules(rules) => Some(rules.version),
-                Found::Nobody => return Ok(Arc::new([])),
+                Found::Nobody => {
+                    self.nobody.insert(tenant.clone(), ());
+                    return Ok(Arc::new([]));
+                }
                 Found::Unavailable => None,
             },
         };
@@ -143,9 +156,36 @@ pub(super) fn owner(id: &str) -> Option<(TenantId, Name)> {
 pub(super) fn registrar(conditions: &[Condition]) -> Option<(TenantId, Name)> {
     let asked = conditions.iter().find_map(|condition| match (condition.column.as_str(), condition.op) {
         ("id", Op::Is) => Some(condition.value.clone()),
-        ("id", Op::Like) => Some(beginning(&condition.value.replace('_', "\\_"))),
+        // An underscore in a name is one, whether Asterisk escaped it or not.
+        ("id", Op::Like) => Some(beginning(&condition.value.replace("\\_", "_").replace('_', "\\_"))),
         ("endpoint", Op::Is) => Some(format!("{};", condition.value)),
         _ => None,
     })?;
     owner(asked.split_once(';')?.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::form::conditions;
+    use super::*;
+
+    #[test]
+    fn registrations_are_asked_for_by_the_beginning_of_their_ids() {
+        let asked = |text: &str| {
+            registrar(&conditions(text.as_bytes()).unwrap()).map(|(tenant, name)| format!("{tenant} {name}"))
+        };
+        for text in [
+            "id%20LIKE=a_b-c_d%3B%40%25",
+            "id%20LIKE=a%5C_b-c%5C_d%3B%40%25",
+            "id=a_b-c_d%3B%40ff",
+            "endpoint=a_b-c_d",
+        ] {
+            assert_eq!(asked(text).as_deref(), Some("a_b c_d"), "{text}");
+        }
+        for text in
+            ["id%20LIKE=%25", "id%20LIKE=phone1%3B%40%25", "id=acme-101", "expiration_time%20%3C%3D=1"]
+        {
+            assert_eq!(asked(text), None, "{text}");
+        }
+    }
 }

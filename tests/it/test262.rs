@@ -2,7 +2,8 @@
 //! that a script can run, each in the sandbox as a tenant's script would. What fails stands in
 //! `tests/fixtures/test262.txt`; a test that begins to fail, or to pass, has to be written down there.
 //!
-//! `scripts/test` fetches the tests and says where they are (`HOOKSWITCH_TEST_ECMA`).
+//! `scripts/test` fetches the tests and says where they are (`HOOKSWITCH_TEST_ECMA`); with `HOOKSWITCH_TEST_ECMA_WRITE=1`
+//! the file is written anew, and why each one fails is printed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

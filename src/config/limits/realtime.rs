@@ -12,6 +12,10 @@ pub const PIECE: usize = 500;
 pub const ANSWER_BYTES: usize = 16 * 1024 * 1024;
 /// Rows that are kept in memory; one has some 400 bytes.
 pub const ROWS: u64 = 200_000;
+/// Tenants that were asked for and are none, as remembered.
+pub const UNKNOWN_TENANTS: u64 = 10_000;
+/// How long: one that is made meanwhile by another process is found then.
+pub const UNKNOWN_TIME: Duration = Duration::from_secs(2);
 /// Time that the database gets for an answer that is not in memory, or that may be old. Asterisk itself waits for half a
 /// second (`httptimeout`).
 pub const READ_TIME: Duration = Duration::from_millis(300);
