@@ -183,6 +183,28 @@ fn gets(to: SocketAddr, text: &str, seconds: f64) -> Vec<f64> {
     })
 }
 
+/// Two programs of the lowest class that do nothing but use processors, outside the service: what the machine itself
+/// takes from whoever has to be woken while no processor is ever at rest.
+fn beside_anything(service: &Service, get: &str, seconds: f64) -> [f64; 4] {
+    let stop = Arc::new(AtomicBool::new(false));
+    let spinning: Vec<_> = (0..2)
+        .map(|_| {
+            let stop = Arc::clone(&stop);
+            std::thread::spawn(move || {
+                hookswitch::base::priority::come_last();
+                while !stop.load(Relaxed) {
+                    std::hint::black_box(0);
+                }
+            })
+        })
+        .collect();
+    std::thread::sleep(Duration::from_millis(500));
+    let during = quiet(service, get, seconds);
+    stop.store(true, Relaxed);
+    spinning.into_iter().for_each(|one| one.join().expect("a spinner"));
+    during
+}
+
 /// Calls of a static route and GETs by id, alone and beside four tenants that spin.
 fn beside(report: &mut Report, service: &Service, rounds: usize, seconds: f64) {
     let root = login_as(service.http, "root@hookswitch.test");
@@ -192,7 +214,7 @@ fn beside(report: &mut Report, service: &Service, rounds: usize, seconds: f64) {
     let get = request(&format!("/api/v1/tags/{}", made["id"].as_str().expect("an id")), &token);
     let spun = || thread_seconds(service.pid()).get("plugin").copied().unwrap_or(0.0);
     let (mut ratios, mut same, mut spins) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut alone, mut loud) = (Vec::new(), Vec::new());
+    let (mut alone, mut loud, mut anything) = (Vec::new(), Vec::new(), Vec::new());
     for n in 0..=rounds {
         let before = quiet(service, &get, seconds);
         let stop = Arc::new(AtomicBool::new(false));
@@ -210,8 +232,10 @@ fn beside(report: &mut Report, service: &Service, rounds: usize, seconds: f64) {
         stop.store(true, Relaxed);
         let calls: usize = spinning.into_iter().map(|one| one.join().expect("a caller").0.len()).sum();
         let after = quiet(service, &get, seconds);
+        let outside = beside_anything(service, &get, seconds);
         eprintln!(
-            "alone {before:.0?}, beside {during:.0?}, alone {after:.0?}; {part:.2} processors spun, {calls} calls"
+            "alone {before:.0?}, beside {during:.0?}, alone {after:.0?}, beside anything {outside:.0?}; {part:.2} \
+             processors spun, {calls} calls"
         );
         if n > 0 {
             let mean: [f64; 4] = std::array::from_fn(|at| f64::midpoint(before[at], after[at]));
@@ -219,6 +243,7 @@ fn beside(report: &mut Report, service: &Service, rounds: usize, seconds: f64) {
             same.push(std::array::from_fn::<f64, 4, _>(|at| after[at] / before[at]));
             alone.push(mean);
             loud.push(during);
+            anything.push(std::array::from_fn::<f64, 4, _>(|at| outside[at] / mean[at]));
             spins.push(part);
         }
     }
@@ -241,5 +266,13 @@ fn beside(report: &mut Report, service: &Service, rounds: usize, seconds: f64) {
             percentile(&mut noise, 1.0),
         );
         report.goal(&format!("{name}, beside four that spin ÷ alone"), shown, "≤ 1.1", ratio <= 1.1);
+        let mut outside = column(&anything);
+        let shown = format!(
+            "{:.2} ({:.2} to {:.2})",
+            median(&outside),
+            percentile(&mut outside, 0.0),
+            percentile(&mut outside, 1.0)
+        );
+        report.note(&format!("{name}, beside two idle-class loops outside the service ÷ alone"), shown);
     }
 }

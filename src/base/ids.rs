@@ -174,25 +174,48 @@ impl Number {
 #[derive(Clone, Debug)]
 pub struct IdSource {
     clock: Clock,
-    last: Arc<Mutex<u128>>,
+    made: Arc<Mutex<Made>>,
+}
+
+/// The last id, and randomness for the next ones: one question to the system serves 64 of them.
+#[derive(Debug)]
+struct Made {
+    last: u128,
+    random: [u8; 1_024],
+    used: usize,
+}
+
+impl Made {
+    fn random(&mut self) -> u128 {
+        let mut next = [0_u8; 16];
+        if self.used + next.len() > self.random.len() {
+            // A machine without randomness still gets unique ids: `last + 1` below.
+            let _ = getrandom::fill(&mut self.random);
+            self.used = 0;
+        }
+        next.copy_from_slice(&self.random[self.used..self.used + 16]);
+        self.used += next.len();
+        u128::from_be_bytes(next)
+    }
 }
 
 impl IdSource {
     /// A source that takes its time from `clock`.
     pub fn new(clock: Clock) -> Self {
-        Self { clock, last: Arc::new(Mutex::new(0)) }
+        let made = Made { last: 0, random: [0; 1_024], used: 1_024 };
+        Self { clock, made: Arc::new(Mutex::new(made)) }
     }
 
     /// A new id, greater than every one this source has made before.
     pub fn next(&self) -> Id {
         let millis = u64::try_from(self.clock.now_us() / 1_000).unwrap_or(0);
-        let mut random = [0_u8; 16];
-        // A machine without randomness still gets unique ids: `last + 1` below.
-        let _ = getrandom::fill(&mut random);
-        let fresh = ulid::Ulid::from_parts(millis, u128::from_be_bytes(random)).0;
-        let mut last = self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        *last = fresh.max(last.wrapping_add(1));
-        let text = ulid::Ulid(*last).to_string().to_ascii_lowercase();
+        let mut made = self.made.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let fresh = ulid::Ulid::from_parts(millis, made.random()).0;
+        made.last = fresh.max(made.last.wrapping_add(1));
+        let id = made.last;
+        drop(made);
+        let mut text = ulid::Ulid(id).to_string();
+        text.make_ascii_lowercase();
         Id(Arc::from(text))
     }
 }
