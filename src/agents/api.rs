@@ -20,7 +20,8 @@ pub static AGENTS: Resource = Resource {
     one: "agent",
     path: "/agents",
     doc: "What agents do: available, busy, away ... A user has a state once it was set: with POST /agents, or with \
-          PATCH /agents/me for the own one.",
+          PATCH /agents/me for the own one. Queues in which the user is a member follow it with Asterisk's next question: \
+          away, break and dnd are a pause, offline logs out.",
     table: "agent_states",
     index: "agent_states_created",
     may: May { read: Roles::ALL, create: Roles::AGENTS, update: Roles::AGENTS, remove: Roles::SUPERVISORS },
@@ -38,7 +39,7 @@ pub static AGENTS: Resource = Resource {
         CALLS,
         Field::metadata(),
     ],
-    hooks: Hooks::before(before),
+    hooks: Hooks { before: Some(before), after: Some(after) },
     tells: Tells {
         kinds: &[("agent.state_changed", "An agent is in another state.")],
         which: Some(tells),
@@ -157,6 +158,20 @@ fn before<'a>(call: &'a Call, tx: &'a mut Tx, change: &'a mut Change) -> Doing<'
     })
 }
 
+/// Queues leave out who is away, and do not know who is offline: Asterisk is told with its next question.
+fn after<'a>(_: &'a Call, _: &'a mut Tx, change: &'a mut Change) -> Doing<'a, Result<(), Problem>> {
+    Box::pin(async move {
+        // A state that was never set is that of somebody who works.
+        let seen = |record: &Record| {
+            let text = |name: &str| record.get(name).and_then(Value::as_str);
+            let state = text("state").and_then(AgentStatus::parse).unwrap_or(AgentStatus::Available);
+            (state.is_online(), state.is_paused().then(|| (state, text("reason").map(str::to_owned))))
+        };
+        change.routing = seen(&change.before) != seen(&change.after);
+        Ok(())
+    })
+}
+
 const FIND: &str = "SELECT id FROM agent_states WHERE tenant_id = ? AND user_id = ?";
 
 fn get_mine(call: &Call) -> Doing<'_, Result<Reply, Problem>> {
@@ -192,11 +207,12 @@ fn set_mine<'a>(call: &'a Call, tx: &'a mut Tx) -> Doing<'a, Result<Reply, Probl
             }
             None => (Verb::Create, call.ids.next().to_string(), Record::new(), new_state(call, user)),
         };
-        let mut change =
-            Change { verb, id, before, given, after: Record::new(), once: Record::new(), faults: Vec::new() };
+        let mut change = Change::new(verb, id, before, given);
         crud::apply(call, tx, &AGENTS, &scope, &mut change).await?;
         let word = if verb == Verb::Create { "agents.create" } else { "agents.update" };
-        Ok(Reply::record(change.after.clone()).audited(Audited {
+        let mut reply = Reply::record(change.after.clone());
+        reply.routing = change.routing;
+        Ok(reply.audited(Audited {
             action: word.into(),
             object_type: AGENTS.name.into(),
             object_id: change.id,

@@ -203,7 +203,7 @@ fn create<'a>(
     Box::pin(async move {
         let scope = scope(call, resource).await?;
         let id = call.ids.next().to_string();
-        let mut change = change(Verb::Create, id, Record::new(), call.body.clone());
+        let mut change = Change::new(Verb::Create, id, Record::new(), call.body.clone());
         apply(call, tx, resource, &scope, &mut change).await?;
         let place = call.path.iter().fold(resource.path.to_owned(), |path, (name, value)| {
             path.replace(&format!("{{{name}}}"), value)
@@ -221,7 +221,7 @@ fn update<'a>(
     Box::pin(async move {
         let scope = scope(call, resource).await?;
         let before = current(call, tx, resource, &scope).await?;
-        let mut change = change(Verb::Update, call.part(ID).to_owned(), before, call.body.clone());
+        let mut change = Change::new(Verb::Update, call.part(ID).to_owned(), before, call.body.clone());
         apply(call, tx, resource, &scope, &mut change).await?;
         Ok(reply(Reply::record(change.after.clone()), resource, change))
     })
@@ -235,14 +235,10 @@ fn remove<'a>(
     Box::pin(async move {
         let scope = scope(call, resource).await?;
         let before = current(call, tx, resource, &scope).await?;
-        let mut change = change(Verb::Remove, call.part(ID).to_owned(), before, Record::new());
+        let mut change = Change::new(Verb::Remove, call.part(ID).to_owned(), before, Record::new());
         apply(call, tx, resource, &scope, &mut change).await?;
         Ok(reply(Reply::empty(), resource, change))
     })
-}
-
-fn change(verb: Verb, id: String, before: Record, given: Record) -> Change {
-    Change { verb, id, before, given, after: Record::new(), once: Record::new(), faults: Vec::new() }
 }
 
 /// Makes a change: the domain's checks, references, the row, the domain's consequences.
@@ -345,7 +341,7 @@ fn reply(mut reply: Reply, resource: &'static Resource, change: Change) -> Reply
     for field in resource.fields.iter().filter(|f| f.secret && change.given.contains_key(f.name)) {
         after.insert(field.name.to_owned(), json!("[secret]"));
     }
-    reply.routing |= resource.routing;
+    reply.routing |= resource.routing || change.routing;
     reply.audited(line(resource, word, change.id, change.before, after))
 }
 

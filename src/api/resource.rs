@@ -205,9 +205,17 @@ pub struct Change {
     pub once: Record,
     /// What is wrong with the values, found by a hook.
     pub faults: Vec<Fault>,
+    /// Set by a hook: this one is seen by routing or by Asterisk, though not every change of its kind is.
+    pub routing: bool,
 }
 
 impl Change {
+    /// One that nothing is known of yet but these.
+    pub fn new(verb: Verb, id: String, before: Record, given: Record) -> Self {
+        let (after, once, faults) = (Record::new(), Record::new(), Vec::new());
+        Self { verb, id, before, given, after, once, faults, routing: false }
+    }
+
     /// The value a field will have: as given, else as it was.
     pub fn value(&self, name: &str) -> &Value {
         self.given.get(name).or_else(|| self.before.get(name)).unwrap_or(&Value::Null)

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::api::MEMBERS;
+use super::seat::{Presence, Seat};
 use crate::api::store::{self as rows, Scope};
 use crate::api::{Record, crud};
 use crate::audit;
@@ -99,32 +100,51 @@ pub async fn names_behind(db: &Db, tenant: &TenantId, after: &str) -> sqlx::Resu
     db_read!(db, |p| sqlx::query_scalar(SQL).bind(tenant.as_str()).bind(after).bind(most).fetch_all(p).await)
 }
 
-/// The members of a queue whose endpoints are active, in the order in which they became members.
-///
-/// # Errors
-/// When the database is away.
-pub async fn members(db: &Db, tenant: &TenantId, queue: &Name) -> sqlx::Result<Vec<Row>> {
-    const SQL: &str = "SELECT m.id, e.name, m.penalty, m.paused, m.pause_reason FROM queue_members m \
-         JOIN queues q ON q.id = m.queue_id AND q.tenant_id = m.tenant_id \
-         JOIN endpoints e ON e.id = m.endpoint_id AND e.tenant_id = m.tenant_id AND e.status = 'active' \
-         WHERE m.tenant_id = ? AND q.name = ? ORDER BY m.created_at, m.id";
-    let found: Vec<(String, String, i64, bool, String)> =
-        db_read!(db, |p| sqlx::query_as(SQL).bind(tenant.as_str()).bind(queue.as_str()).fetch_all(p).await)?;
-    let row = |(id, endpoint, penalty, paused, reason): (String, String, i64, bool, String)| {
-        let endpoint = global_name(tenant, &Name::parse(&endpoint).ok()?);
+#[derive(sqlx::FromRow)]
+struct Member {
+    id: String,
+    name: String,
+    penalty: i64,
+    #[sqlx(flatten)]
+    seat: Seat,
+}
+
+impl Member {
+    fn row(self, tenant: &TenantId, queue: &Name) -> Option<Row> {
+        let (paused, reason) = match self.seat.presence() {
+            Presence::LoggedOut => return None,
+            Presence::Paused(reason) => ("1", reason),
+            Presence::Ready => ("0", String::new()),
+        };
+        let endpoint = global_name(tenant, &Name::parse(&self.name).ok()?);
         Some(vec![
             ("queue_name", global_name(tenant, queue)),
             ("interface", format!("PJSIP/{endpoint}")),
             // What the queue's log says of who answered.
             ("membername", endpoint),
-            ("penalty", penalty.to_string()),
-            ("paused", i64::from(paused).to_string()),
+            ("penalty", self.penalty.to_string()),
+            ("paused", paused.to_owned()),
             // Asterisk keeps it as text and gives it back when it writes.
-            ("uniqueid", id),
+            ("uniqueid", self.id),
             ("reason_paused", reason),
         ])
-    };
-    Ok(found.into_iter().filter_map(row).collect())
+    }
+}
+
+/// The members of a queue whose endpoints are active and whose agents are not logged out, in the order in which they became
+/// members.
+///
+/// # Errors
+/// When the database is away.
+pub async fn members(db: &Db, tenant: &TenantId, queue: &Name) -> sqlx::Result<Vec<Row>> {
+    const SQL: &str = "SELECT m.id, e.name, m.penalty, m.paused, m.pause_reason, a.state, a.reason FROM queue_members m \
+         JOIN queues q ON q.id = m.queue_id AND q.tenant_id = m.tenant_id \
+         JOIN endpoints e ON e.id = m.endpoint_id AND e.tenant_id = m.tenant_id AND e.status = 'active' \
+         LEFT JOIN agent_states a ON a.tenant_id = m.tenant_id AND a.user_id = m.user_id \
+         WHERE m.tenant_id = ? AND q.name = ? ORDER BY m.created_at, m.id";
+    let found: Vec<Member> =
+        db_read!(db, |p| sqlx::query_as(SQL).bind(tenant.as_str()).bind(queue.as_str()).fetch_all(p).await)?;
+    Ok(found.into_iter().filter_map(|member| member.row(tenant, queue)).collect())
 }
 
 /// Whose a member is.

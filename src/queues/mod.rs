@@ -7,6 +7,7 @@ pub mod live;
 pub mod log;
 pub mod log_store;
 pub mod report;
+pub mod seat;
 pub mod state;
 pub mod store;
 pub mod visit;

@@ -9,6 +9,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use hookswitch::base::role::Role;
 use hookswitch::base::secret::Secret;
 use hookswitch::realtime::{Parts, Realtime, routes};
 use serde_json::{Value, json};
@@ -193,6 +194,52 @@ both_databases! {
         assert!(s.ask("queue_members/multi", "interface%20LIKE=%25&queue_name=acme-support").await.is_empty());
     }
 
+    /// An agent who has a break is paused in the queues, one who logs out is no member, one who is back rings.
+    async fn queues_follow_their_agents(test) {
+        let s = Scene::new(test).await;
+        let desk = &s.desk;
+        let queue = desk.make("/queues", json!({"name": "support"})).await;
+        let members = format!("/queues/{}/members", queue.id());
+        let me = desk.app.get("/auth/me", &desk.agent).await.expect(200);
+        let user = me.body["user"]["id"].as_str().unwrap().to_owned();
+        let member = desk.make(&members, json!({"endpoint_id": s.endpoint, "user_id": user})).await;
+        let asked = async || {
+            let rows = s.ask("queue_members/multi", "interface%20LIKE=%25&queue_name=acme-support").await;
+            rows.first().map(|row| (value(row, "paused").unwrap().to_owned(), value(row, "reason_paused").unwrap_or_default().to_owned()))
+        };
+        let shown = async || {
+            let live = desk.app.get(&format!("/queues/{}/live", queue.id()), &desk.viewer).await.expect(200).body;
+            live["members"][0].clone()
+        };
+        let is = |paused: &str, why: &str| Some((paused.to_owned(), why.to_owned()));
+        assert_eq!(asked().await, is("0", ""));
+        for (given, row, state) in [
+            (json!({"state": "break"}), is("1", "break"), "paused"),
+            (json!({"reason": "lunch"}), is("1", "lunch"), "paused"),
+            (json!({"state": "offline"}), None, "offline"),
+            (json!({"state": "available"}), is("0", ""), "idle"),
+            (json!({"state": "dnd", "reason": null}), is("1", "dnd"), "paused"),
+            (json!({"state": "busy"}), is("0", ""), "idle"),
+        ] {
+            desk.app.patch("/agents/me", &desk.agent, given.clone()).await.expect(200);
+            assert_eq!(asked().await, row, "{given}");
+            assert_eq!(shown().await["state"], state, "{given}");
+        }
+        // The member's own pause is another thing, and stays.
+        desk.app.patch(&format!("{members}/{}", member.id()), &desk.supervisor, json!({"paused": true, "pause_reason": "training"})).await.expect(200);
+        assert_eq!(asked().await, is("1", "training"));
+        desk.app.patch("/agents/me", &desk.agent, json!({"state": "away"})).await.expect(200);
+        assert_eq!(asked().await, is("1", "training"));
+        desk.app.patch(&format!("{members}/{}", member.id()), &desk.supervisor, json!({"paused": false})).await.expect(200);
+        assert_eq!(asked().await, is("1", "away"));
+        assert_eq!(shown().await["pause_reason"], "away");
+        // Whoever has no state works.
+        let agents = desk.app.get("/agents", &desk.supervisor).await.expect(200).body;
+        let id = agents["data"][0]["id"].as_str().unwrap().to_owned();
+        desk.app.delete(&format!("/agents/{id}"), &desk.supervisor).await.expect(204);
+        assert_eq!(asked().await, is("0", ""));
+    }
+
     /// A browser is set up as one; several phones may share an endpoint.
     async fn what_an_endpoint_is_made_as(test) {
         let s = Scene::new(test).await;
@@ -214,6 +261,70 @@ both_databases! {
         let phone = s.ask("ps_endpoints/single", "id=acme-101").await.remove(0);
         assert_eq!(value(&phone, "webrtc"), None);
         assert_eq!(contacts("acme-101").await, "1");
+    }
+
+    /// Addresses are one trunk's on the whole platform, and given by who runs it alone.
+    async fn a_trunk_is_known_by_its_addresses(test) {
+        let s = Scene::new(test).await;
+        let desk = &s.desk;
+        let root = desk.app.token(Role::Superadmin, "acme").await;
+        let there = desk.app.token(Role::Superadmin, "globex").await;
+        let known = async || {
+            let rows = s.ask("ps_endpoint_id_ips/multi", "id%20LIKE=%25").await;
+            rows.iter().map(|row| format!("{} {}", value(row, "endpoint").unwrap(), value(row, "match").unwrap())).collect::<Vec<_>>()
+        };
+        let later = || desk.app.wait(Duration::from_millis(1_001));
+        let trunk = |addresses: Value| json!({"name": "carrier", "template": "trunk", "addresses": addresses});
+        desk.app.post("/endpoints", &desk.admin, trunk(json!(["198.51.100.7"]))).await.expect(422);
+        desk.app.post("/endpoints", &root, json!({"name": "9", "addresses": ["198.51.100.7"]})).await.expect(422);
+        desk.app.post("/endpoints", &root, trunk(json!(["198.51.100.7", "198.51.100.0/28"]))).await.expect(422);
+        assert!(known().await.is_empty());
+        let made = desk.app.post("/endpoints", &root, trunk(json!(["198.51.100.7/28", "2001:db8::1"]))).await.expect(201);
+        assert_eq!(made.body["addresses"], json!(["198.51.100.0/28", "2001:db8::1/128"]));
+        assert!(known().await.is_empty(), "as new as a second ago");
+        later();
+        assert_eq!(known().await, ["acme-carrier 198.51.100.0/28", "acme-carrier 2001:db8::1/128"]);
+        let row = s.ask("ps_endpoints/single", "id=acme-carrier").await.remove(0);
+        assert_eq!((value(&row, "context"), value(&row, "callerid")), (Some("hookswitch-inbound"), None));
+        assert_eq!((value(&row, "identify_by"), value(&row, "auth")), (Some("ip"), None), "nobody else can be it");
+        // Nobody else gets them, nor a part of them, nor what holds them.
+        for taken in ["198.51.100.7", "198.51.100.0/24", "2001:db8::1"] {
+            desk.app.post("/endpoints", &there, trunk(json!([taken]))).await.expect(422);
+        }
+        desk.app.post("/endpoints", &there, trunk(json!(["203.0.113.5"]))).await.expect(201);
+        // The tenant may do everything else with it, and keep or give up its addresses.
+        let path = format!("/endpoints/{}", made.id());
+        desk.app.patch(&path, &desk.admin, json!({"display_name": "Carrier", "addresses": ["198.51.100.0/28", "2001:db8::1/128"]})).await.expect(200);
+        desk.app.patch(&path, &desk.admin, json!({"addresses": ["198.51.100.0/29"]})).await.expect(422);
+        desk.app.patch(&path, &root, json!({"addresses": ["198.51.100.0/29"]})).await.expect(200);
+        later();
+        assert_eq!(known().await, ["acme-carrier 198.51.100.0/29", "globex-carrier 203.0.113.5/32"]);
+        desk.app.patch(&path, &desk.admin, json!({"status": "inactive"})).await.expect(200);
+        later();
+        assert_eq!(known().await, ["globex-carrier 203.0.113.5/32"]);
+        desk.app.patch(&path, &desk.admin, json!({"status": "active"})).await.expect(200);
+        desk.app.patch(&path, &desk.admin, json!({"contact": "sip:198.51.100.1"})).await.expect(422);
+        desk.app.patch(&path, &root, json!({"contact": "sip:198.51.100.1;transport=tls"})).await.expect(422);
+        desk.app.patch(&path, &root, json!({"contact": "sip:198.51.100.1"})).await.expect(200);
+        let aor = s.ask("ps_aors/single", "id=acme-carrier").await.remove(0);
+        assert_eq!(value(&aor, "contact"), Some("sip:198.51.100.1"));
+        // Without addresses it signs in.
+        desk.app.patch(&path, &desk.admin, json!({"addresses": []})).await.expect(200);
+        let row = s.ask("ps_endpoints/single", "id=acme-carrier").await.remove(0);
+        assert_eq!((value(&row, "identify_by"), value(&row, "auth")), (Some("auth_username,username"), Some("acme-carrier")));
+        later();
+        assert_eq!(known().await, ["globex-carrier 203.0.113.5/32"]);
+
+        // Numbers outside go through it.
+        let rule = |trunk: &str| json!({"prefix": "+4930", "allowed": true, "trunk": trunk});
+        desk.app.post("/outbound-rules", &desk.admin, rule("nothing")).await.expect(422);
+        desk.app.post("/outbound-rules", &desk.admin, rule("101")).await.expect(422);
+        let rule = desk.app.post("/outbound-rules", &desk.admin, rule("carrier")).await.expect(201);
+        desk.app.delete(&path, &desk.admin).await.expect(409);
+        let rule = format!("/outbound-rules/{}", rule.id());
+        desk.app.patch(&rule, &desk.admin, json!({"trunk": null})).await.expect(200);
+        desk.app.delete(&path, &desk.admin).await.expect(204);
+        desk.app.post("/endpoints", &there, json!({"name": "other", "template": "trunk", "addresses": ["198.51.100.0/29"]})).await.expect(201);
     }
 
     /// Asterisk asks for all when it starts.

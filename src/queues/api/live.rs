@@ -15,6 +15,7 @@ use crate::base::role::Roles;
 use crate::config::limits::queues as limits;
 use crate::db::{Db, db_read};
 use crate::queues::live::LiveQueues;
+use crate::queues::seat::{Presence, Seat};
 use crate::queues::state::{Line, State};
 use crate::queues::visit::Visit;
 
@@ -57,8 +58,8 @@ static MEMBERS: Shape = Shape {
         "endpoint_id":{"type":"string","description":"Its endpoint."},
         "name":{"type":"string","description":"The endpoint's name."},
         "user_id":{"type":["string","null"],"description":"The user at it."},
-        "state":{"enum":["talking","wrapup","paused","idle"],
-            "description":"Talks with a caller of a queue; rests after a talk; is left out; none of these."},
+        "state":{"enum":["talking","wrapup","paused","offline","idle"],
+            "description":"Talks with a caller of a queue; rests after a talk; is left out; is logged out; none of these."},
         "since":{"type":["string","null"],"format":"date-time","description":"Since when, where that is known."},
         "until":{"type":["string","null"],"format":"date-time","description":"When the rest ends."},
         "queue":{"type":["string","null"],"description":"Whose caller is talked with: this queue's or another's."},
@@ -108,14 +109,18 @@ struct Member {
     endpoint_id: String,
     name: String,
     user_id: Option<String>,
-    paused: bool,
-    pause_reason: String,
+    #[sqlx(flatten)]
+    seat: Seat,
     updated_at: i64,
+    /// When the agent's state began.
+    state_since: Option<i64>,
 }
 
 async fn members(db: &Db, tenant: &TenantId, queue: &str) -> sqlx::Result<Vec<Member>> {
-    const SQL: &str = "SELECT m.id, m.endpoint_id, e.name, m.user_id, m.paused, m.pause_reason, m.updated_at \
-         FROM queue_members m JOIN endpoints e ON e.id = m.endpoint_id AND e.tenant_id = m.tenant_id \
+    const SQL: &str = "SELECT m.id, m.endpoint_id, e.name, m.user_id, m.paused, m.pause_reason, m.updated_at, \
+         a.state, a.reason, a.since AS state_since FROM queue_members m \
+         JOIN endpoints e ON e.id = m.endpoint_id AND e.tenant_id = m.tenant_id \
+         LEFT JOIN agent_states a ON a.tenant_id = m.tenant_id AND a.user_id = m.user_id \
          WHERE m.tenant_id = ? AND m.queue_id = ? ORDER BY e.name";
     db_read!(db, |p| sqlx::query_as(SQL).bind(tenant.as_str()).bind(queue).fetch_all(p).await)
 }
@@ -180,18 +185,27 @@ fn shown_member(
     rest: Option<(i64, i64)>,
     paused_us: Option<i64>,
 ) -> Value {
-    let (state, since, until) = match (talk, rest) {
-        (Some(talk), _) => ("talking", talk.answered_us(), None),
+    let presence = member.seat.presence();
+    let (state, since, until) = match (talk, &presence, rest) {
+        (Some(talk), ..) => ("talking", talk.answered_us(), None),
+        (_, Presence::LoggedOut, _) => ("offline", member.state_since, None),
         // The log may not know of a pause that somebody made over REST.
-        _ if member.paused => ("paused", Some(paused_us.unwrap_or(member.updated_at)), None),
-        (None, Some((since, until))) => ("wrapup", Some(since), Some(until)),
+        (_, Presence::Paused(_), _) if member.seat.paused => {
+            ("paused", Some(paused_us.unwrap_or(member.updated_at)), None)
+        }
+        (_, Presence::Paused(_), _) => ("paused", member.state_since, None),
+        (_, Presence::Ready, Some((since, until))) => ("wrapup", Some(since), Some(until)),
         _ => ("idle", None, None),
+    };
+    let (paused, why) = match presence {
+        Presence::Paused(why) => (true, why),
+        Presence::LoggedOut | Presence::Ready => (false, String::new()),
     };
     json!({
         "id": member.id, "endpoint_id": member.endpoint_id, "name": member.name, "user_id": member.user_id,
         "state": state, "since": since.map(show_time), "until": until.map(show_time),
-        "queue": talk.map(|talk| &talk.queue), "paused": member.paused,
-        "pause_reason": Some(&member.pause_reason).filter(|why| !why.is_empty()),
+        "queue": talk.map(|talk| &talk.queue), "paused": paused,
+        "pause_reason": Some(why).filter(|why| !why.is_empty()),
     })
 }
 

@@ -214,15 +214,7 @@ async fn rotate(call: &Call, tx: &mut Tx, auth: &Auth) -> Result<Reply, Problem>
 }
 
 fn change(verb: Verb, id: &Id, before: Record, given: Record) -> Change {
-    Change {
-        verb,
-        id: id.to_string(),
-        before,
-        given,
-        after: Record::new(),
-        once: Record::new(),
-        faults: Vec::new(),
-    }
+    Change::new(verb, id.to_string(), before, given)
 }
 
 /// How far the tenant's events go at this moment.
