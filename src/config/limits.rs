@@ -369,6 +369,10 @@ pub mod endpoints {
     pub const CALLER_ID_CHARACTERS: usize = 40;
     /// Phones that may be registered as one endpoint: somebody's desk, mobile, tablet and browser, and room.
     pub const PHONES: i64 = 10;
+    /// Addresses of one trunk: a carrier names a handful of networks.
+    pub const TRUNK_ADDRESSES: usize = 20;
+    /// Addresses of all trunks: Asterisk looks through all of them with every request that comes over SIP.
+    pub const TRUNK_ADDRESSES_ALL: usize = 2_000;
     /// Registrations of one endpoint that are shown at most.
     pub const REGISTRATIONS: i64 = 100;
     /// Seconds between two questions whether a phone is there: a queue rings one that is not for so long at most.

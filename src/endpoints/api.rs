@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::ara_store::{self, Phone};
+use super::trunks;
 use crate::api::{
     Action, Audited, Call, Change, Doing, Field, Handler, Hooks, Input, Null, Operation, Output, Problem,
     Record, Reply, Resource, Target, Verb, Who, check, crud, rules, store,
@@ -36,6 +37,8 @@ words! {
         Desk = "desk",
         /// A browser, over WebSocket, encrypted.
         Webrtc = "webrtc",
+        /// Another exchange, or a carrier: its calls come from outside.
+        Trunk = "trunk",
     }
 }
 
@@ -79,11 +82,26 @@ pub static ENDPOINTS: Resource = Resource {
         Field::one_of(
             "template",
             Template::WORDS,
-            "What it is: a phone or program over SIP, also behind NAT; or a browser, over a WebSocket and encrypted.",
+            "What it is: a phone or program over SIP, also behind NAT; a browser, over a WebSocket and encrypted; or a trunk: \
+             another exchange or a carrier, whose calls come from outside.",
         )
         .default("\"desk\"")
         .once()
         .filter(),
+        Field::texts(
+            "addresses",
+            limits::TRUNK_ADDRESSES,
+            &trunks::ADDRESS,
+            "A trunk's addresses and networks, from which its calls come without a password; one that has none signs in. Given \
+             by who runs the platform alone; no other trunk has them.",
+        )
+        .default("[]"),
+        Field::rule(
+            "contact",
+            &trunks::CONTACT,
+            "Where calls to a trunk go that does not register. Given by who runs the platform alone.",
+        )
+        .nullable(Null::Empty),
         Field::int(
             "max_registrations",
             1,
@@ -178,6 +196,7 @@ fn before<'a>(call: &'a Call, tx: &'a mut Tx, change: &'a mut Change) -> Doing<'
             }
             Verb::Update => {}
         }
+        trunks::check(tx, call, change).await?;
         let mailbox = change.given.get("mailbox").and_then(Value::as_str).map(str::to_owned);
         if let Some(mailbox) = mailbox
             && !Named::Mailbox.exists(tx, tenant, &mailbox).await?
@@ -209,7 +228,7 @@ fn after<'a>(call: &'a Call, tx: &'a mut Tx, change: &'a mut Change) -> Doing<'a
             Verb::Update => ara_store::update(tx, tenant, &phone, call.now_us()).await?,
             Verb::Remove => ara_store::remove(tx, tenant, &name).await?,
         }
-        Ok(())
+        trunks::write(tx, tenant, &name, change, call.now_us()).await
     })
 }
 

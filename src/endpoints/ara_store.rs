@@ -9,6 +9,8 @@ use crate::db::{Tx, db_tx};
 
 /// The context that calls of endpoints enter, in the dialplan that is shipped.
 const CONTEXT: &str = "hookswitch-internal";
+/// The context that calls from outside enter.
+const OUTSIDE: &str = "hookswitch-inbound";
 
 /// What Asterisk is told of an endpoint.
 #[derive(Clone, Copy, Debug)]
@@ -26,8 +28,11 @@ pub(crate) struct Phone<'a> {
 }
 
 impl Phone<'_> {
-    /// `"Front desk" <101>`, cut to Asterisk's column, without what would end the name.
-    fn caller_id(&self) -> String {
+    /// `"Front desk" <101>`, cut to Asterisk's column, without what would end the name. A trunk's callers have their own.
+    fn caller_id(&self) -> Option<String> {
+        if self.template == Template::Trunk {
+            return None;
+        }
         let room = limits::CALLER_ID_CHARACTERS - self.name.as_str().len() - "\"\" <>".len();
         let name: String = self
             .display_name
@@ -35,11 +40,10 @@ impl Phone<'_> {
             .filter(|c| !c.is_control() && !"\"\\<>".contains(*c))
             .take(room)
             .collect();
-        if name.trim().is_empty() {
-            format!("<{}>", self.name)
-        } else {
-            format!("\"{}\" <{}>", name.trim(), self.name)
-        }
+        Some(match name.trim() {
+            "" => format!("<{}>", self.name),
+            name => format!("\"{name}\" <{}>", self.name),
+        })
     }
 
     fn mailboxes(&self, tenant: &TenantId) -> Option<String> {
@@ -60,11 +64,12 @@ pub(super) async fn insert(
 ) -> sqlx::Result<()> {
     const ENDPOINT: &str = "INSERT INTO ps_endpoints (id, tenant_id, aors, auth, context, disallow, allow, direct_media, \
          force_rport, rewrite_contact, rtp_symmetric, callerid, mailboxes, accountcode, tenantid, webrtc, \
-         dtls_auto_generate_cert, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+         dtls_auto_generate_cert, trust_id_inbound, send_pai, send_connected_line, created_at, updated_at) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     const AOR: &str = "INSERT INTO ps_aors (id, tenant_id, max_contacts, remove_existing, qualify_frequency, created_at, \
          updated_at) VALUES (?, ?, ?, ?, ?, ?, ?)";
-    let mut row = PsEndpoint::new(tenant, phone.name, CONTEXT);
-    let is_browser = phone.template == Template::Webrtc;
+    let (is_browser, is_trunk) = (phone.template == Template::Webrtc, phone.template == Template::Trunk);
+    let mut row = PsEndpoint::new(tenant, phone.name, if is_trunk { OUTSIDE } else { CONTEXT });
     if is_browser {
         // It brings ICE, DTLS-SRTP, RTCP multiplexing and bundling (pjsip_configuration.c, Asterisk 22).
         row.webrtc = Some("yes".to_owned());
@@ -87,6 +92,10 @@ pub(super) async fn insert(
         .bind(&row.tenantid)
         .bind(&row.webrtc)
         .bind(is_browser.then_some("yes"))
+        // Who calls through it is who it says. Who has answered carriers do not want to be told in the middle of a call.
+        .bind(is_trunk.then_some("yes"))
+        .bind(is_trunk.then_some("yes"))
+        .bind(is_trunk.then_some("no"))
         .bind(now_us)
         .bind(now_us)
         .execute(c)
@@ -189,6 +198,7 @@ pub(crate) async fn remove(tx: &mut Tx, tenant: &TenantId, name: &Name) -> sqlx:
         "DELETE FROM ps_auths WHERE tenant_id = ? AND id = ?",
         "DELETE FROM ps_aors WHERE tenant_id = ? AND id = ?",
         "DELETE FROM ps_contacts WHERE tenant_id = ? AND endpoint = ?",
+        "DELETE FROM ps_endpoint_id_ips WHERE tenant_id = ? AND endpoint = ?",
     ] {
         db_tx!(&mut *tx, |c| sqlx::query(sql).bind(tenant.as_str()).bind(&id).execute(c).await.map(drop))?;
     }
@@ -211,12 +221,12 @@ mod tests {
             registrations: 1,
         };
         let long = phone(&name, &long);
-        assert_eq!(long.caller_id().chars().count(), limits::CALLER_ID_CHARACTERS);
+        assert_eq!(long.caller_id().unwrap().chars().count(), limits::CALLER_ID_CHARACTERS);
         let name = Name::parse("101").unwrap();
         for (shown, text) in
             [("Front \"desk\" <999>", "\"Front desk 999\" <101>"), ("", "<101>"), (" \"\" ", "<101>")]
         {
-            assert_eq!(phone(&name, shown).caller_id(), text);
+            assert_eq!(phone(&name, shown).caller_id().as_deref(), Some(text));
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use moka::sync::Cache;
+use tokio::sync::Mutex;
 
 use super::Parts;
 use super::form::{Condition, Op, Row, beginning, line};
@@ -64,6 +65,8 @@ pub(super) struct Answers {
     kept: Cache<(Table, Arc<str>), Kept>,
     /// Tenants that there are not: whoever scans for phones asks for many, and must not keep the database busy.
     nobody: Cache<TenantId, ()>,
+    /// Addresses of trunks, and when they were read, microseconds since 1970 UTC.
+    trunks: Mutex<Option<(i64, Arc<[Row]>)>>,
     gauge: Gauge,
 }
 
@@ -82,8 +85,26 @@ impl Answers {
                 .max_capacity(limits::UNKNOWN_TENANTS)
                 .time_to_live(limits::UNKNOWN_TIME)
                 .build(),
+            trunks: Mutex::default(),
             gauge: Gauge::default(),
         }
+    }
+
+    /// The addresses of all trunks, read again once a second at most; one reads, the others wait for it.
+    pub(super) async fn trunks(&self, parts: &Parts) -> Result<Arc<[Row]>, Away> {
+        let mut kept = self.trunks.lock().await;
+        let now_us = parts.clock.now_us();
+        let young = i64::try_from(limits::TRUNKS_TIME.as_micros()).unwrap_or(i64::MAX);
+        if let Some((_, rows)) = kept.as_ref().filter(|(at, _)| (0..young).contains(&(now_us - at))) {
+            return Ok(Arc::clone(rows));
+        }
+        let asked = self.gauge.ask(parts, kept.is_some(), endpoints::trunk_addresses(&parts.db)).await;
+        match asked {
+            Some(rows) => *kept = Some((now_us, rows.into())),
+            None if kept.is_none() => return Err(Away),
+            None => {}
+        }
+        Ok(kept.as_ref().map_or_else(|| Arc::from([]), |(_, rows)| Arc::clone(rows)))
     }
 
     /// The rows of a name; none: there is no such thing.

@@ -42,10 +42,11 @@ async fn read(
         "ps_aors" => Kind::Aor,
         "ps_contacts" => return contacts(realtime, conditions, one).await,
         "queues" | "queue_members" | "voicemail" => return named(realtime, table, conditions, one).await,
-        // Nobody has any.
-        "ps_endpoint_id_ips" | "ps_domain_aliases" | "musiconhold" | "musiconhold_entry" => {
-            return Ok(String::new());
+        "ps_endpoint_id_ips" => {
+            return Ok(lines(&realtime.answers.trunks(&realtime.parts).await?, conditions, one));
         }
+        // Names carry their tenant, whatever domain a phone names; classes of music are the operator's files.
+        "ps_domain_aliases" | "musiconhold" | "musiconhold_entry" => return Ok(String::new()),
         other => return Err(Wrong::Table(other.to_owned())),
     };
     match value(conditions, "id") {

@@ -51,10 +51,21 @@ pub struct TenantRules {
     pub mailboxes: HashSet<Name>,
     /// Its menus.
     pub menus: HashMap<Name, Arc<Menu>>,
-    /// What its endpoints may dial outside: prefix with `+`, and whether it is allowed.
-    pub outbound: Vec<(String, bool)>,
+    /// What its endpoints may dial outside, and which way.
+    pub outbound: Vec<OutboundRule>,
     /// Its plugins.
     pub plugins: HashMap<Name, Arc<Setup>>,
+}
+
+/// Numbers outside that begin so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutboundRule {
+    /// The beginning, with `+`; or one whole short number.
+    pub prefix: String,
+    /// Whether they may be dialled.
+    pub allowed: bool,
+    /// The tenant's own trunk that they go through; `None`: the operator's.
+    pub trunk: Option<Name>,
 }
 
 /// One DID. Each call meets another one, cold: it is small, what every call looks at lies together in front, and what few

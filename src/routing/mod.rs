@@ -101,7 +101,11 @@ impl ScriptPlace {
     ///
     /// # Errors
     /// When it is none of the tenant's.
-    pub fn reach(&self, target: &Target, timeout_s: u32) -> Result<(Action, String), Failure> {
+    pub fn reach(
+        &self,
+        target: &Target,
+        timeout_s: u32,
+    ) -> Result<(Action, String, Option<Box<str>>), Failure> {
         plugin::reach(&self.rules, target, timeout_s)
     }
 }

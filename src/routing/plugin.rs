@@ -158,6 +158,10 @@ pub(super) fn after_script(
     decision
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lives for a moment; a box would be an allocation of every call"
+)]
 enum Answered {
     Decided(Decision),
     Pass,
@@ -269,16 +273,20 @@ fn step(rules: &TenantRules, step: &Step) -> Result<Planned, String> {
     Ok(Planned { place: to.place, timeout_s: to.timeout_s, record: step.record })
 }
 
-/// What Asterisk calls a target that a script dials.
+/// What Asterisk calls a target that a script dials, and the tenant's own trunk there, if it goes through one.
 pub(super) fn reach(
     rules: &TenantRules,
     target: &Target,
     timeout_s: u32,
-) -> Result<(Action, String), Failure> {
+) -> Result<(Action, String, Option<Box<str>>), Failure> {
     let step = Step { target: target.clone(), timeout: Some(timeout_s), record: None };
     let to = self::step(rules, &step).map_err(Failure::Denied)?;
     match rules.target(&destination(&to)) {
-        Ok((action, name, _)) => Ok((action, name)),
+        Ok((Action::External, number, _)) => {
+            let trunk = rules.trunk_to(&number);
+            Ok((Action::External, number, trunk))
+        }
+        Ok((action, name, _)) => Ok((action, name, None)),
         Err(_) => Err(Failure::NotFound),
     }
 }

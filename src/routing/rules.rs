@@ -4,7 +4,7 @@
 //! (skips hours), holiday, opening hours, plugin or webhook, static destination, overflow in order, tenant fallback.
 //! Every path ends in a [`Decision`]; every check is a step in the trace.
 
-use super::data::{DidRules, TenantRules};
+use super::data::{DidRules, OutboundRule, TenantRules};
 use super::plugin;
 use super::schedule::Status;
 use super::trace::Recorder;
@@ -17,6 +17,10 @@ use crate::sandbox::World;
 
 /// What the rules say.
 #[derive(Debug, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lives for a moment; a box would be an allocation of every call"
+)]
 pub enum Verdict {
     /// Decided.
     Decided(Decision),
@@ -39,6 +43,7 @@ pub fn hang_up(tenant: Option<&TenantId>, cause: u8, reason: &'static str) -> De
         message: String::new(),
         language: String::new(),
         state: String::new(),
+        trunk: None,
         variables: Vec::new(),
     }
 }
@@ -275,6 +280,7 @@ pub(super) fn resolve(
     Some(Decision {
         tenant: Some(rules.tenant.clone()),
         action,
+        trunk: if action == Action::External { rules.trunk_to(&target) } else { None },
         target,
         timeout_s,
         options: to.options.clone(),
@@ -330,9 +336,22 @@ impl TenantRules {
 
     /// Whether endpoints, plugins and webhooks may send calls to a number outside: the longest matching prefix says.
     pub fn may_dial(&self, number: &Number) -> bool {
-        let matching =
-            self.outbound.iter().filter(|(prefix, _)| number.as_str().starts_with(prefix.as_str()));
-        matching.max_by_key(|(prefix, _)| prefix.len()).is_some_and(|(_, allowed)| *allowed)
+        self.outbound_rule(number.as_str()).is_some_and(|rule| rule.allowed)
+    }
+
+    /// The rule of the longest matching prefix; a short number's is its own alone.
+    fn outbound_rule(&self, number: &str) -> Option<&OutboundRule> {
+        let fits = |rule: &&OutboundRule| match rule.prefix.starts_with('+') {
+            true => number.starts_with(&rule.prefix),
+            false => number == rule.prefix,
+        };
+        self.outbound.iter().filter(fits).max_by_key(|rule| rule.prefix.len())
+    }
+
+    /// What Asterisk calls the tenant's own trunk to a number outside; `None`: it goes through the operator's.
+    pub(super) fn trunk_to(&self, number: &str) -> Option<Box<str>> {
+        let rule = self.outbound_rule(number).filter(|rule| rule.allowed)?;
+        rule.trunk.as_ref().map(|name| global_name(&self.tenant, name).into())
     }
 
     fn inside(
@@ -346,6 +365,7 @@ impl TenantRules {
         Decision {
             tenant: Some(self.tenant.clone()),
             action,
+            trunk: if action == Action::External { self.trunk_to(&target) } else { None },
             target,
             timeout_s,
             options: String::new(),
@@ -394,10 +414,8 @@ pub fn internal(rules: &TenantRules, inputs: &Inputs, steps: &mut Recorder) -> D
         let origin = Origin::Internal(rules.tenant.clone(), from.clone());
         State::at(origin, Stage::Refused).to_string()
     };
-    if rules
-        .outbound
-        .iter()
-        .any(|(short, allowed)| *allowed && !short.starts_with('+') && *short == inputs.dialled)
+    if !inputs.dialled.starts_with('+')
+        && rules.outbound_rule(&inputs.dialled).is_some_and(|rule| rule.allowed)
     {
         steps.step("outbound", "short-number", inputs.dialled.clone());
         return rules.inside(Action::External, inputs.dialled.clone(), 0, reason::OUTBOUND, last(&from));

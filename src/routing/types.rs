@@ -461,6 +461,9 @@ pub struct Decision {
     pub language: String,
     /// How far the call has come; empty when nothing follows.
     pub state: String,
+    /// The tenant's own trunk that an external number is called through, as Asterisk names it; `None`: the operator's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trunk: Option<Box<str>>,
     /// What a plugin gives the channel, each as `HS_V_<name>`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub variables: Vec<Field>,

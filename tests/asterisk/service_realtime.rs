@@ -11,6 +11,7 @@ use crate::support::scenario::Behaviour;
 use crate::support::service::{Database, Service, ServiceOptions};
 use crate::support::wait;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 const ANSWERS: Behaviour = Behaviour::Answers { after_ms: 100, hangs_up_after_ms: None };
 pub(crate) const NUMBER: &str = "+15550003000";
@@ -20,6 +21,8 @@ const TOKEN: &str = "a-token-of-tests-0123456789";
 on_both! {
     a_phone_made_over_rest_registers_and_answers_its_queue,
     a_password_counts_with_the_next_registration,
+    a_queue_follows_its_agents,
+    a_trunk_brings_calls_and_takes_them,
 }
 
 pub(crate) fn start(database: Database) -> (Service, Pbx) {
@@ -96,7 +99,8 @@ fn a_phone_made_over_rest_registers_and_answers_its_queue(database: Database) {
         pbx.cli("queue show newco-support")
     );
     root.ask("PATCH", &member, &json!({"paused": false}), 200);
-    Call::to(NUMBER).from(CALLER).stay(500).expect_answered(&pbx);
+    // The queue answers at once; the phone rings within a second.
+    Call::to(NUMBER).from(CALLER).stay(1_500).expect_answered(&pbx);
     assert_eq!(phone.answered(), 2);
 
     // What Asterisk says of a member is written down.
@@ -121,6 +125,96 @@ fn a_phone_made_over_rest_registers_and_answers_its_queue(database: Database) {
     let complaints = pbx.complaints();
     let odd = |line: &&String| !line.contains("failed to authenticate") && !line.contains("No contacts");
     assert!(!complaints.iter().any(|line| odd(&line)), "{complaints:#?}");
+}
+
+/// An agent signs in, has a break, goes home: the queue follows with its next call.
+fn a_queue_follows_its_agents(database: Database) {
+    let (service, pbx) = start(database);
+    let root = newco(&service);
+    let (_, password, queue, member) = furnish(&root);
+    let (email, secret) = ("nina@newco.test", "hookswitch-demo-1");
+    let user = json!({"email": email, "password": secret, "role": "agent"});
+    let user = text(&root.make("/users", &user), "id");
+    let members = format!("/queues/{queue}/members");
+    root.ask("PATCH", &format!("{members}/{member}"), &json!({"user_id": user}), 200);
+    let nina = Person::sign_in(&service, email, secret);
+    let (_port, phone) = ready(&pbx, &password);
+    let state = |state: &str| nina.ask("PATCH", "/agents/me", &json!({"state": state, "reason": null}), 200);
+    let seen = || pbx.cli("queue show newco-support");
+    state("break");
+    Call::to(NUMBER).from(CALLER).patience(5_000).run(&pbx);
+    assert_eq!(phone.rang(), 0);
+    assert!(seen().contains("(paused:break"), "{}", seen());
+    state("available");
+    Call::to(NUMBER).from(CALLER).stay(1_500).expect_answered(&pbx);
+    assert_eq!(phone.answered(), 1);
+    state("offline");
+    Call::to(NUMBER).from(CALLER).patience(5_000).run(&pbx);
+    assert_eq!(phone.rang(), 1);
+    assert!(seen().contains("No Members"), "{}", seen());
+    // Somebody waits for the first to come.
+    let waits = std::thread::scope(|scope| {
+        let call = scope.spawn(|| Call::to(NUMBER).from(CALLER).stay(3_500).expect_answered(&pbx));
+        wait::until("a caller", || {
+            (root.get(&format!("/queues/{queue}/live"))["waiting_count"] == 1).then_some(())
+        });
+        state("available");
+        call.join().map_err(|_| ())
+    });
+    assert_eq!((waits.is_ok(), phone.answered()), (true, 2), "{}", seen());
+}
+
+/// A trunk is known by its address, or signs in; numbers outside go where a rule says.
+fn a_trunk_brings_calls_and_takes_them(database: Database) {
+    const OUTSIDE: &str = "+15559990000";
+    let (service, pbx) = start(database);
+    let root = newco(&service);
+    let (_, password, ..) = furnish(&root);
+    let (_, phone) = ready(&pbx, &password);
+    let [port, pbx_port] = ports::free();
+    let inbound = |address| Call::to(NUMBER).from(CALLER).out_of(address).stay(1_500);
+    inbound("127.0.0.2").expect_refused(&pbx, 401);
+    let contact = format!("sip:127.0.0.1:{port}");
+    let trunk =
+        json!({"name": "carrier", "template": "trunk", "addresses": ["127.0.0.2"], "contact": contact});
+    let trunk = root.make("/endpoints", &trunk);
+    let settled = || std::thread::sleep(Duration::from_millis(1_100));
+    settled();
+    inbound("127.0.0.2").expect_answered(&pbx);
+    let cdr = root.wait_list("/cdrs", 1).remove(0);
+    assert_eq!((text(&cdr, "direction"), text(&cdr, "caller_number")), ("inbound".into(), CALLER.into()));
+    // Nobody is the trunk because he says so.
+    inbound("127.0.0.3").from("newco-carrier").expect_refused(&pbx, 401);
+    assert!(!register(&pbx, ("newco-carrier", &text(&trunk, "password")), pbx_port, 300));
+    // One that signs in may say of callers what it likes, once it has said who it is itself.
+    let exchange = root.make("/endpoints", &json!({"name": "exchange", "template": "trunk"}));
+    let secret = text(&exchange, "password");
+    inbound("127.0.0.3").signs_in("newco-exchange", &secret).expect_answered(&pbx);
+    assert_eq!(phone.answered(), 2);
+    inbound("127.0.0.3").signs_in("newco-exchange", "not-the-password").expect_refused(&pbx, 401);
+
+    // Out it goes through the operator's carrier, then through the tenant's own.
+    let rule = root.make("/outbound-rules", &json!({"prefix": "+1555999", "allowed": true}));
+    let rule = format!("/outbound-rules/{}", text(&rule, "id"));
+    let (operators, own) = (Phone::start(&pbx, "carrier", ANSWERS), Phone::at(port, "carrier", ANSWERS));
+    let outbound = Call::to(OUTSIDE).from("newco-101").signs_in("newco-101", &password).stay(500);
+    outbound.expect_answered(&pbx);
+    root.ask("PATCH", &rule, &json!({"trunk": "carrier"}), 200);
+    outbound.expect_answered(&pbx);
+    assert_eq!((operators.answered(), own.answered()), (1, 1));
+    assert!(register(&pbx, ("newco-exchange", &secret), pbx_port, 300));
+    let other = Phone::at(pbx_port, "exchange", ANSWERS);
+    root.ask("PATCH", &rule, &json!({"trunk": "exchange"}), 200);
+    outbound.expect_answered(&pbx);
+    assert_eq!((operators.answered(), own.answered(), other.answered()), (1, 1, 1));
+    for phone in [&own, &other] {
+        assert!(phone.invites()[0].contains(OUTSIDE), "{:?}", phone.invites());
+    }
+
+    // Out of service its address is nobody's again.
+    root.ask("PATCH", &format!("/endpoints/{}", text(&trunk, "id")), &json!({"status": "inactive"}), 200);
+    settled();
+    inbound("127.0.0.2").expect_refused(&pbx, 401);
 }
 
 /// Registered, in the queue and found by Asterisk.
@@ -153,7 +247,7 @@ fn mariadb_freezes_while_phones_register() {
     let root = newco(&service);
     let (endpoint, password, ..) = furnish(&root);
     let (_, phone) = ready(&pbx, &password);
-    Call::to(NUMBER).from(CALLER).stay(300).expect_answered(&pbx);
+    Call::to(NUMBER).from(CALLER).stay(1_500).expect_answered(&pbx);
     mariadb.freeze();
     as_ever(&pbx, &password, &phone);
     mariadb.thaw();
@@ -181,12 +275,12 @@ fn the_service_freezes_while_phones_register() {
     // Nobody is let in without his password being checked.
     assert!(!register(&pbx, ("newco-101", &password), other, 300));
     service.thaw();
-    Call::to(NUMBER).from(CALLER).stay(300).expect_answered(&pbx);
+    Call::to(NUMBER).from(CALLER).stay(1_500).expect_answered(&pbx);
     assert_eq!(phone.answered(), 1);
     service.kill();
     assert!(!register(&pbx, ("newco-101", &password), other, 300));
     service.start_again();
-    Call::to(NUMBER).from(CALLER).stay(300).expect_answered(&pbx);
+    Call::to(NUMBER).from(CALLER).stay(1_500).expect_answered(&pbx);
     assert_eq!(phone.answered(), 2, "the registration is still there");
 }
 

@@ -13,7 +13,8 @@ pub(crate) struct Call {
     from: String,
     name: String,
     diverted_by: Option<String>,
-    password: Option<String>,
+    login: Option<(String, String)>,
+    address: Option<&'static str>,
     digits: Vec<(char, u64)>,
     stay_ms: u64,
     patience_ms: u64,
@@ -42,7 +43,8 @@ impl Call {
             from: "+15557770009".to_owned(),
             name: "Caller".to_owned(),
             diverted_by: None,
-            password: None,
+            login: None,
+            address: None,
             digits: Vec::new(),
             stay_ms: 1_000,
             patience_ms: 25_000,
@@ -72,7 +74,18 @@ impl Call {
     /// Calls from a registered phone instead: authenticates with the demo's password.
     pub(crate) fn by_phone(mut self, endpoint: &str) -> Self {
         endpoint.clone_into(&mut self.from);
-        self.password = Some("hookswitch-demo-1".to_owned());
+        self.signs_in(endpoint, "hookswitch-demo-1")
+    }
+
+    /// Authenticates with this name and password.
+    pub(crate) fn signs_in(mut self, name: &str, password: &str) -> Self {
+        self.login = Some((name.to_owned(), password.to_owned()));
+        self
+    }
+
+    /// Comes from another address of this machine than 127.0.0.1.
+    pub(crate) fn out_of(mut self, address: &'static str) -> Self {
+        self.address = Some(address);
         self
     }
 
@@ -103,7 +116,7 @@ impl Call {
     /// Starts the call and returns while it goes on.
     pub(crate) fn start(&self, pbx: &Pbx) -> Calling {
         let [port] = ports::free();
-        let arguments = [
+        let mut arguments = vec![
             format!("127.0.0.1:{}", pbx.sip_port()),
             "-m".to_owned(),
             self.calls.to_string(),
@@ -112,13 +125,16 @@ impl Call {
             "-r".to_owned(),
             self.rate.to_string(),
         ];
+        if let Some(address) = self.address {
+            arguments.extend(["-i", address, "-mi", address].map(str::to_owned));
+        }
         let sipp = Sipp::start(port, &arguments, |audio| {
             scenario::uac(&Uac {
                 to: &self.to,
                 from: &self.from,
                 name: &self.name,
                 diverted_by: self.diverted_by.as_deref(),
-                password: self.password.as_deref(),
+                login: self.login.as_ref().map(|(name, password)| (name.as_str(), password.as_str())),
                 digits: &self.digits,
                 stay_ms: self.stay_ms,
                 patience_ms: self.patience_ms,

@@ -19,8 +19,8 @@ pub(crate) struct Uac<'a> {
     pub(crate) name: &'a str,
     /// User part of a Diversion header (the number that forwarded the call here), sent as it is.
     pub(crate) diverted_by: Option<&'a str>,
-    /// Password when the call must authenticate as `from`.
-    pub(crate) password: Option<&'a str>,
+    /// Name and password when the call must authenticate.
+    pub(crate) login: Option<(&'a str, &'a str)>,
     /// Digits, each sent that many milliseconds after the step before it.
     pub(crate) digits: &'a [(char, u64)],
     /// Milliseconds to stay after the last digit before hanging up.
@@ -150,11 +150,10 @@ pub(crate) fn uac(call: &Uac<'_>) -> String {
         String::from("<?xml version=\"1.0\" encoding=\"ISO-8859-1\" ?>\n<scenario name=\"caller\">\n");
     xml += &log("[call_number] invite [clock_tick]");
     xml += &call.invite(sequence, "");
-    if let Some(password) = call.password {
+    if let Some((user, password)) = call.login {
         xml += "  <recv response=\"100\" optional=\"true\"/>\n  <recv response=\"401\" auth=\"true\"/>\n";
         xml += &call.after("ACK", &call.uri(), sequence);
         sequence += 1;
-        let user = call.from;
         xml += &call.invite(sequence, &format!("[authentication username={user} password={password}]\n"));
     }
     // SIPp looks only at the timeout of the line at which it waits, so every line has it.
@@ -189,7 +188,7 @@ pub(crate) fn uac(call: &Uac<'_>) -> String {
     xml += &ok();
     xml += &log("[call_number] gone [clock_tick]");
     let _ = writeln!(xml, "  <nop next=\"{done}\"/>");
-    let invited = if call.password.is_some() { 2 } else { 1 };
+    let invited = if call.login.is_some() { 2 } else { 1 };
     xml += &label(cancel);
     xml += &log("[call_number] cancel [clock_tick]");
     let to = format!("To: <{}>", call.uri());

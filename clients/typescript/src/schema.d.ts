@@ -13,7 +13,7 @@ export interface paths {
         };
         /**
          * List agents
-         * @description What agents do: available, busy, away ... A user has a state once it was set: with POST /agents, or with PATCH /agents/me for the own one.
+         * @description What agents do: available, busy, away ... A user has a state once it was set: with POST /agents, or with PATCH /agents/me for the own one. Queues in which the user is a member follow it with Asterisk's next question: away, break and dnd are a pause, offline logs out.
          *
          *     Roles: superadmin, tenant_admin, supervisor, agent, viewer.
          */
@@ -5889,7 +5889,7 @@ export interface components {
              */
             detail: string;
         };
-        /** @description What agents do: available, busy, away ... A user has a state once it was set: with POST /agents, or with PATCH /agents/me for the own one. */
+        /** @description What agents do: available, busy, away ... A user has a state once it was set: with POST /agents, or with PATCH /agents/me for the own one. Queues in which the user is a member follow it with Asterisk's next question: away, break and dnd are a pause, offline logs out. */
         Agent: {
             /**
              * @description The call that is talked on.
@@ -8784,11 +8784,24 @@ export interface components {
         /** @description Phones. The name is the extension too. Making one answers with `password`, which is shown then and never again; POST /endpoints/{id}/secret makes another. */
         Endpoint: {
             /**
+             * @description A trunk's addresses and networks, from which its calls come without a password; one that has none signs in. Given by who runs the platform alone; no other trunk has them.
+             * @example [
+             *       "198.51.100.0/28"
+             *     ]
+             */
+            addresses: string[];
+            /**
              * Format: e164
              * @description The number it shows outside.
              * @example +15550001000
              */
             caller_number: string | null;
+            /**
+             * Format: sip-uri
+             * @description Where calls to a trunk go that does not register. Given by who runs the platform alone.
+             * @example sip:sip.carrier.example:5060
+             */
+            contact: string | null;
             /**
              * Format: date-time
              * @description When it was made.
@@ -8847,11 +8860,11 @@ export interface components {
              */
             status: "active" | "inactive";
             /**
-             * @description What it is: a phone or program over SIP, also behind NAT; or a browser, over a WebSocket and encrypted.
+             * @description What it is: a phone or program over SIP, also behind NAT; a browser, over a WebSocket and encrypted; or a trunk: another exchange or a carrier, whose calls come from outside.
              * @example desk
              * @enum {string}
              */
-            template: "desk" | "webrtc";
+            template: "desk" | "webrtc" | "trunk";
             /**
              * Format: tenant-id
              * @description Whose it is.
@@ -8903,12 +8916,27 @@ export interface components {
         };
         EndpointsCreateBody: {
             /**
+             * @description A trunk's addresses and networks, from which its calls come without a password; one that has none signs in. Given by who runs the platform alone; no other trunk has them.
+             * @default []
+             * @example [
+             *       "198.51.100.0/28"
+             *     ]
+             */
+            addresses?: string[];
+            /**
              * Format: e164
              * @description The number it shows outside.
              * @default null
              * @example +15550001000
              */
             caller_number?: string | null;
+            /**
+             * Format: sip-uri
+             * @description Where calls to a trunk go that does not register. Given by who runs the platform alone.
+             * @default null
+             * @example sip:sip.carrier.example:5060
+             */
+            contact?: string | null;
             /**
              * @description Its name for people, shown to who is called.
              * @default
@@ -8950,12 +8978,12 @@ export interface components {
              */
             status?: "active" | "inactive";
             /**
-             * @description What it is: a phone or program over SIP, also behind NAT; or a browser, over a WebSocket and encrypted.
+             * @description What it is: a phone or program over SIP, also behind NAT; a browser, over a WebSocket and encrypted; or a trunk: another exchange or a carrier, whose calls come from outside.
              * @default desk
              * @example desk
              * @enum {string}
              */
-            template?: "desk" | "webrtc";
+            template?: "desk" | "webrtc" | "trunk";
         };
         EndpointSecret: {
             /**
@@ -8971,11 +8999,24 @@ export interface components {
         };
         EndpointsUpdateBody: {
             /**
+             * @description A trunk's addresses and networks, from which its calls come without a password; one that has none signs in. Given by who runs the platform alone; no other trunk has them.
+             * @example [
+             *       "198.51.100.0/28"
+             *     ]
+             */
+            addresses?: string[];
+            /**
              * Format: e164
              * @description The number it shows outside.
              * @example +15550001000
              */
             caller_number?: string | null;
+            /**
+             * Format: sip-uri
+             * @description Where calls to a trunk go that does not register. Given by who runs the platform alone.
+             * @example sip:sip.carrier.example:5060
+             */
+            contact?: string | null;
             /**
              * @description Its name for people, shown to who is called.
              * @example Front desk
@@ -10023,6 +10064,12 @@ export interface components {
              */
             readonly tenant_id: string;
             /**
+             * Format: name
+             * @description Name of an endpoint of template trunk that they go through; null: the operator's trunk.
+             * @example null
+             */
+            trunk: string | null;
+            /**
              * Format: date-time
              * @description When it was changed last.
              * @example 2026-11-23T08:00:00Z
@@ -10045,6 +10092,13 @@ export interface components {
              * @example +49
              */
             prefix: string;
+            /**
+             * Format: name
+             * @description Name of an endpoint of template trunk that they go through; null: the operator's trunk.
+             * @default null
+             * @example null
+             */
+            trunk?: string | null;
         };
         OutboundRulesUpdateBody: {
             /**
@@ -10058,6 +10112,12 @@ export interface components {
              * @example +49
              */
             prefix?: string;
+            /**
+             * Format: name
+             * @description Name of an endpoint of template trunk that they go through; null: the operator's trunk.
+             * @example null
+             */
+            trunk?: string | null;
         };
         Page: {
             /** @description Records in a page at most. */
@@ -11792,10 +11852,10 @@ export interface components {
                  */
                 since: string | null;
                 /**
-                 * @description Talks with a caller of a queue; rests after a talk; is left out; none of these.
+                 * @description Talks with a caller of a queue; rests after a talk; is left out; is logged out; none of these.
                  * @enum {unknown}
                  */
-                state: "talking" | "wrapup" | "paused" | "idle";
+                state: "talking" | "wrapup" | "paused" | "offline" | "idle";
                 /**
                  * Format: date-time
                  * @description When the rest ends.
@@ -19126,8 +19186,8 @@ export interface operations {
                 sort?: "name" | "-name" | "display_name" | "-display_name" | "created_at" | "-created_at" | "updated_at" | "-updated_at";
                 /** @description Only these. Whether it may call and be called. */
                 status?: "active" | "inactive";
-                /** @description Only these. What it is: a phone or program over SIP, also behind NAT; or a browser, over a WebSocket and encrypted. */
-                template?: "desk" | "webrtc";
+                /** @description Only these. What it is: a phone or program over SIP, also behind NAT; a browser, over a WebSocket and encrypted; or a trunk: another exchange or a carrier, whose calls come from outside. */
+                template?: "desk" | "webrtc" | "trunk";
                 /** @description Only these. When it was changed last. */
                 updated_at?: string;
                 /** @description Below this. */
@@ -19930,6 +19990,8 @@ export interface operations {
                 q?: string;
                 /** @description The order. */
                 sort?: "prefix" | "-prefix" | "created_at" | "-created_at" | "updated_at" | "-updated_at";
+                /** @description Only these. Name of an endpoint of template trunk that they go through; null: the operator's trunk. */
+                trunk?: string | "null";
                 /** @description Only these. When it was changed last. */
                 updated_at?: string;
                 /** @description Below this. */
@@ -19975,7 +20037,8 @@ export interface operations {
                 /**
                  * @example {
                  *       "allowed": false,
-                 *       "prefix": "+49"
+                 *       "prefix": "+49",
+                 *       "trunk": null
                  *     }
                  */
                 "application/json": components["schemas"]["OutboundRulesCreateBody"];
@@ -27748,7 +27811,11 @@ export interface operations {
                 /**
                  * @example {
                  *       "data": {
+                 *         "addresses": [
+                 *           "198.51.100.0/28"
+                 *         ],
                  *         "caller_number": "+15550001000",
+                 *         "contact": "sip:sip.carrier.example:5060",
                  *         "created_at": "2026-11-23T08:00:00Z",
                  *         "display_name": "Front desk",
                  *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
@@ -27801,7 +27868,11 @@ export interface operations {
                 /**
                  * @example {
                  *       "data": {
+                 *         "addresses": [
+                 *           "198.51.100.0/28"
+                 *         ],
                  *         "caller_number": "+15550001000",
+                 *         "contact": "sip:sip.carrier.example:5060",
                  *         "created_at": "2026-11-23T08:00:00Z",
                  *         "display_name": "Front desk",
                  *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
@@ -27939,7 +28010,11 @@ export interface operations {
                 /**
                  * @example {
                  *       "data": {
+                 *         "addresses": [
+                 *           "198.51.100.0/28"
+                 *         ],
                  *         "caller_number": "+15550001000",
+                 *         "contact": "sip:sip.carrier.example:5060",
                  *         "created_at": "2026-11-23T08:00:00Z",
                  *         "display_name": "Front desk",
                  *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
@@ -28300,6 +28375,7 @@ export interface operations {
                  *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
                  *         "prefix": "+49",
                  *         "tenant_id": "acme",
+                 *         "trunk": null,
                  *         "updated_at": "2026-11-23T08:00:00Z"
                  *       },
                  *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
@@ -28344,6 +28420,7 @@ export interface operations {
                  *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
                  *         "prefix": "+49",
                  *         "tenant_id": "acme",
+                 *         "trunk": null,
                  *         "updated_at": "2026-11-23T08:00:00Z"
                  *       },
                  *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
@@ -28388,6 +28465,7 @@ export interface operations {
                  *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
                  *         "prefix": "+49",
                  *         "tenant_id": "acme",
+                 *         "trunk": null,
                  *         "updated_at": "2026-11-23T08:00:00Z"
                  *       },
                  *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",

@@ -313,6 +313,9 @@ async fn answer(conn: &mut C, call: Option<&Id>, trace: &Trace) -> Result<(), Se
         .collect();
     let mut variables: Vec<(&str, &str)> =
         given.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+    if let Some(trunk) = &decision.trunk {
+        variables.push(("HS_VIA", trunk));
+    }
     variables.extend(if trace.inputs.contact.is_empty() { &all[1..] } else { &all[..] });
     let mut commands = set_variables(&variables)?;
     if commands.len() > 1 {

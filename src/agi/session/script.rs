@@ -273,10 +273,13 @@ impl<'a> Caller<'a> {
     async fn dial(&mut self, target: &Target, timeout: u32) -> Done<DialStatus> {
         within("timeout", timeout, 1, limits::DIAL_S)?;
         let Some(place) = &self.place else { return Err(Failure::NotFound) };
-        let (action, to) = place.reach(target, timeout)?;
+        let (action, to, trunk) = place.reach(target, timeout)?;
         let (application, arguments, status) = match action {
             Action::Endpoint => ("Dial", format!("PJSIP/{to},{timeout},g"), "DIALSTATUS"),
             Action::Queue => ("Queue", format!("{to},c,,,{timeout}"), "QUEUESTATUS"),
+            Action::External if let Some(trunk) = trunk => {
+                ("Dial", format!("PJSIP/{to}@{trunk},{timeout},g"), "DIALSTATUS")
+            }
             Action::External => {
                 let trunk = self.send(Command::get_variable("HS_TRUNK")).await?;
                 let trunk = trunk.ok().ok().and_then(super::super::Answer::into_value).unwrap_or_default();

@@ -10,6 +10,8 @@ pub const FIELDS: usize = 200;
 pub const PIECE: usize = 500;
 /// Bytes of an answer: 50,000 endpoints of 300 bytes. Who has more sets Asterisk up without reading all of them at its start.
 pub const ANSWER_BYTES: usize = 16 * 1024 * 1024;
+/// How old the list of trunks' addresses may be: Asterisk asks for it with every request that comes over SIP.
+pub const TRUNKS_TIME: Duration = Duration::from_secs(1);
 /// Rows that are kept in memory; one has some 400 bytes.
 pub const ROWS: u64 = 200_000;
 /// Tenants that were asked for and are none, as remembered.

@@ -1,9 +1,10 @@
 //! `/block-list`, `/allow-list` and `/outbound-rules`.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::Named;
 use super::rules::{PATTERN, PREFIX};
-use crate::api::{Call, Change, Doing, Field, Hooks, May, Null, Problem, Resource};
+use crate::api::{Call, Change, Doing, Field, Hooks, May, Null, Problem, Resource, rules};
 use crate::base::role::Roles;
 use crate::db::Tx;
 
@@ -69,9 +70,30 @@ pub static OUTBOUND_RULES: Resource = Resource {
         .sort()
         .search(),
         Field::flag("allowed", "Whether they may be dialled."),
+        Field::rule(
+            "trunk",
+            &rules::NAME,
+            "Name of an endpoint of template trunk that they go through; null: the operator's trunk.",
+        )
+        .example("null")
+        .nullable(Null::Empty)
+        .filter(),
     ],
+    hooks: Hooks::before(outbound),
     ..Resource::PLAIN
 };
+
+fn outbound<'a>(call: &'a Call, tx: &'a mut Tx, change: &'a mut Change) -> Doing<'a, Result<(), Problem>> {
+    Box::pin(async move {
+        let trunk = change.given.get("trunk").and_then(Value::as_str).map(str::to_owned);
+        if let Some(trunk) = trunk
+            && !Named::Trunk.exists(tx, call.tenant()?, &trunk).await?
+        {
+            change.fault("trunk", "There is no endpoint of this name that is a trunk.");
+        }
+        Ok(())
+    })
+}
 
 fn block<'a>(_: &'a Call, _: &'a mut Tx, change: &'a mut Change) -> Doing<'a, Result<(), Problem>> {
     listed(change, "block")

@@ -15,6 +15,8 @@ pub enum Named {
     Queue,
     /// An endpoint.
     Endpoint,
+    /// An endpoint that is a trunk.
+    Trunk,
     /// A menu.
     Menu,
     /// A mailbox.
@@ -38,6 +40,8 @@ const OF_MAILBOX: &str =
 const OF_ENDPOINT: &str = " UNION SELECT CONCAT('queue ', q.name) FROM queue_members m \
      JOIN endpoints e ON e.id = m.endpoint_id JOIN queues q ON q.id = m.queue_id \
      WHERE m.tenant_id = ? AND e.name = ?";
+const OF_TRUNK: &str =
+    " UNION SELECT CONCAT('outbound rule ', prefix) FROM outbound_rules WHERE tenant_id = ? AND trunk = ?";
 
 impl Named {
     /// What a destination of this type leads to by name; `None`: to no row of ours.
@@ -55,7 +59,7 @@ impl Named {
     fn kind(self) -> &'static str {
         match self {
             Self::Queue => "queue",
-            Self::Endpoint => "endpoint",
+            Self::Endpoint | Self::Trunk => "endpoint",
             Self::Menu => "ivr",
             Self::Mailbox => "voicemail",
             Self::Schedule => "",
@@ -67,6 +71,7 @@ impl Named {
         match self {
             Self::Queue => "queue",
             Self::Endpoint => "endpoint",
+            Self::Trunk => "trunk",
             Self::Menu => "menu",
             Self::Mailbox => "mailbox",
             Self::Schedule => "schedule",
@@ -76,7 +81,7 @@ impl Named {
     fn table(self) -> &'static str {
         match self {
             Self::Queue => "queues",
-            Self::Endpoint => "endpoints",
+            Self::Endpoint | Self::Trunk => "endpoints",
             Self::Menu => "ivr_menus",
             Self::Mailbox => "mailboxes",
             Self::Schedule => "schedules",
@@ -91,7 +96,9 @@ impl Named {
         // A column that the key of names does not hold: MariaDB would else lock the key's entry only, and not the row
         // that a deletion locks first.
         let lock = tx.pick("", " LOCK IN SHARE MODE");
-        let sql = format!("SELECT created_at FROM {} WHERE tenant_id = ? AND name = ?{lock}", self.table());
+        let only = if self == Self::Trunk { " AND template = 'trunk'" } else { "" };
+        let sql =
+            format!("SELECT created_at FROM {} WHERE tenant_id = ? AND name = ?{only}{lock}", self.table());
         let found: Option<i64> = db_tx!(tx, |c| sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
             .bind(tenant.as_str())
             .bind(name)
@@ -112,14 +119,12 @@ impl Named {
         } else {
             (0..4).for_each(|_| binds.extend([tenant.as_str(), self.kind(), name]));
             let more = match self {
-                Self::Mailbox => OF_MAILBOX,
-                Self::Endpoint => OF_ENDPOINT,
-                _ => "",
+                Self::Mailbox => [OF_MAILBOX, ""],
+                Self::Endpoint | Self::Trunk => [OF_ENDPOINT, OF_TRUNK],
+                _ => ["", ""],
             };
-            if !more.is_empty() {
-                binds.extend([tenant.as_str(), name]);
-            }
-            format!("{USERS}{more}")
+            more.iter().filter(|sql| !sql.is_empty()).for_each(|_| binds.extend([tenant.as_str(), name]));
+            format!("{USERS}{}", more.concat())
         };
         // One more than are named tells that there are more, and one may be the menu itself.
         let sql = format!("{base} ORDER BY who LIMIT {}", limits::USERS_NAMED + 2);

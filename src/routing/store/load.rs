@@ -10,7 +10,7 @@ use crate::config::limits::{ivr, routing as limits};
 use crate::db::{Db, db_read};
 use crate::plugins::{self, NO_PLUGIN, Setup};
 use crate::routing::data::{
-    Choice, DidRules, Digits, EndpointRules, Menu, NumberList, QueueRules, TenantRules,
+    Choice, DidRules, Digits, EndpointRules, Menu, NumberList, OutboundRule, QueueRules, TenantRules,
 };
 use crate::routing::schedule::Schedule;
 use crate::routing::types::{Destination, Place, RawDestination};
@@ -300,9 +300,18 @@ async fn mailboxes(db: &Db, id: &TenantId) -> sqlx::Result<HashSet<Name>> {
     Ok(rows.iter().filter_map(|name| keep("mailboxes", name, Name::parse(name))).collect())
 }
 
-async fn outbound(db: &Db, id: &TenantId) -> sqlx::Result<Vec<(String, bool)>> {
-    const SQL: &str = "SELECT prefix, allowed FROM outbound_rules WHERE tenant_id = ?";
-    db_read!(db, |p| sqlx::query_as(SQL).bind(id.as_str()).fetch_all(p).await)
+async fn outbound(db: &Db, id: &TenantId) -> sqlx::Result<Vec<OutboundRule>> {
+    const SQL: &str = "SELECT prefix, allowed, trunk FROM outbound_rules WHERE tenant_id = ?";
+    let rows: Vec<(String, bool, String)> =
+        db_read!(db, |p| sqlx::query_as(SQL).bind(id.as_str()).fetch_all(p).await)?;
+    let rule = |(prefix, allowed, trunk): (String, bool, String)| OutboundRule {
+        trunk: Some(trunk)
+            .filter(|t| !t.is_empty())
+            .and_then(|t| keep("outbound_rules", &t, Name::parse(&t))),
+        prefix,
+        allowed,
+    };
+    Ok(rows.into_iter().map(rule).collect())
 }
 
 #[derive(sqlx::FromRow)]
