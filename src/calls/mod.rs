@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::ids::{Id, TenantId};
 use crate::plugins::Run;
 
-pub use store::{linkedid, traces};
+pub use store::{linkedid, living_at, traces};
 
 /// How a call came to us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

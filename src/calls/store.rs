@@ -389,6 +389,16 @@ async fn find(tx: &mut Tx, ended: &Ended) -> sqlx::Result<Option<String>> {
     }
 }
 
+/// How many living calls are at such an action, such as `queue` and `acme-support`, as far as they are written down.
+///
+/// # Errors
+/// When the database is away.
+pub async fn living_at(tx: &mut Tx, tenant: &TenantId, action: &str, target: &str) -> sqlx::Result<i64> {
+    const SQL: &str =
+        "SELECT COUNT(*) FROM calls WHERE ended_at IS NULL AND tenant_id = ? AND action = ? AND target = ?";
+    db_tx!(tx, |c| sqlx::query_scalar(SQL).bind(tenant.as_str()).bind(action).bind(target).fetch_one(c).await)
+}
+
 /// Calls that have no end: id, tenant, number.
 ///
 /// # Errors

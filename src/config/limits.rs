@@ -153,8 +153,8 @@ pub mod journal {
     pub const DRAIN_BYTES: usize = 2 * 1024 * 1024;
     /// Pause before the database is tried again, doubled up to [`DRAIN_RETRY_MOST`].
     pub const DRAIN_RETRY: Duration = Duration::from_millis(100);
-    /// Longest pause between two tries.
-    pub const DRAIN_RETRY_MOST: Duration = Duration::from_secs(5);
+    /// The longest pause: two seconds after the database is back the books are right again.
+    pub const DRAIN_RETRY_MOST: Duration = Duration::from_secs(1);
     /// Time for the journal to reach the database at shutdown; what is left waits for the next start.
     pub const FLUSH_TIME: Duration = Duration::from_secs(10);
 }

@@ -12,8 +12,9 @@ use super::{Autopause, QueueStatus, QueueStrategy};
 use crate::api::{
     Action, Call, Change, Doing, Field, Hooks, May, Null, Parent, Problem, Resource, Rule, Tells, Verb, rules,
 };
-use crate::base::ids::Sound;
+use crate::base::ids::{Name, Sound, TenantId, global_name};
 use crate::base::role::Roles;
+use crate::calls;
 use crate::config::limits::{queues as limits, routing};
 use crate::db::{Tx, db_tx};
 use crate::endpoints::ENDPOINT;
@@ -187,7 +188,10 @@ fn before<'a>(call: &'a Call, tx: &'a mut Tx, change: &'a mut Change) -> Doing<'
     Box::pin(async move {
         let tenant = call.tenant()?;
         match change.verb {
-            Verb::Remove => return Named::Queue.unused(tx, tenant, change.text("name")).await,
+            Verb::Remove => {
+                Named::Queue.unused(tx, tenant, change.text("name")).await?;
+                return nobody_inside(tx, tenant, change.text("name")).await;
+            }
             Verb::Create => room_for(tx, tenant, Room::Queues).await?,
             Verb::Update => {}
         }
@@ -208,6 +212,20 @@ fn before<'a>(call: &'a Call, tx: &'a mut Tx, change: &'a mut Change) -> Doing<'
         }
         Ok(())
     })
+}
+
+/// With the queue its members would go, and whoever waits in it would wait for nobody.
+async fn nobody_inside(tx: &mut Tx, tenant: &TenantId, name: &str) -> Result<(), Problem> {
+    let name = Name::parse(name).map_err(Problem::internal)?;
+    match calls::living_at(tx, tenant, "queue", &global_name(tenant, &name)).await? {
+        0 => Ok(()),
+        n => Err(Problem::conflict(
+            "callers-inside",
+            format!(
+                "{n} callers are in the queue. Take it out of service (status inactive), and delete it when they have left."
+            ),
+        )),
+    }
 }
 
 fn member<'a>(_: &'a Call, _: &'a mut Tx, change: &'a mut Change) -> Doing<'a, Result<(), Problem>> {

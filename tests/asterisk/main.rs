@@ -21,6 +21,7 @@ mod ended;
 mod hostile;
 mod service_away;
 mod service_database;
+mod service_faults;
 mod service_inside;
 mod service_lost;
 mod service_menu;

@@ -13,7 +13,7 @@ use crate::support::wait;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-const ANSWERS: Behaviour = Behaviour::Answers { after_ms: 100, hangs_up_after_ms: None };
+pub(crate) const ANSWERS: Behaviour = Behaviour::Answers { after_ms: 100, hangs_up_after_ms: None };
 pub(crate) const NUMBER: &str = "+15550003000";
 pub(crate) const CALLER: &str = "+15557770001";
 const TOKEN: &str = "a-token-of-tests-0123456789";
@@ -218,7 +218,7 @@ fn a_trunk_brings_calls_and_takes_them(database: Database) {
 }
 
 /// Registered, in the queue and found by Asterisk.
-fn ready(pbx: &Pbx, password: &str) -> (u16, Phone) {
+pub(crate) fn ready(pbx: &Pbx, password: &str) -> (u16, Phone) {
     let [port] = ports::free();
     assert!(register(pbx, ("newco-101", password), port, 300));
     let phone = Phone::at(port, "newco-101", ANSWERS);

@@ -42,6 +42,11 @@ impl<'a> Person<'a> {
         if answer.is_empty() { Value::Null } else { serde_json::from_str(&answer).unwrap() }
     }
 
+    /// The status and body of the answer to a request without a body.
+    pub(crate) fn try_ask(&self, method: &str, path: &str) -> (u16, String) {
+        self.service.ask(method, &format!("/api/v1{path}"), &self.token, "")
+    }
+
     /// The answer to a file.
     pub(crate) fn upload(&self, path: &str, kind: &str, file: &str) -> Value {
         let (answered, answer) =

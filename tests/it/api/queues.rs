@@ -52,7 +52,21 @@ both_databases! {
         for menu in menus.body["data"].as_array().unwrap() {
             desk.app.delete(&format!("/ivr-menus/{}", menu["id"].as_str().unwrap()), &desk.admin).await.expect(204);
         }
-        desk.app.delete(&path, &desk.admin).await.expect(204);
+        // Whoever waits in it would wait for nobody; the other tenant's callers wait elsewhere.
+        for (tenant, status) in [("acme", 409), ("globex", 204)] {
+            let row = format!(
+                "INSERT INTO calls (id, tenant_id, direction, did, caller_number, caller_name, channel, uniqueid, linkedid, \
+                 language, action, target, reason, started_at) VALUES ('01kb2x8v9q3d5s7f1g4h6j8k0m', '{tenant}', 'inbound', \
+                 '', '', '', '', '', '', '', 'queue', 'acme-support', 'static', 1)"
+            );
+            desk.app.test.execute(&row).await.unwrap();
+            let answer = desk.app.delete(&path, &desk.admin).await.expect(status);
+            if status == 409 {
+                assert_eq!(answer.body["code"], "callers-inside");
+                assert_eq!(desk.app.get(&path, &desk.admin).await.expect(200).body["status"], "inactive");
+            }
+            desk.app.test.execute("DELETE FROM calls").await.unwrap();
+        }
         desk.app.test.execute("UPDATE tenants SET max_queues = 1 WHERE id = 'acme'").await.unwrap();
         desk.make("/queues", json!({"name": "a"})).await;
         assert_eq!(desk.app.post("/queues", &desk.admin, json!({"name": "b"})).await.expect(409).body["code"], "limit-reached");
