@@ -146,11 +146,13 @@ CREATE TRIGGER ara_ps_contacts_insert AFTER INSERT ON ara_ps_contacts FOR EACH R
         id, uri, expiration_time, qualify_frequency, outbound_proxy, path, user_agent, qualify_timeout, reg_server,
         authenticate_qualify, via_addr, via_port, call_id, prune_on_boot, qualify_2xx_only)
         SELECT p.tenant_id, p.id, UNIX_TIMESTAMP() * 1000000, UNIX_TIMESTAMP() * 1000000,
-        REPLACE(REPLACE(NEW.id, '^3B', ';'), '^5E', '^'), REPLACE(REPLACE(NEW.uri, '^3B', ';'), '^5E', '^'),
-        NEW.expiration_time, NEW.qualify_frequency, REPLACE(REPLACE(NEW.outbound_proxy, '^3B', ';'), '^5E', '^'),
-        REPLACE(REPLACE(NEW.path, '^3B', ';'), '^5E', '^'), REPLACE(REPLACE(NEW.user_agent, '^3B', ';'), '^5E', '^'),
-        NEW.qualify_timeout, REPLACE(REPLACE(NEW.reg_server, '^3B', ';'), '^5E', '^'), NEW.authenticate_qualify,
-        NEW.via_addr, NEW.via_port, REPLACE(REPLACE(NEW.call_id, '^3B', ';'), '^5E', '^'), NEW.prune_on_boot,
+        REPLACE(REPLACE(NEW.id, '^3B', ';'), '^5E', '^'),
+        NULLIF(REPLACE(REPLACE(NEW.uri, '^3B', ';'), '^5E', '^'), ''), NEW.expiration_time, NEW.qualify_frequency,
+        NULLIF(REPLACE(REPLACE(NEW.outbound_proxy, '^3B', ';'), '^5E', '^'), ''),
+        NULLIF(REPLACE(REPLACE(NEW.path, '^3B', ';'), '^5E', '^'), ''),
+        NULLIF(REPLACE(REPLACE(NEW.user_agent, '^3B', ';'), '^5E', '^'), ''), NEW.qualify_timeout,
+        NULLIF(REPLACE(REPLACE(NEW.reg_server, '^3B', ';'), '^5E', '^'), ''), NEW.authenticate_qualify, NEW.via_addr,
+        NEW.via_port, NULLIF(REPLACE(REPLACE(NEW.call_id, '^3B', ';'), '^5E', '^'), ''), NEW.prune_on_boot,
         NEW.qualify_2xx_only
         FROM ps_endpoints p WHERE p.id = SUBSTR(NEW.id, 1, INSTR(CONCAT(NEW.id, '^3B'), '^3B') - 1);
         INSERT INTO ara_inbox (kind, agent, event, data1, data2, data3)
@@ -160,15 +162,16 @@ CREATE TRIGGER ara_ps_contacts_insert AFTER INSERT ON ara_ps_contacts FOR EACH R
 END;
 CREATE TRIGGER ara_ps_contacts_update AFTER UPDATE ON ara_ps_contacts FOR EACH ROW BEGIN
     UPDATE ps_contacts SET updated_at = UNIX_TIMESTAMP() * 1000000,
-        uri = REPLACE(REPLACE(NEW.uri, '^3B', ';'), '^5E', '^'), expiration_time = NEW.expiration_time,
+        uri = NULLIF(REPLACE(REPLACE(NEW.uri, '^3B', ';'), '^5E', '^'), ''), expiration_time = NEW.expiration_time,
         qualify_frequency = NEW.qualify_frequency,
-        outbound_proxy = REPLACE(REPLACE(NEW.outbound_proxy, '^3B', ';'), '^5E', '^'),
-        path = REPLACE(REPLACE(NEW.path, '^3B', ';'), '^5E', '^'),
-        user_agent = REPLACE(REPLACE(NEW.user_agent, '^3B', ';'), '^5E', '^'), qualify_timeout = NEW.qualify_timeout,
-        reg_server = REPLACE(REPLACE(NEW.reg_server, '^3B', ';'), '^5E', '^'),
+        outbound_proxy = NULLIF(REPLACE(REPLACE(NEW.outbound_proxy, '^3B', ';'), '^5E', '^'), ''),
+        path = NULLIF(REPLACE(REPLACE(NEW.path, '^3B', ';'), '^5E', '^'), ''),
+        user_agent = NULLIF(REPLACE(REPLACE(NEW.user_agent, '^3B', ';'), '^5E', '^'), ''),
+        qualify_timeout = NEW.qualify_timeout,
+        reg_server = NULLIF(REPLACE(REPLACE(NEW.reg_server, '^3B', ';'), '^5E', '^'), ''),
         authenticate_qualify = NEW.authenticate_qualify, via_addr = NEW.via_addr, via_port = NEW.via_port,
-        call_id = REPLACE(REPLACE(NEW.call_id, '^3B', ';'), '^5E', '^'), prune_on_boot = NEW.prune_on_boot,
-        qualify_2xx_only = NEW.qualify_2xx_only
+        call_id = NULLIF(REPLACE(REPLACE(NEW.call_id, '^3B', ';'), '^5E', '^'), ''),
+        prune_on_boot = NEW.prune_on_boot, qualify_2xx_only = NEW.qualify_2xx_only
     WHERE id = REPLACE(REPLACE(OLD.id, '^3B', ';'), '^5E', '^');
     -- Many renew while the service is away: one note of each endpoint is enough.
     INSERT INTO ara_inbox (kind, agent, event, data1, data2, data3)
@@ -201,30 +204,37 @@ CREATE VIEW ara_queues AS SELECT
 FROM queues q;
 
 -- Members. The ara_ columns are what Asterisk sees and writes; they are the service's own until Asterisk changes them, and
--- the service's follow once it has taken the note.
+-- the service's follow once it has taken the note. A reason of ^00 is ODBC's for one that is set and empty: without any
+-- Asterisk takes the column for missing. MariaDB lets nobody but the owner change a view of several tables by a prepared
+-- statement, so this one has a single table, with the queue's name beside the member.
 ALTER TABLE queue_members
-    ADD COLUMN ara_paused BOOLEAN NOT NULL DEFAULT 0,
-    ADD COLUMN ara_pause_reason VARCHAR(240) NOT NULL DEFAULT '',
-    ADD COLUMN ara_penalty BIGINT NOT NULL DEFAULT 0;
+    ADD COLUMN ara_queue_name VARCHAR(40) NOT NULL DEFAULT '',
+    ADD COLUMN ara_paused INT NOT NULL DEFAULT 0,
+    ADD COLUMN ara_pause_reason VARCHAR(255) NOT NULL DEFAULT '^00',
+    ADD COLUMN ara_penalty INT NOT NULL DEFAULT 0,
+    ADD INDEX queue_members_ara (ara_queue_name);
 UPDATE queue_members SET ara_paused = paused, ara_penalty = penalty,
-    ara_pause_reason = REPLACE(REPLACE(pause_reason, '^', '^5E'), ';', '^3B');
+    ara_pause_reason = CASE pause_reason WHEN '' THEN '^00' ELSE REPLACE(REPLACE(pause_reason, '^', '^5E'), ';', '^3B') END,
+    ara_queue_name = (SELECT q.ara_name FROM queues q WHERE q.id = queue_members.queue_id);
 CREATE VIEW ara_queue_members AS SELECT
-    q.ara_name AS queue_name, CONCAT('PJSIP/', e.tenant_id, '-', e.name) AS interface,
-    CONCAT(e.tenant_id, '-', e.name) AS membername, m.ara_penalty AS penalty, m.ara_paused AS paused, m.id AS uniqueid,
-    m.ara_pause_reason AS reason_paused
+    m.ara_queue_name AS queue_name,
+    (SELECT CONCAT('PJSIP/', e.tenant_id, '-', e.name) FROM endpoints e WHERE e.id = m.endpoint_id) AS interface,
+    (SELECT CONCAT(e.tenant_id, '-', e.name) FROM endpoints e WHERE e.id = m.endpoint_id) AS membername,
+    m.ara_penalty AS penalty, m.ara_paused AS paused, m.id AS uniqueid, m.ara_pause_reason AS reason_paused
 FROM queue_members m
-JOIN queues q ON q.id = m.queue_id AND q.tenant_id = m.tenant_id
-JOIN endpoints e ON e.id = m.endpoint_id AND e.tenant_id = m.tenant_id AND e.status = 'active';
+WHERE EXISTS (SELECT 1 FROM endpoints e WHERE e.id = m.endpoint_id AND e.tenant_id = m.tenant_id AND e.status = 'active');
 CREATE TRIGGER queue_members_insert BEFORE INSERT ON queue_members FOR EACH ROW BEGIN
     SET NEW.ara_paused = NEW.paused, NEW.ara_penalty = NEW.penalty,
-        NEW.ara_pause_reason = REPLACE(REPLACE(NEW.pause_reason, '^', '^5E'), ';', '^3B');
+        NEW.ara_pause_reason = CASE NEW.pause_reason WHEN '' THEN '^00' ELSE REPLACE(REPLACE(NEW.pause_reason, '^', '^5E'), ';', '^3B') END,
+        NEW.ara_queue_name = (SELECT q.ara_name FROM queues q WHERE q.id = NEW.queue_id);
 END;
 CREATE TRIGGER queue_members_update BEFORE UPDATE ON queue_members FOR EACH ROW BEGIN
     IF NEW.paused <> OLD.paused THEN SET NEW.ara_paused = NEW.paused; END IF;
     IF NEW.penalty <> OLD.penalty THEN SET NEW.ara_penalty = NEW.penalty; END IF;
     IF NEW.pause_reason <> OLD.pause_reason THEN
-        SET NEW.ara_pause_reason = REPLACE(REPLACE(NEW.pause_reason, '^', '^5E'), ';', '^3B');
+        SET NEW.ara_pause_reason = CASE NEW.pause_reason WHEN '' THEN '^00' ELSE REPLACE(REPLACE(NEW.pause_reason, '^', '^5E'), ';', '^3B') END;
     END IF;
+    IF NEW.ara_pause_reason = '' THEN SET NEW.ara_pause_reason = '^00'; END IF;
 END;
 CREATE TRIGGER queue_members_updated AFTER UPDATE ON queue_members FOR EACH ROW BEGIN
     IF NEW.paused = OLD.paused AND NEW.penalty = OLD.penalty AND NEW.pause_reason = OLD.pause_reason

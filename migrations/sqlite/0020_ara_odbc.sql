@@ -8,20 +8,21 @@
 -- What Asterisk wrote and the service has not taken yet. kind: log (a row of queue_log), contact (agent: whose; event: new,
 -- renewed or gone; data1: until when one is registered then, data2: user agent, data3: address), member (callid: its id;
 -- data1: paused, data2: why, data3: penalty).
+-- Not strict: the widths are for the driver, which says of a TEXT that it has no room.
 CREATE TABLE ara_inbox (
     id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
-    kind TEXT NOT NULL DEFAULT 'log',
-    time TEXT NOT NULL DEFAULT '',
-    callid TEXT NOT NULL DEFAULT '',
-    queuename TEXT NOT NULL DEFAULT '',
-    agent TEXT NOT NULL DEFAULT '',
-    event TEXT NOT NULL DEFAULT '',
-    data1 TEXT NOT NULL DEFAULT '',
-    data2 TEXT NOT NULL DEFAULT '',
-    data3 TEXT NOT NULL DEFAULT '',
-    data4 TEXT NOT NULL DEFAULT '',
-    data5 TEXT NOT NULL DEFAULT ''
-) STRICT;
+    kind VARCHAR(10) NOT NULL DEFAULT 'log',
+    time VARCHAR(40) NOT NULL DEFAULT '',
+    callid VARCHAR(255) NOT NULL DEFAULT '',
+    queuename VARCHAR(255) NOT NULL DEFAULT '',
+    agent VARCHAR(255) NOT NULL DEFAULT '',
+    event VARCHAR(80) NOT NULL DEFAULT '',
+    data1 VARCHAR(1000) NOT NULL DEFAULT '',
+    data2 VARCHAR(1000) NOT NULL DEFAULT '',
+    data3 VARCHAR(1000) NOT NULL DEFAULT '',
+    data4 VARCHAR(1000) NOT NULL DEFAULT '',
+    data5 VARCHAR(1000) NOT NULL DEFAULT ''
+);
 CREATE INDEX ara_inbox_agent ON ara_inbox (kind, agent);
 
 CREATE VIEW ara_queue_log AS SELECT time, callid, queuename, agent, event, data1, data2, data3, data4, data5
@@ -143,40 +144,43 @@ END;
 CREATE TRIGGER ara_ps_contacts_insert AFTER INSERT ON ara_ps_contacts
 WHEN NOT EXISTS (SELECT 1 FROM ps_contacts WHERE id = REPLACE(REPLACE(NEW.id, '^3B', ';'), '^5E', '^')) BEGIN
     SELECT RAISE(ABORT, 'there is no such endpoint')
-    WHERE NOT EXISTS (SELECT 1 FROM ps_endpoints WHERE id = SUBSTR(NEW.id, 1, INSTR(CONCAT(NEW.id, '^3B'), '^3B') - 1));
+    WHERE NOT EXISTS (SELECT 1 FROM ps_endpoints WHERE id = SUBSTR(NEW.id, 1, INSTR(NEW.id || '^3B', '^3B') - 1));
     INSERT INTO ps_contacts (tenant_id, endpoint, created_at, updated_at,
     id, uri, expiration_time, qualify_frequency, outbound_proxy, path, user_agent, qualify_timeout, reg_server,
     authenticate_qualify, via_addr, via_port, call_id, prune_on_boot, qualify_2xx_only)
     SELECT p.tenant_id, p.id, unixepoch() * 1000000, unixepoch() * 1000000,
-    REPLACE(REPLACE(NEW.id, '^3B', ';'), '^5E', '^'), REPLACE(REPLACE(NEW.uri, '^3B', ';'), '^5E', '^'),
-    NEW.expiration_time, NEW.qualify_frequency, REPLACE(REPLACE(NEW.outbound_proxy, '^3B', ';'), '^5E', '^'),
-    REPLACE(REPLACE(NEW.path, '^3B', ';'), '^5E', '^'), REPLACE(REPLACE(NEW.user_agent, '^3B', ';'), '^5E', '^'),
-    NEW.qualify_timeout, REPLACE(REPLACE(NEW.reg_server, '^3B', ';'), '^5E', '^'), NEW.authenticate_qualify,
-    NEW.via_addr, NEW.via_port, REPLACE(REPLACE(NEW.call_id, '^3B', ';'), '^5E', '^'), NEW.prune_on_boot,
+    REPLACE(REPLACE(NEW.id, '^3B', ';'), '^5E', '^'),
+    NULLIF(REPLACE(REPLACE(NEW.uri, '^3B', ';'), '^5E', '^'), ''), NEW.expiration_time, NEW.qualify_frequency,
+    NULLIF(REPLACE(REPLACE(NEW.outbound_proxy, '^3B', ';'), '^5E', '^'), ''),
+    NULLIF(REPLACE(REPLACE(NEW.path, '^3B', ';'), '^5E', '^'), ''),
+    NULLIF(REPLACE(REPLACE(NEW.user_agent, '^3B', ';'), '^5E', '^'), ''), NEW.qualify_timeout,
+    NULLIF(REPLACE(REPLACE(NEW.reg_server, '^3B', ';'), '^5E', '^'), ''), NEW.authenticate_qualify, NEW.via_addr,
+    NEW.via_port, NULLIF(REPLACE(REPLACE(NEW.call_id, '^3B', ';'), '^5E', '^'), ''), NEW.prune_on_boot,
     NEW.qualify_2xx_only
-    FROM ps_endpoints p WHERE p.id = SUBSTR(NEW.id, 1, INSTR(CONCAT(NEW.id, '^3B'), '^3B') - 1);
+    FROM ps_endpoints p WHERE p.id = SUBSTR(NEW.id, 1, INSTR(NEW.id || '^3B', '^3B') - 1);
     INSERT INTO ara_inbox (kind, agent, event, data1, data2, data3)
-    VALUES ('contact', SUBSTR(NEW.id, 1, INSTR(CONCAT(NEW.id, '^3B'), '^3B') - 1), 'new',
+    VALUES ('contact', SUBSTR(NEW.id, 1, INSTR(NEW.id || '^3B', '^3B') - 1), 'new',
         COALESCE(NEW.expiration_time, ''), COALESCE(NEW.user_agent, ''), COALESCE(NEW.via_addr, ''));
 END;
 CREATE TRIGGER ara_ps_contacts_update AFTER UPDATE ON ara_ps_contacts BEGIN
     UPDATE ps_contacts SET updated_at = unixepoch() * 1000000,
-        uri = REPLACE(REPLACE(NEW.uri, '^3B', ';'), '^5E', '^'), expiration_time = NEW.expiration_time,
+        uri = NULLIF(REPLACE(REPLACE(NEW.uri, '^3B', ';'), '^5E', '^'), ''), expiration_time = NEW.expiration_time,
         qualify_frequency = NEW.qualify_frequency,
-        outbound_proxy = REPLACE(REPLACE(NEW.outbound_proxy, '^3B', ';'), '^5E', '^'),
-        path = REPLACE(REPLACE(NEW.path, '^3B', ';'), '^5E', '^'),
-        user_agent = REPLACE(REPLACE(NEW.user_agent, '^3B', ';'), '^5E', '^'), qualify_timeout = NEW.qualify_timeout,
-        reg_server = REPLACE(REPLACE(NEW.reg_server, '^3B', ';'), '^5E', '^'),
+        outbound_proxy = NULLIF(REPLACE(REPLACE(NEW.outbound_proxy, '^3B', ';'), '^5E', '^'), ''),
+        path = NULLIF(REPLACE(REPLACE(NEW.path, '^3B', ';'), '^5E', '^'), ''),
+        user_agent = NULLIF(REPLACE(REPLACE(NEW.user_agent, '^3B', ';'), '^5E', '^'), ''),
+        qualify_timeout = NEW.qualify_timeout,
+        reg_server = NULLIF(REPLACE(REPLACE(NEW.reg_server, '^3B', ';'), '^5E', '^'), ''),
         authenticate_qualify = NEW.authenticate_qualify, via_addr = NEW.via_addr, via_port = NEW.via_port,
-        call_id = REPLACE(REPLACE(NEW.call_id, '^3B', ';'), '^5E', '^'), prune_on_boot = NEW.prune_on_boot,
-        qualify_2xx_only = NEW.qualify_2xx_only
+        call_id = NULLIF(REPLACE(REPLACE(NEW.call_id, '^3B', ';'), '^5E', '^'), ''),
+        prune_on_boot = NEW.prune_on_boot, qualify_2xx_only = NEW.qualify_2xx_only
     WHERE id = REPLACE(REPLACE(OLD.id, '^3B', ';'), '^5E', '^');
     -- Many renew while the service is away: one note of each endpoint is enough.
     INSERT INTO ara_inbox (kind, agent, event, data1, data2, data3)
-    SELECT 'contact', SUBSTR(NEW.id, 1, INSTR(CONCAT(NEW.id, '^3B'), '^3B') - 1), 'renewed',
+    SELECT 'contact', SUBSTR(NEW.id, 1, INSTR(NEW.id || '^3B', '^3B') - 1), 'renewed',
         COALESCE(NEW.expiration_time, ''), COALESCE(NEW.user_agent, ''), COALESCE(NEW.via_addr, '')
     WHERE NOT EXISTS (SELECT 1 FROM ara_inbox
-        WHERE kind = 'contact' AND agent = SUBSTR(NEW.id, 1, INSTR(CONCAT(NEW.id, '^3B'), '^3B') - 1));
+        WHERE kind = 'contact' AND agent = SUBSTR(NEW.id, 1, INSTR(NEW.id || '^3B', '^3B') - 1));
 END;
 CREATE TRIGGER ara_ps_contacts_delete AFTER DELETE ON ara_ps_contacts
 WHEN EXISTS (SELECT 1 FROM ps_contacts WHERE id = REPLACE(REPLACE(OLD.id, '^3B', ';'), '^5E', '^')) BEGIN
@@ -184,7 +188,7 @@ WHEN EXISTS (SELECT 1 FROM ps_contacts WHERE id = REPLACE(REPLACE(OLD.id, '^3B',
     INSERT INTO ara_inbox (kind, agent, event, data1)
     SELECT 'contact', p.id, 'gone', COALESCE((SELECT MAX(c.expiration_time) FROM ps_contacts c
         WHERE c.tenant_id = p.tenant_id AND c.endpoint = p.id), '')
-    FROM ps_endpoints p WHERE p.id = SUBSTR(OLD.id, 1, INSTR(CONCAT(OLD.id, '^3B'), '^3B') - 1);
+    FROM ps_endpoints p WHERE p.id = SUBSTR(OLD.id, 1, INSTR(OLD.id || '^3B', '^3B') - 1);
 END;
 
 -- Queues. ara_name is what Asterisk asks by.
@@ -200,22 +204,28 @@ CREATE VIEW ara_queues AS SELECT
 FROM queues q;
 
 -- Members. The ara_ columns are what Asterisk sees and writes; they are the service's own until Asterisk changes them, and
--- the service's follow once it has taken the note.
+-- the service's follow once it has taken the note. A reason of ^00 is ODBC's for one that is set and empty: without any
+-- Asterisk takes the column for missing. MariaDB lets nobody but the owner change a view of several tables by a prepared
+-- statement, so this one has a single table, with the queue's name beside the member.
+ALTER TABLE queue_members ADD COLUMN ara_queue_name TEXT NOT NULL DEFAULT '';
 ALTER TABLE queue_members ADD COLUMN ara_paused INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE queue_members ADD COLUMN ara_pause_reason TEXT NOT NULL DEFAULT '';
+ALTER TABLE queue_members ADD COLUMN ara_pause_reason TEXT NOT NULL DEFAULT '^00';
 ALTER TABLE queue_members ADD COLUMN ara_penalty INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX queue_members_ara ON queue_members (ara_queue_name);
 UPDATE queue_members SET ara_paused = paused, ara_penalty = penalty,
-    ara_pause_reason = REPLACE(REPLACE(pause_reason, '^', '^5E'), ';', '^3B');
+    ara_pause_reason = CASE pause_reason WHEN '' THEN '^00' ELSE REPLACE(REPLACE(pause_reason, '^', '^5E'), ';', '^3B') END,
+    ara_queue_name = (SELECT q.ara_name FROM queues q WHERE q.id = queue_members.queue_id);
 CREATE VIEW ara_queue_members AS SELECT
-    q.ara_name AS queue_name, CONCAT('PJSIP/', e.tenant_id, '-', e.name) AS interface,
-    CONCAT(e.tenant_id, '-', e.name) AS membername, m.ara_penalty AS penalty, m.ara_paused AS paused, m.id AS uniqueid,
-    m.ara_pause_reason AS reason_paused
+    m.ara_queue_name AS queue_name,
+    (SELECT 'PJSIP/' || e.tenant_id || '-' || e.name FROM endpoints e WHERE e.id = m.endpoint_id) AS interface,
+    (SELECT e.tenant_id || '-' || e.name FROM endpoints e WHERE e.id = m.endpoint_id) AS membername,
+    m.ara_penalty AS penalty, m.ara_paused AS paused, m.id AS uniqueid, m.ara_pause_reason AS reason_paused
 FROM queue_members m
-JOIN queues q ON q.id = m.queue_id AND q.tenant_id = m.tenant_id
-JOIN endpoints e ON e.id = m.endpoint_id AND e.tenant_id = m.tenant_id AND e.status = 'active';
+WHERE EXISTS (SELECT 1 FROM endpoints e WHERE e.id = m.endpoint_id AND e.tenant_id = m.tenant_id AND e.status = 'active');
 CREATE TRIGGER queue_members_insert AFTER INSERT ON queue_members BEGIN
     UPDATE queue_members SET ara_paused = NEW.paused, ara_penalty = NEW.penalty,
-        ara_pause_reason = REPLACE(REPLACE(NEW.pause_reason, '^', '^5E'), ';', '^3B')
+        ara_pause_reason = CASE NEW.pause_reason WHEN '' THEN '^00' ELSE REPLACE(REPLACE(NEW.pause_reason, '^', '^5E'), ';', '^3B') END,
+        ara_queue_name = (SELECT q.ara_name FROM queues q WHERE q.id = NEW.queue_id)
     WHERE id = NEW.id;
 END;
 CREATE TRIGGER queue_members_update AFTER UPDATE OF paused, penalty, pause_reason ON queue_members
@@ -224,14 +234,14 @@ WHEN NEW.paused <> OLD.paused OR NEW.penalty <> OLD.penalty OR NEW.pause_reason 
         ara_paused = CASE WHEN NEW.paused <> OLD.paused THEN NEW.paused ELSE ara_paused END,
         ara_penalty = CASE WHEN NEW.penalty <> OLD.penalty THEN NEW.penalty ELSE ara_penalty END,
         ara_pause_reason = CASE WHEN NEW.pause_reason <> OLD.pause_reason
-            THEN REPLACE(REPLACE(NEW.pause_reason, '^', '^5E'), ';', '^3B') ELSE ara_pause_reason END
+            THEN CASE NEW.pause_reason WHEN '' THEN '^00' ELSE REPLACE(REPLACE(NEW.pause_reason, '^', '^5E'), ';', '^3B') END ELSE ara_pause_reason END
     WHERE id = NEW.id;
 END;
 CREATE TRIGGER ara_queue_members_update INSTEAD OF UPDATE ON ara_queue_members
 WHEN CAST(NEW.paused AS INTEGER) <> OLD.paused OR CAST(NEW.penalty AS INTEGER) <> OLD.penalty
-    OR COALESCE(NEW.reason_paused, '') <> OLD.reason_paused BEGIN
+    OR COALESCE(NULLIF(NEW.reason_paused, ''), '^00') <> OLD.reason_paused BEGIN
     UPDATE queue_members SET ara_paused = CAST(NEW.paused AS INTEGER), ara_penalty = CAST(NEW.penalty AS INTEGER),
-        ara_pause_reason = COALESCE(NEW.reason_paused, '')
+        ara_pause_reason = COALESCE(NULLIF(NEW.reason_paused, ''), '^00')
     WHERE id = OLD.uniqueid;
     INSERT INTO ara_inbox (kind, callid, data1, data2, data3)
     VALUES ('member', OLD.uniqueid, CAST(NEW.paused AS INTEGER), COALESCE(NEW.reason_paused, ''),

@@ -133,9 +133,9 @@ impl Note {
     }
 }
 
-/// A value without ODBC's coding of what stands between values there.
+/// A value without ODBC's coding of what stands between values there; `^00` is one that is set and empty.
 fn decode(value: &str) -> String {
-    value.replace("^3B", ";").replace("^5E", "^")
+    value.replace("^00", "").replace("^3B", ";").replace("^5E", "^")
 }
 
 async fn take(

@@ -151,7 +151,9 @@ pub(crate) fn registers_and_answers(way: Way, database: Database) {
     let told = root.list("/events?types=endpoint.unregistered");
     assert_eq!(told[0]["data"]["cause"], "removed", "{told:?}");
     let complaints = pbx.complaints();
-    let odd = |line: &&String| !line.contains("failed to authenticate") && !line.contains("No contacts");
+    // With SQLite the driver says at the start that columns have no room.
+    let usual = ["failed to authenticate", "No contacts", "is not long enough"];
+    let odd = |line: &&String| !usual.iter().any(|usual| line.contains(usual));
     assert!(!complaints.iter().any(|line| odd(&line)), "{complaints:#?}");
 }
 
