@@ -14,6 +14,7 @@ use crate::support::scenario::Behaviour;
 use crate::support::service::Database;
 use crate::support::wait;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 on_both! {
     a_phone_made_over_rest_registers_and_answers_its_queue,
@@ -126,4 +127,28 @@ fn mariadb_is_killed_and_comes_back() {
     Call::to(NUMBER).from(CALLER).stay(500).expect_answered(&pbx);
     assert_eq!(phone.answered(), 1);
     assert_eq!(root.list("/events?types=endpoint.registered").len(), 1, "a renewal is no news");
+}
+
+/// A database that accepts and does not answer holds a call up for as long as the driver waits, and not for ever.
+#[test]
+fn mariadb_freezes() {
+    // The driver waits twice for an answer and once for a new connection, each for two seconds; then comes the next question.
+    const LONGEST: Duration = Duration::from_secs(20);
+    let mariadb = MariaDb::start();
+    let (service, pbx) = start(Way::Odbc, Database::MySqlAt(mariadb.url()));
+    let root = newco(&service);
+    let (_, password, ..) = furnish(&root);
+    let (_, phone) = ready(&pbx, &password);
+    mariadb.freeze();
+    let begin = wait::now();
+    Call::to(NUMBER).from(CALLER).patience(25_000).run(&pbx);
+    pbx.wait_idle();
+    assert!(begin.elapsed() < LONGEST, "{:?}", begin.elapsed());
+    assert_eq!(phone.rang(), 0);
+    mariadb.thaw();
+    wait::until("Asterisk to go on", || {
+        pbx.cli("queue show newco-support").contains("(Not in use)").then_some(())
+    });
+    Call::to(NUMBER).from(CALLER).stay(500).expect_answered(&pbx);
+    assert_eq!(phone.answered(), 1);
 }
