@@ -6,8 +6,8 @@
 //! mechanism. A module uses only what stands below it (`tests/architecture.rs` checks it):
 //!
 //! 1. [`app`], [`cli`]: put everything together.
-//! 2. Edges: [`agi`] (Asterisk asks over FastAGI), [`realtime`] (Asterisk asks instead of a database), [`http`] (REST, and
-//!    events over sockets).
+//! 2. Edges: [`agi`] (Asterisk asks over FastAGI), [`realtime`] (Asterisk asks instead of a database, or writes into ours),
+//!    [`http`] (REST, and events over sockets).
 //! 3. Domains: [`routing`], [`calls`], [`tenants`], [`queues`], [`endpoints`], [`voicemail`], [`webhooks`],
 //!    [`contacts`], [`agents`], [`sms`], [`tickets`], [`chat`], [`audit`],
 //!    [`plugins`] (code of tenants' own), [`users`], [`auth`] (passwords, tokens, sessions, keys).

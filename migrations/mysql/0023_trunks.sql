@@ -16,3 +16,7 @@ CREATE TABLE ps_endpoint_id_ips (
 ALTER TABLE endpoints ADD COLUMN addresses TEXT NOT NULL DEFAULT '[]';
 ALTER TABLE endpoints ADD COLUMN contact VARCHAR(255) NOT NULL DEFAULT '';
 ALTER TABLE outbound_rules ADD COLUMN trunk VARCHAR(20) NOT NULL DEFAULT '';
+
+CREATE VIEW ara_ps_endpoint_id_ips AS SELECT p.id, p.endpoint, p.`match`, p.srv_lookups
+FROM ps_endpoint_id_ips p
+JOIN endpoints e ON e.tenant_id = p.tenant_id AND e.name = SUBSTR(p.endpoint, LENGTH(p.tenant_id) + 2) AND e.status = 'active';

@@ -1,7 +1,7 @@
 //! The schema, upgraded by numbered files that exist once per dialect with the same numbers and names.
 
 use sqlx::migrate::Migrator;
-use sqlx::mysql::MySqlPool;
+use sqlx::mysql::{MySqlConnection, MySqlDatabaseError, MySqlPool};
 use sqlx::sqlite::SqlitePool;
 
 use super::{Db, db_read, is_missing_table};
@@ -21,6 +21,12 @@ pub enum MigrateError {
     /// Another process has been at it for so many seconds.
     #[error("schema: another process has been changing it for {0} s; wait for it, then try again")]
     Busy(u64),
+    /// The schema has triggers, and this user may make none.
+    #[error(
+        "schema: the server keeps a binary log and lets this user make no triggers; as its administrator SET GLOBAL \
+         log_bin_trust_function_creators = 1, then try again; nothing was changed"
+    )]
+    Triggers,
 }
 
 /// How the database's schema compares with this program.
@@ -51,10 +57,41 @@ async fn migrate_mysql(pool: &MySqlPool) -> Result<(), MigrateError> {
     if got != Some(1) {
         return Err(MigrateError::Busy(wait));
     }
-    // Not `run`: its bounds can't be met by a borrowed connection in a future that is sent between threads.
-    let done = MYSQL.run_direct(None, &mut *connection, false).await;
+    let done = match may_make_triggers(&mut connection).await {
+        // Not `run`: its bounds can't be met by a borrowed connection in a future that is sent between threads.
+        Ok(true) => MYSQL.run_direct(None, &mut *connection, false).await.map_err(MigrateError::from),
+        Ok(false) => Err(MigrateError::Triggers),
+        Err(error) => Err(failed(error).into()),
+    };
     sqlx::query(MYSQL_UNLOCK).execute(&mut *connection).await.map_err(failed)?;
-    Ok(done?)
+    done
+}
+
+/// Whether triggers can be made, tried out where the server may refuse them: a file that fails half way can't be undone.
+async fn may_make_triggers(connection: &mut MySqlConnection) -> sqlx::Result<bool> {
+    // With those that we have already there is nothing to ask.
+    const MYSQL_MISTRUSTS: &str = "SELECT @@log_bin = 1 AND @@log_bin_trust_function_creators = 0 AND NOT EXISTS (SELECT 1 \
+         FROM information_schema.triggers WHERE trigger_schema = DATABASE() AND trigger_name = 'ara_ps_contacts_insert')";
+    const MYSQL_TABLE: &str = "CREATE TABLE IF NOT EXISTS hookswitch_probe (id INT)";
+    const MYSQL_TRIGGER: &str =
+        "CREATE TRIGGER hookswitch_probe BEFORE INSERT ON hookswitch_probe FOR EACH ROW SET NEW.id = NEW.id";
+    const MYSQL_GONE: &str = "DROP TABLE hookswitch_probe";
+    if !sqlx::query_scalar(MYSQL_MISTRUSTS).fetch_one(&mut *connection).await? {
+        return Ok(true);
+    }
+    sqlx::raw_sql(MYSQL_TABLE).execute(&mut *connection).await?;
+    let made = sqlx::raw_sql(MYSQL_TRIGGER).execute(&mut *connection).await;
+    sqlx::raw_sql(MYSQL_GONE).execute(&mut *connection).await?;
+    match made {
+        Ok(_) => Ok(true),
+        // ER_BINLOG_CREATE_ROUTINE_NEED_SUPER
+        Err(sqlx::Error::Database(error))
+            if error.try_downcast_ref::<MySqlDatabaseError>().is_some_and(|error| error.number() == 1419) =>
+        {
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 impl Db {

@@ -193,6 +193,39 @@ async fn insert(
     })
 }
 
+/// What was seen of an endpoint's registrations when Asterisk wrote them into the database itself.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// Until when one was registered then, in seconds since 1970 UTC; `None`: none was.
+    pub until_s: Option<i64>,
+    /// What an event says of the phone.
+    pub from: Value,
+    /// Whether nothing newer was seen: then what is registered now counts.
+    pub is_last: bool,
+}
+
+/// Brings an endpoint's state to what was seen, and tells when it changed. Returns how far the tenant's events go then, where
+/// there is a new one.
+///
+/// # Errors
+/// When the database is away.
+pub async fn seen(
+    tx: &mut Tx,
+    with: With<'_>,
+    (tenant, name): (&TenantId, &Name),
+    seen: Seen,
+) -> sqlx::Result<Option<i64>> {
+    let Some(mut phone) = lock(tx, tenant, name).await? else { return Ok(None) };
+    let then = seen.until_s.filter(|until| *until > with.now_us / 1_000_000);
+    let now = if seen.is_last { last(tx, with, (tenant, &phone)).await? } else { then };
+    let mut position = None;
+    if then.is_some() != now.is_some() {
+        position = turn(tx, with, (tenant, &phone), then, (seen.from.clone(), "removed")).await?;
+        phone.registered = then.is_some();
+    }
+    Ok(turn(tx, with, (tenant, &phone), now, (seen.from, "removed")).await?.or(position))
+}
+
 /// Brings an endpoint's state in line with its registrations, and tells when it changed.
 async fn settle(
     tx: &mut Tx,
@@ -201,17 +234,36 @@ async fn settle(
     from: Value,
     cause: &str,
 ) -> sqlx::Result<Option<i64>> {
+    let until = last(tx, with, (tenant, phone)).await?;
+    turn(tx, with, (tenant, phone), until, (from, cause)).await
+}
+
+/// Until when an endpoint is registered, in seconds since 1970 UTC; `None`: it is not.
+async fn last(
+    tx: &mut Tx,
+    with: With<'_>,
+    (tenant, phone): (&TenantId, &Phone),
+) -> sqlx::Result<Option<i64>> {
     const LAST: &str = "SELECT MAX(expiration_time) FROM ps_contacts \
          WHERE tenant_id = ? AND endpoint = ? AND expiration_time > ?";
-    const SET: &str = "UPDATE endpoints SET registered = ?, registered_until = ?, \
-         registered_since = CASE WHEN ? THEN ? WHEN ? THEN registered_since END WHERE tenant_id = ? AND id = ?";
-    let username = format!("{tenant}-{}", phone.name);
-    let until: Option<i64> = db_tx!(&mut *tx, |c| sqlx::query_scalar(LAST)
+    db_tx!(tx, |c| sqlx::query_scalar(LAST)
         .bind(tenant.as_str())
-        .bind(&username)
+        .bind(format!("{tenant}-{}", phone.name))
         .bind(with.now_us / 1_000_000)
         .fetch_one(c)
-        .await)?;
+        .await)
+}
+
+/// Makes an endpoint registered until then, or not, and tells when that is new.
+async fn turn(
+    tx: &mut Tx,
+    with: With<'_>,
+    (tenant, phone): (&TenantId, &Phone),
+    until: Option<i64>,
+    (from, cause): (Value, &str),
+) -> sqlx::Result<Option<i64>> {
+    const SET: &str = "UPDATE endpoints SET registered = ?, registered_until = ?, \
+         registered_since = CASE WHEN ? THEN ? WHEN ? THEN registered_since END WHERE tenant_id = ? AND id = ?";
     let is_new = until.is_some() && !phone.registered;
     db_tx!(&mut *tx, |c| sqlx::query(SET)
         .bind(until.is_some())
@@ -230,7 +282,7 @@ async fn settle(
     let mut data = Record::from_iter([
         ("endpoint_id".to_owned(), json!(phone.id)),
         ("name".to_owned(), json!(phone.name)),
-        ("username".to_owned(), json!(username)),
+        ("username".to_owned(), json!(format!("{tenant}-{}", phone.name))),
     ]);
     let kind = if is_new {
         if let Value::Object(from) = from {

@@ -9,7 +9,7 @@ use crate::api::{Record, crud};
 use crate::audit;
 use crate::base::ids::{Id, IdSource, Name, TenantId, global_name};
 use crate::config::limits::realtime as limits;
-use crate::db::{Db, db_read};
+use crate::db::{Db, Tx, db_read};
 use crate::endpoints::Row;
 use crate::events::Events;
 use crate::tenants::store::touch;
@@ -180,9 +180,29 @@ pub async fn told(
     member: &Id,
     told: Paused,
 ) -> sqlx::Result<bool> {
-    let (scope, id) = (Scope::tenant(when.0), member.as_str());
     let mut tx = db.begin().await?;
-    let Some(before) = rows::get_locked(&mut tx, &MEMBERS, &scope, id).await? else { return Ok(false) };
+    let Some(position) = write(&mut tx, (ids, events), when, member, told).await? else { return Ok(false) };
+    tx.commit().await?;
+    if let Some(position) = position {
+        events.news.tell(when.0, position);
+    }
+    Ok(true)
+}
+
+/// As [`told`], as a part of a transaction: how far the tenant's events go then, where there is a new one; `None`: there is
+/// no such member.
+///
+/// # Errors
+/// When the database is away.
+pub async fn write(
+    tx: &mut Tx,
+    (ids, events): (&IdSource, &Events),
+    when: (&TenantId, i64),
+    member: &Id,
+    told: Paused,
+) -> sqlx::Result<Option<Option<i64>>> {
+    let (scope, id) = (Scope::tenant(when.0), member.as_str());
+    let Some(before) = rows::get_locked(tx, &MEMBERS, &scope, id).await? else { return Ok(None) };
     let mut given = Record::new();
     if let Some(paused) = told.paused {
         given.insert("paused".into(), json!(paused));
@@ -196,17 +216,13 @@ pub async fn told(
     // What Asterisk was told by us it tells us again.
     given.retain(|name, value| before.get(name) != Some(value));
     if given.is_empty() {
-        return Ok(true);
+        return Ok(Some(None));
     }
-    rows::update(&mut tx, &MEMBERS, &scope, id, &given, when.1).await?;
-    let after = rows::get_locked(&mut tx, &MEMBERS, &scope, id).await?.unwrap_or_default();
+    rows::update(tx, &MEMBERS, &scope, id, &given, when.1).await?;
+    let after = rows::get_locked(tx, &MEMBERS, &scope, id).await?.unwrap_or_default();
     let line = crud::line(&MEMBERS, "update", id.to_owned(), before, after);
-    audit::append_system(&mut tx, ids, when, &line).await?;
-    let position = events.write(&mut tx, ids, when, &[line]).await?;
-    touch(&mut tx, when.0).await?;
-    tx.commit().await?;
-    if let Some(position) = position {
-        events.news.tell(when.0, position);
-    }
-    Ok(true)
+    audit::append_system(tx, ids, when, &line).await?;
+    let position = events.write(tx, ids, when, &[line]).await?;
+    touch(tx, when.0).await?;
+    Ok(Some(position))
 }

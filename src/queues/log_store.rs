@@ -26,23 +26,38 @@ pub enum Written {
 /// When the database is away, or a value does not fit its column.
 pub async fn write(
     db: &Db,
+    with: (&IdSource, &Events),
+    when: (&TenantId, i64),
+    row: &Row,
+) -> sqlx::Result<Written> {
+    let mut tx = db.begin().await?;
+    let written = add(&mut tx, with, when, row).await?;
+    if matches!(written, Written::New(_)) {
+        tx.commit().await?;
+    }
+    Ok(written)
+}
+
+/// As [`write`], as a part of a transaction.
+///
+/// # Errors
+/// When the database is away, or a value does not fit its column.
+pub async fn add(
+    tx: &mut Tx,
     (ids, events): (&IdSource, &Events),
     (tenant, now_us): (&TenantId, i64),
     row: &Row,
 ) -> sqlx::Result<Written> {
-    let mut tx = db.begin().await?;
-    let Some(queue) = owner(&mut tx, tenant, row).await? else { return Ok(Written::Nobodys) };
+    let Some(queue) = owner(tx, tenant, row).await? else { return Ok(Written::Nobodys) };
     let drafts = match queue {
-        Some(queue) if visit::is_step(row) => told(&mut tx, tenant, &queue, row).await?,
+        Some(queue) if visit::is_step(row) => told(tx, tenant, &queue, row).await?,
         _ => Vec::new(),
     };
-    match insert(&mut tx, tenant, row, now_us).await {
+    match insert(tx, tenant, row, now_us).await {
         Err(error) if db::is_unique_violation(&error) => return Ok(Written::Again),
         done => done?,
     }
-    let position = events.write_after(&mut tx, ids, (tenant, now_us), drafts, &[]).await?;
-    tx.commit().await?;
-    Ok(Written::New(position))
+    Ok(Written::New(events.write_after(tx, ids, (tenant, now_us), drafts, &[]).await?))
 }
 
 /// The id of the row's queue; `None` inside: it is about all queues of a member. `None`: nobody's.

@@ -6,10 +6,14 @@
 //! `HOOKSWITCH_REALTIME_TOKEN`. One token is one Asterisk's, which serves all tenants; names in Asterisk carry the tenant
 //! (`acme-101`), and every query does. An answer comes from memory when it is as new as the tenant's data, and while the
 //! database is away.
+//!
+//! The other way is over `res_odbc`: Asterisk reads the same rows from views of the database itself, and what it writes there
+//! is taken from an [`inbox`].
 
 mod answer;
 mod contacts;
 pub mod form;
+mod inbox;
 mod queue_log;
 mod table;
 
@@ -142,7 +146,15 @@ impl Realtime {
                 this.expire().await;
             }
         });
-        vec![flush, log, expire]
+        let (this, stopping) = (Arc::clone(self), keep.clone());
+        let inbox =
+            tokio::spawn(async move { inbox::run(&this.parts, &this.queue_log.skew, stopping).await });
+        vec![flush, log, expire, inbox]
+    }
+
+    /// Takes what Asterisk wrote into the database itself.
+    pub async fn take_notes(&self) {
+        inbox::drain(&self.parts, &self.queue_log.skew, &mut inbox::Stuck::default()).await;
     }
 
     /// Ends the state of endpoints whose registrations have run out.

@@ -16,8 +16,27 @@ use crate::queues::log_store::{self, Written};
 #[derive(Default)]
 pub(super) struct QueueLog {
     waiting: Mutex<VecDeque<(TenantId, Row)>>,
-    /// Whether somebody was told that Asterisk's times are not GMT.
-    is_skew_told: AtomicBool,
+    pub(super) skew: Skew,
+}
+
+/// Whether Asterisk's times are ours.
+#[derive(Debug, Default)]
+pub(super) struct Skew {
+    is_told: AtomicBool,
+}
+
+impl Skew {
+    /// Tells once when a row's time is far from now: it is not GMT.
+    pub(super) fn look(&self, now_us: i64, at_us: i64) {
+        let skew_us = (now_us - at_us).abs();
+        if skew_us > queues::LOG_SKEW_US && !self.is_told.swap(true, Ordering::Relaxed) {
+            let seconds = skew_us / 1_000_000;
+            tracing::warn!(
+                seconds,
+                "queue_log's time is not ours: queue_log_realtime_use_gmt in logger.conf, or a clock"
+            );
+        }
+    }
 }
 
 impl QueueLog {
@@ -27,14 +46,7 @@ impl QueueLog {
 
     /// Takes a row. `false`: it is nobody's, or there is no room for it.
     pub(super) async fn write(&self, parts: &Parts, (tenant, row): (TenantId, Row)) -> sqlx::Result<bool> {
-        let skew_us = (parts.clock.now_us() - row.at_us).abs();
-        if skew_us > queues::LOG_SKEW_US && !self.is_skew_told.swap(true, Ordering::Relaxed) {
-            let seconds = skew_us / 1_000_000;
-            tracing::warn!(
-                seconds,
-                "queue_log's time is not ours: queue_log_realtime_use_gmt in logger.conf, or a clock"
-            );
-        }
+        self.skew.look(parts.clock.now_us(), row.at_us);
         if !self.waiting().is_empty() {
             // Behind what waits, so that the order stays.
             return Ok(self.wait((tenant, row)));

@@ -193,7 +193,9 @@ async fn member(realtime: &Realtime, query: &str, body: &[u8]) -> Result<String,
     for (column, value) in pairs(body)? {
         match column.as_str() {
             "paused" => told.paused = Some(value == "1"),
-            "reason_paused" => told.reason = Some(value.chars().take(80).collect()),
+            "reason_paused" => {
+                told.reason = Some(value.chars().take(limits::PAUSE_REASON_CHARACTERS).collect())
+            }
             "penalty" => told.penalty = value.parse().ok(),
             _ => {}
         }

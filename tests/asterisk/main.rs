@@ -26,6 +26,7 @@ mod service_inside;
 mod service_lost;
 mod service_menu;
 mod service_numbers;
+mod service_odbc;
 mod service_plugins;
 mod service_queue_log;
 mod service_realtime;

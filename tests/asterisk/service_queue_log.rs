@@ -1,6 +1,7 @@
-//! What a real Asterisk writes into its queue_log over HTTP, and what is seen of it: who waits, who talks, how it went.
+//! What a real Asterisk writes into its queue_log, over HTTP or ODBC, and what is seen of it: who waits, who talks, how it went.
 
-use crate::service_realtime::{CALLER, NUMBER, furnish, newco, start, text};
+use crate::service_realtime::{CALLER, NUMBER, Way, furnish, newco, start, text};
+use crate::service_rest::Person;
 use crate::support::call::Call;
 use crate::support::phone::{Phone, register};
 use crate::support::ports;
@@ -13,7 +14,11 @@ use serde_json::{Value, json};
 on_both! { who_waits_talks_and_gives_up_is_seen }
 
 fn who_waits_talks_and_gives_up_is_seen(database: Database) {
-    let (service, pbx) = start(database);
+    waits_talks_and_gives_up(Way::Http, database);
+}
+
+pub(crate) fn waits_talks_and_gives_up(way: Way, database: Database) {
+    let (service, pbx) = start(way, database);
     let root = newco(&service);
     let (_, password, queue, member) = furnish(&root);
     root.ask("PATCH", &format!("/queues/{queue}"), &json!({"max_wait_s": 60, "wrapup_s": 60}), 200);
@@ -65,12 +70,8 @@ fn who_waits_talks_and_gives_up_is_seen(database: Database) {
         ]
     );
     let now: DateTime<Utc> = text(&root.get(&live), "at").parse().unwrap();
-    let from = (now - Duration::hours(1)).format("%Y-%m-%dT%H:%M:%SZ");
-    let report = root.get(&format!("/queues/report?from={from}&interval=1d&short_abandon_s=0"));
-    // Around midnight there are two lines.
-    let sum = |lines: &str, field: &str| -> i64 {
-        report[lines].as_array().unwrap().iter().filter_map(|line| line[field].as_i64()).sum()
-    };
+    let report = report(&root, now);
+    let sum = |lines: &str, field: &str| sum(&report, lines, field);
     for (field, number) in [("offered", 2), ("answered", 1), ("answered_in_time", 1), ("abandoned", 1)] {
         assert_eq!(sum("queues", field), number, "{field}: {report}");
     }
@@ -79,4 +80,15 @@ fn who_waits_talks_and_gives_up_is_seen(database: Database) {
     assert!((1_000..7_000).contains(&talk) && (1_500..7_000).contains(&wait), "{report}");
     // Its times are ours.
     assert!(!service.log().contains("queue_log_realtime_use_gmt"));
+}
+
+/// How queues did in the last hour.
+pub(crate) fn report(root: &Person<'_>, now: DateTime<Utc>) -> Value {
+    let from = (now - Duration::hours(1)).format("%Y-%m-%dT%H:%M:%SZ");
+    root.get(&format!("/queues/report?from={from}&interval=1d&short_abandon_s=0"))
+}
+
+/// A number of a report. Around midnight there are two lines.
+pub(crate) fn sum(report: &Value, lines: &str, field: &str) -> i64 {
+    report[lines].as_array().unwrap().iter().filter_map(|line| line[field].as_i64()).sum()
 }

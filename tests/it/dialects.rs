@@ -47,8 +47,9 @@ both_databases! {
             assert!(t.number("SELECT COUNT(*) FROM information_schema.columns WHERE table_schema = DATABASE() \
                 AND collation_name = 'utf8mb4_bin'").await > 50);
         } else {
+            // Asterisk's ODBC driver wants widths in ara_inbox, which a strict table can't have.
             let odd = t.texts("SELECT name FROM sqlite_schema WHERE sql LIKE '%COLLATE%' OR (type = 'table' AND name NOT LIKE '\\_%' ESCAPE '\\' \
-                AND name NOT LIKE 'sqlite%' AND sql NOT LIKE '%STRICT')").await;
+                AND name NOT LIKE 'sqlite%' AND name <> 'ara_inbox' AND sql NOT LIKE '%STRICT')").await;
             assert!(odd.is_empty(), "{odd:?}");
         }
     }
@@ -289,7 +290,8 @@ fn schema_texts(kind: Kind, sql: &'static str) -> Vec<String> {
     rows
 }
 
-/// Both dialects have the same tables with the same columns, in the same order, equally allowed to be empty.
+/// Both dialects have the same tables with the same columns, in the same order, equally allowed to be empty. Generated columns
+/// stand in no list of SQLite's.
 #[test]
 fn both_schemas_have_the_same_columns() {
     let columns = |kind: Kind, sql: &'static str| {
@@ -309,7 +311,9 @@ fn both_schemas_have_the_same_columns() {
         // MariaDB tells NULL as the default of a column that may be NULL.
         "SELECT CONCAT(table_name, '.', column_name, IF(is_nullable = 'YES', ' null', ''), \
          IF(column_default IS NULL OR column_default = 'NULL', '', ' default')) FROM information_schema.columns \
-         WHERE table_schema = DATABASE() AND table_name <> '_sqlx_migrations' ORDER BY table_name, ordinal_position",
+         WHERE table_schema = DATABASE() AND table_name <> '_sqlx_migrations' AND is_generated = 'NEVER' AND table_name NOT IN \
+         (SELECT v.table_name FROM information_schema.views v WHERE v.table_schema = DATABASE()) \
+         ORDER BY table_name, ordinal_position",
     );
     assert!(sqlite.len() > 600, "{}", sqlite.len());
     assert_eq!(sqlite, mysql);
@@ -321,7 +325,8 @@ const SQLITE_INDEXES: &str = "SELECT s.name || CASE i.\"unique\" WHEN 1 THEN ' u
 const SQLITE_FOREIGN: &str = "SELECT s.name || ' ' || f.\"from\" || ' -> ' || f.\"table\" || '.' || f.\"to\" || ' ' || f.on_delete \
      FROM sqlite_schema s, pragma_foreign_key_list(s.name) f WHERE s.type = 'table'";
 
-/// Both dialects have the same indexes and foreign keys. An index that only one has is a list that is slow on the other.
+/// Both dialects have the same indexes and foreign keys. An index that only one has is a list that is slow on the other. A key
+/// that counts up has none of its own in SQLite.
 #[test]
 fn both_schemas_have_the_same_indexes() {
     let sorted = |kind: Kind, sql: &'static str| {
@@ -334,7 +339,8 @@ fn both_schemas_have_the_same_indexes() {
         Kind::MySql,
         "SELECT CONCAT(table_name, IF(MIN(non_unique) = 0, ' unique ', ' '), \
          GROUP_CONCAT(column_name ORDER BY seq_in_index SEPARATOR ',')) FROM information_schema.statistics \
-         WHERE table_schema = DATABASE() AND table_name <> '_sqlx_migrations' GROUP BY table_name, index_name",
+         WHERE table_schema = DATABASE() AND table_name <> '_sqlx_migrations' \
+         AND NOT (table_name = 'ara_inbox' AND index_name = 'PRIMARY') GROUP BY table_name, index_name",
     );
     assert!(sqlite.len() > 100, "{}", sqlite.len());
     assert_eq!(sqlite, mysql);

@@ -15,6 +15,7 @@ mod killed;
 mod kit;
 mod memory;
 mod models;
+mod odbc;
 mod plugins;
 mod queue_log;
 mod realtime;

@@ -53,7 +53,12 @@ fn models() -> Vec<(&'static str, Vec<&'static str>, Names, Names)> {
         ("audit_logs", fields::<audit::AuditLog>(), &[], &[]),
         ("dids", fields::<did::Did>(), &["destinations"], &["webhook_secret", "deleted_at"]),
         ("queues", fields::<queues::Queue>(), &[], &[]),
-        ("queue_members", fields::<queues::QueueMember>(), &[], &[]),
+        (
+            "queue_members",
+            fields::<queues::QueueMember>(),
+            &[],
+            &["ara_queue_name", "ara_paused", "ara_pause_reason", "ara_penalty"],
+        ),
         ("cdrs", fields::<cdr::Cdr>(), &[], &[]),
         ("call_recordings", fields::<cdr::CallRecording>(), &[], &["storage_key", "deleted_at"]),
         ("agent_states", fields::<agents::AgentState>(), &[], &[]),
@@ -133,7 +138,8 @@ both_databases! {
 fn columns_of(db: &hookswitch::db::Db, table: &str) -> String {
     let sqlite = format!("SELECT name FROM pragma_table_info('{table}')");
     let mysql = format!(
-        "SELECT column_name FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = '{table}'"
+        "SELECT column_name FROM information_schema.columns WHERE table_schema = DATABASE() \
+         AND table_name = '{table}' AND is_generated = 'NEVER'"
     );
     db.pick(&sqlite, &mysql).to_owned()
 }

@@ -28,17 +28,22 @@ pub(crate) struct Scene {
     pub(crate) endpoint: String,
 }
 
+/// A service's end towards Asterisk; a second one is another node's.
+pub(crate) fn node(desk: &Desk) -> Arc<Realtime> {
+    let gate = &desk.app.gate;
+    Realtime::new(Parts {
+        db: gate.db.clone(),
+        router: Arc::clone(&gate.routing),
+        clock: gate.clock.clone(),
+        events: Arc::clone(&gate.events),
+        token: Some(Secret::new(TOKEN.to_owned())),
+    })
+}
+
 impl Scene {
     pub(crate) async fn new(test: Arc<TestDb>) -> Self {
         let desk = Desk::new(test).await;
-        let gate = &desk.app.gate;
-        let realtime = Realtime::new(Parts {
-            db: gate.db.clone(),
-            router: Arc::clone(&gate.routing),
-            clock: gate.clock.clone(),
-            events: Arc::clone(&gate.events),
-            token: Some(Secret::new(TOKEN.to_owned())),
-        });
+        let realtime = node(&desk);
         desk.make("/mailboxes", json!({"name": "101", "display_name": "Nina"})).await;
         let made =
             desk.make("/endpoints", json!({"name": "101", "display_name": "Nina", "mailbox": "101"})).await;
@@ -60,7 +65,7 @@ impl Scene {
     }
 
     /// The lines of an answer, as columns.
-    async fn ask(&self, path: &str, body: &str) -> Vec<Vec<(String, String)>> {
+    pub(crate) async fn ask(&self, path: &str, body: &str) -> Vec<Vec<(String, String)>> {
         let (status, text) = self.send(path, body, &format!("asterisk:{TOKEN}")).await;
         assert_eq!(status, StatusCode::OK, "{path} {body}: {text}");
         text.lines().map(|line| url::form_urlencoded::parse(line.as_bytes()).into_owned().collect()).collect()
@@ -73,7 +78,7 @@ impl Scene {
     }
 
     /// As Asterisk writes a registration that runs out then.
-    async fn register(&self, hash: &str, seconds: i64) -> String {
+    pub(crate) async fn register(&self, hash: &str, seconds: i64) -> String {
         let until = self.desk.app.clock.now_us() / 1_000_000 + seconds;
         let body = format!(
             "id=acme-101%3B%40{hash}&via_addr=127.0.0.1&qualify_timeout=3.000000&qualify_2xx_only=false&\
@@ -84,11 +89,11 @@ impl Scene {
         self.told("ps_contacts/store", &body).await
     }
 
-    async fn shown(&self) -> Value {
+    pub(crate) async fn shown(&self) -> Value {
         self.desk.app.get(&format!("/endpoints/{}", self.endpoint), &self.desk.viewer).await.expect(200).body
     }
 
-    async fn events(&self) -> Vec<String> {
+    pub(crate) async fn events(&self) -> Vec<String> {
         let list = self
             .desk
             .app

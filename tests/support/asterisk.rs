@@ -12,8 +12,8 @@ pub(crate) struct PbxOptions {
     pub(crate) agi: SocketAddr,
     /// Dialplan of the test itself, included after the shipped files.
     pub(crate) extra_dialplan: String,
-    /// Where phones, queues and mailboxes come from, and the password there; `None`: from files.
-    pub(crate) realtime: Option<(SocketAddr, &'static str)>,
+    /// Where phones, queues and mailboxes come from, in the words of `asterisk/demo/run`; empty: from files.
+    pub(crate) realtime: Vec<(&'static str, String)>,
     /// Phones of the test itself, besides the demo's.
     pub(crate) extra_phones: Vec<ExtraPhone>,
 }
@@ -31,7 +31,7 @@ pub(crate) struct ExtraPhone {
 impl PbxOptions {
     /// The shipped dialplan, asking the service at `agi`.
     pub(crate) fn new(agi: SocketAddr) -> Self {
-        Self { agi, extra_dialplan: String::new(), realtime: None, extra_phones: Vec::new() }
+        Self { agi, extra_dialplan: String::new(), realtime: Vec::new(), extra_phones: Vec::new() }
     }
 
     /// Adds dialplan contexts of the test.
@@ -40,9 +40,15 @@ impl PbxOptions {
         self
     }
 
-    /// Lets phones, queues and mailboxes come from the service.
+    /// Lets phones, queues and mailboxes come from the service, over HTTP.
     pub(crate) fn realtime(mut self, http: SocketAddr, token: &'static str) -> Self {
-        self.realtime = Some((http, token));
+        self.realtime = vec![("HTTP", http.to_string()), ("REALTIME_TOKEN", token.to_owned())];
+        self
+    }
+
+    /// Lets phones, queues and mailboxes come from the service's database, over ODBC.
+    pub(crate) fn odbc(mut self, url: &str) -> Self {
+        self.realtime = vec![("ODBC", url.to_owned())];
         self
     }
 
@@ -126,9 +132,7 @@ impl Pbx {
             .arg(run.path())
             .env("DIES_WITH_PARENT", "1")
             .env("AGI", options.agi.to_string())
-            .envs(options.realtime.iter().flat_map(|(http, token)| {
-                [("HTTP", http.to_string()), ("REALTIME_TOKEN", (*token).to_owned())]
-            }))
+            .envs(options.realtime.iter().cloned())
             .envs([
                 ("SIP_PORT", ports.sip.to_string()),
                 ("CARRIER_PORT", ports.carrier.to_string()),

@@ -7,9 +7,10 @@ use hookswitch::base::ids::Id;
 use hookswitch::calls::store::{self, CallRow};
 use hookswitch::db::{Db, db_write};
 use hookswitch::routing::trace::Trace;
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -335,6 +336,28 @@ impl Service {
         let run =
             async { db_write!(db, |p| sqlx::query(sql).execute(p).await.map(|done| done.rows_affected())) };
         self.runtime.block_on(run).unwrap()
+    }
+
+    /// Its database for Asterisk, as a user with no right but those that are shipped.
+    ///
+    /// # Panics
+    /// When the rights can't be given.
+    pub(crate) fn odbc(&self) -> String {
+        const GRANTS: &str = include_str!("../../asterisk/realtime-odbc/mariadb-user.sql");
+        const PASSWORD: &str = "a-password-of-tests";
+        if let Some(file) = self.url.strip_prefix("sqlite://") {
+            // Asterisk is another user where the tests are root.
+            let any = |path: &Path, mode| std::fs::set_permissions(path, Permissions::from_mode(mode));
+            any(self.data(), 0o777).unwrap();
+            for end in ["", "-wal", "-shm"] {
+                any(Path::new(&format!("{file}{end}")), 0o666).unwrap();
+            }
+            return self.url.clone();
+        }
+        let (server, name) = self.url.rsplit_once('/').unwrap();
+        let sql = GRANTS.replace("`hookswitch`", &format!("`{name}`")).replace("ODBC_PASSWORD", PASSWORD);
+        self.runtime.block_on(execute(&self.db, sql)).expect("Asterisk's user can't be made");
+        format!("mysql://asterisk:{PASSWORD}@{}/{name}", server.rsplit_once('@').unwrap().1)
     }
 
     /// Runs something on the service's database.

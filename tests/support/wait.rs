@@ -18,13 +18,21 @@ pub(crate) fn now() -> Instant {
 ///
 /// # Panics
 /// After [`PATIENCE`], naming `what` was awaited.
-pub(crate) fn until<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn until<T>(what: &str, probe: impl FnMut() -> Option<T>) -> T {
+    within(PATIENCE, what, probe)
+}
+
+/// Looks until `probe` finds something, for so long.
+///
+/// # Panics
+/// After `patience`, naming `what` was awaited.
+pub(crate) fn within<T>(patience: Duration, what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
     let start = now();
     loop {
         if let Some(found) = probe() {
             return found;
         }
-        assert!(start.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain: {what}");
+        assert!(start.elapsed() < patience, "waited {patience:?} in vain: {what}");
         std::thread::sleep(POLL);
     }
 }

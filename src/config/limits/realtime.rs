@@ -35,3 +35,12 @@ pub const RETRY_TIME: Duration = Duration::from_millis(500);
 pub const EXPIRE_TIME: Duration = Duration::from_secs(5);
 /// Registrations that one look ends.
 pub const EXPIRED_ROWS: i64 = 500;
+/// Pause between two looks for what Asterisk wrote into the database itself: what it says is known within 2 s, and a look at
+/// an empty table costs some 0.1 ms.
+pub const INBOX_TIME: Duration = Duration::from_millis(300);
+/// Notes that are read at a time; one has some 300 bytes, and each is a transaction.
+pub const INBOX_NOTES: i64 = 500;
+/// How long a note that can't be taken, though the database answers, holds up those behind it.
+pub const INBOX_PATIENCE: Duration = Duration::from_secs(60);
+/// Characters of why a member is paused, as `queues.members` has them.
+pub const PAUSE_REASON_CHARACTERS: usize = 80;
