@@ -12,6 +12,7 @@ pub(crate) struct Service {
     child: Child,
     folder: tempfile::TempDir,
     url: String,
+    more: Vec<(&'static str, &'static str)>,
     /// Where FastAGI listens.
     pub(crate) agi: SocketAddr,
     /// Where HTTP listens.
@@ -41,9 +42,14 @@ fn settings(command: &mut Command, folder: &std::path::Path, url: &str) {
 }
 
 /// Starts the service and waits until it is ready: the process, where FastAGI and where HTTP listens.
-fn serve(folder: &std::path::Path, url: &str) -> (Child, SocketAddr, SocketAddr) {
+fn serve(
+    folder: &std::path::Path,
+    url: &str,
+    more: &[(&'static str, &'static str)],
+) -> (Child, SocketAddr, SocketAddr) {
     let mut serve = with_files(env!("CARGO_BIN_EXE_hookswitch"));
     settings(&mut serve, folder, url);
+    serve.envs(more.iter().copied());
     let mut child = serve.arg("serve").stderr(Stdio::piped()).spawn().expect("the service's binary");
     let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines().map_while(Result::ok);
     let ready = lines.by_ref().find(|line| line.contains("ready for calls")).expect("the service to start");
@@ -64,19 +70,24 @@ impl Service {
 
     /// Seeds a database and starts the service on free ports; an empty URL stands for SQLite in its data directory.
     pub(crate) fn start_on(url: &str) -> Self {
-        Self::begin(url, None)
+        Self::start_as(url, &[])
+    }
+
+    /// The same with further settings, as environment variables.
+    pub(crate) fn start_as(url: &str, more: &[(&'static str, &'static str)]) -> Self {
+        Self::begin(url, None, more)
     }
 
     /// The same as [`Self::start`] with one of the demo's plugins, ready to run.
     pub(crate) fn start_with(plugin: &str) -> Self {
-        let service = Self::begin("", Some(plugin));
+        let service = Self::begin("", Some(plugin), &[]);
         while thread_seconds(service.pid()).contains_key("plugin-compile") {
             std::thread::sleep(Duration::from_millis(100));
         }
         service
     }
 
-    fn begin(url: &str, plugin: Option<&str>) -> Self {
+    fn begin(url: &str, plugin: Option<&str>, more: &[(&'static str, &'static str)]) -> Self {
         let folder = tempfile::Builder::new().prefix("hs-bench").tempdir().expect("a temporary folder");
         let url = match url {
             "" => format!("sqlite://{}", folder.path().join("hookswitch.db").display()),
@@ -95,8 +106,8 @@ impl Service {
         seed.args(["seed", "demo", "--plugins"]).arg(&plugins).stdout(Stdio::null());
         let seeded = seed.status().expect("the service's binary");
         assert!(seeded.success(), "seed demo failed");
-        let (child, agi, http) = serve(folder.path(), &url);
-        Self { child, folder, url, agi, http }
+        let (child, agi, http) = serve(folder.path(), &url, more);
+        Self { child, folder, url, more: more.to_vec(), agi, http }
     }
 
     /// Stops it, starts it again on the same data, and returns the seconds from there until it was ready.
@@ -104,7 +115,7 @@ impl Service {
         self.child.kill().expect("to end the service");
         self.child.wait().expect("its end");
         let start = now();
-        (self.child, self.agi, self.http) = serve(self.folder.path(), &self.url);
+        (self.child, self.agi, self.http) = serve(self.folder.path(), &self.url, &self.more);
         start.elapsed().as_secs_f64()
     }
 

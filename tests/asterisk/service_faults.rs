@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::service_realtime::{ANSWERS, CALLER, NUMBER, furnish, newco, ready, start, text};
+use crate::service_realtime::{ANSWERS, CALLER, NUMBER, Way, furnish, newco, ready, start, text};
 use crate::support::asterisk::Pbx;
 use crate::support::call::Call;
 use crate::support::mariadb::MariaDb;
@@ -25,7 +25,7 @@ on_both! { a_queue_with_callers_inside_stays_for_them }
 
 /// Whoever wants it gone takes it out of service: no more callers come, those inside are answered, then it goes.
 fn a_queue_with_callers_inside_stays_for_them(database: Database) {
-    let (service, pbx) = start(database);
+    let (service, pbx) = start(Way::Http, database);
     let root = newco(&service);
     let (endpoint, password, queue, _) = furnish(&root);
     let path = format!("/queues/{queue}");
@@ -57,7 +57,7 @@ fn a_queue_with_callers_inside_stays_for_them(database: Database) {
 /// A registration that runs out while its phone talks ends no call; with the next one the phone rings again.
 #[test]
 fn a_registration_runs_out_during_a_call() {
-    let (service, pbx) = start(Database::Sqlite);
+    let (service, pbx) = start(Way::Http, Database::Sqlite);
     let root = newco(&service);
     let (endpoint, password, ..) = furnish(&root);
     let path = format!("/endpoints/{endpoint}");
@@ -93,7 +93,7 @@ fn a_registration_runs_out_during_a_call() {
 #[test]
 fn the_database_is_gone_for_a_minute() {
     let mut mariadb = MariaDb::start();
-    let (service, pbx) = start(Database::MySqlAt(mariadb.url()));
+    let (service, pbx) = start(Way::Http, Database::MySqlAt(mariadb.url()));
     let root = newco(&service);
     let (endpoint, password, ..) = furnish(&root);
     // Its desk phone stays where it is, another comes and goes.

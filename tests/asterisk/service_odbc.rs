@@ -3,8 +3,8 @@
 
 use crate::service_queue_log::{report, sum, waits_talks_and_gives_up};
 use crate::service_realtime::{
-    CALLER, NUMBER, SOON, Way, furnish, newco, password_counts, ready, registers_and_answers, start, text,
-    wait_registered,
+    CALLER, NUMBER, SOON, Way, follows_agents, furnish, newco, password_counts, ready, registers_and_answers,
+    start, text, trunks, wait_registered,
 };
 use crate::support::call::Call;
 use crate::support::mariadb::MariaDb;
@@ -20,6 +20,8 @@ on_both! {
     a_phone_made_over_rest_registers_and_answers_its_queue,
     a_password_counts_with_the_next_registration,
     who_waits_talks_and_gives_up_is_seen,
+    a_queue_follows_its_agents,
+    a_trunk_brings_calls_and_takes_them,
     nothing_is_lost_while_the_service_is_dead,
 }
 
@@ -33,6 +35,14 @@ fn a_password_counts_with_the_next_registration(database: Database) {
 
 fn who_waits_talks_and_gives_up_is_seen(database: Database) {
     waits_talks_and_gives_up(Way::Odbc, database);
+}
+
+fn a_queue_follows_its_agents(database: Database) {
+    follows_agents(Way::Odbc, database);
+}
+
+fn a_trunk_brings_calls_and_takes_them(database: Database) {
+    trunks(Way::Odbc, database);
 }
 
 /// Killed while somebody talks: the talk ends, phones come and go, a member is paused, and rows of the log come twice.

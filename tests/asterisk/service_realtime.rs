@@ -160,9 +160,17 @@ pub(crate) fn registers_and_answers(way: Way, database: Database) {
     assert!(!complaints.iter().any(|line| odd(&line)), "{complaints:#?}");
 }
 
-/// An agent signs in, has a break, goes home: the queue follows with its next call.
 fn a_queue_follows_its_agents(database: Database) {
-    let (service, pbx) = start(database);
+    follows_agents(Way::Http, database);
+}
+
+fn a_trunk_brings_calls_and_takes_them(database: Database) {
+    trunks(Way::Http, database);
+}
+
+/// An agent signs in, has a break, goes home: the queue follows with its next call.
+pub(crate) fn follows_agents(way: Way, database: Database) {
+    let (service, pbx) = start(way, database);
     let root = newco(&service);
     let (_, password, queue, member) = furnish(&root);
     let (email, secret) = ("nina@newco.test", "hookswitch-demo-1");
@@ -198,9 +206,9 @@ fn a_queue_follows_its_agents(database: Database) {
 }
 
 /// A trunk is known by its address, or signs in; numbers outside go where a rule says.
-fn a_trunk_brings_calls_and_takes_them(database: Database) {
+pub(crate) fn trunks(way: Way, database: Database) {
     const OUTSIDE: &str = "+15559990000";
-    let (service, pbx) = start(database);
+    let (service, pbx) = start(way, database);
     let root = newco(&service);
     let (_, password, ..) = furnish(&root);
     let (_, phone) = ready(&pbx, &password);

@@ -16,6 +16,8 @@ pub(crate) struct PbxOptions {
     pub(crate) realtime: Vec<(&'static str, String)>,
     /// Phones of the test itself, besides the demo's.
     pub(crate) extra_phones: Vec<ExtraPhone>,
+    /// More of `pjsip.conf`.
+    pub(crate) extra_pjsip: String,
 }
 
 /// A phone besides the demo's, and the queue whose only member it is.
@@ -31,7 +33,13 @@ pub(crate) struct ExtraPhone {
 impl PbxOptions {
     /// The shipped dialplan, asking the service at `agi`.
     pub(crate) fn new(agi: SocketAddr) -> Self {
-        Self { agi, extra_dialplan: String::new(), realtime: Vec::new(), extra_phones: Vec::new() }
+        Self {
+            agi,
+            extra_dialplan: String::new(),
+            realtime: Vec::new(),
+            extra_phones: Vec::new(),
+            extra_pjsip: String::new(),
+        }
     }
 
     /// Adds dialplan contexts of the test.
@@ -49,6 +57,12 @@ impl PbxOptions {
     /// Lets phones, queues and mailboxes come from the service's database, over ODBC.
     pub(crate) fn odbc(mut self, url: &str) -> Self {
         self.realtime = vec![("ODBC", url.to_owned())];
+        self
+    }
+
+    /// Adds to `pjsip.conf`.
+    pub(crate) fn pjsip(mut self, text: String) -> Self {
+        self.extra_pjsip = text;
         self
     }
 
@@ -124,7 +138,8 @@ impl Pbx {
         write("extensions-extra.conf", options.extra_dialplan.clone());
         let extra: Vec<(&ExtraPhone, u16)> =
             options.extra_phones.iter().map(|phone| (phone, ports::free::<1>()[0])).collect();
-        write("pjsip-extra.conf", extra.iter().map(|(phone, port)| phone.pjsip(*port)).collect());
+        let phones: String = extra.iter().map(|(phone, port)| phone.pjsip(*port)).collect();
+        write("pjsip-extra.conf", phones + &options.extra_pjsip);
         write("queues-extra.conf", extra.iter().map(|(phone, _)| phone.queue()).collect());
         let extra_ports = extra.into_iter().map(|(phone, port)| (phone.name.clone(), port)).collect();
         let console = std::fs::File::create(run.path().join("console")).unwrap();
