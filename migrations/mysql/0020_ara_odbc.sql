@@ -211,7 +211,7 @@ ALTER TABLE queue_members
     ADD COLUMN ara_queue_name VARCHAR(40) NOT NULL DEFAULT '',
     ADD COLUMN ara_paused INT NOT NULL DEFAULT 0,
     ADD COLUMN ara_pause_reason VARCHAR(255) NOT NULL DEFAULT '^00',
-    ADD COLUMN ara_penalty INT NOT NULL DEFAULT 0,
+    ADD COLUMN ara_penalty BIGINT NOT NULL DEFAULT 0,
     ADD INDEX queue_members_ara (ara_queue_name);
 UPDATE queue_members SET ara_paused = paused, ara_penalty = penalty,
     ara_pause_reason = CASE pause_reason WHEN '' THEN '^00' ELSE REPLACE(REPLACE(pause_reason, '^', '^5E'), ';', '^3B') END,
