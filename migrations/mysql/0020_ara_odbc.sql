@@ -213,7 +213,7 @@ ALTER TABLE queue_members
     ADD COLUMN ara_queue_name VARCHAR(40) NOT NULL DEFAULT '',
     ADD COLUMN ara_paused INT NOT NULL DEFAULT 0,
     ADD COLUMN ara_pause_reason VARCHAR(255) NOT NULL DEFAULT '^00',
-    ADD COLUMN ara_penalty INT NOT NULL DEFAULT 0,
+    ADD COLUMN ara_penalty BIGINT NOT NULL DEFAULT 0,
     ADD COLUMN ara_state VARCHAR(20) NOT NULL DEFAULT '',
     ADD COLUMN ara_why VARCHAR(80) NOT NULL DEFAULT '',
     ADD INDEX queue_members_ara (ara_queue_name);

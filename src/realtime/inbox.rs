@@ -72,17 +72,19 @@ pub(super) async fn run(parts: &Parts, skew: &Skew, mut stopping: Stopping) {
 pub(super) struct Stuck(Option<(i64, i64)>);
 
 impl Stuck {
-    /// Whether a note has failed for so long that those behind it should wait no more.
-    fn is_hopeless(&mut self, id: i64, now_us: i64) -> bool {
-        match self.0 {
-            Some((same, since_us)) if same == id => {
-                now_us - since_us > i64::try_from(limits::INBOX_PATIENCE.as_micros()).unwrap_or(i64::MAX)
-            }
-            _ => {
-                self.0 = Some((id, now_us));
-                false
-            }
+    /// Takes note that a note failed; whether it is the first time.
+    fn begins(&mut self, id: i64, now_us: i64) -> bool {
+        let is_new = self.0.is_none_or(|(same, _)| same != id);
+        if is_new {
+            self.0 = Some((id, now_us));
         }
+        is_new
+    }
+
+    /// Whether a note has failed for so long that those behind it should wait no more.
+    fn is_hopeless(&self, id: i64, now_us: i64) -> bool {
+        let patience_us = i64::try_from(limits::INBOX_PATIENCE.as_micros()).unwrap_or(i64::MAX);
+        self.0.is_some_and(|(same, since_us)| same == id && now_us - since_us > patience_us)
     }
 }
 
@@ -96,9 +98,9 @@ pub(super) async fn drain(parts: &Parts, skew: &Skew, stuck: &mut Stuck) {
         };
         for (n, note) in notes.iter().enumerate() {
             let is_last = !notes[n + 1..].iter().any(|other| note.is_followed_by(other));
-            if let Err(error) = take(parts, (note, is_last), skew, stuck).await {
-                // In order: those behind it wait.
-                return tracing::warn!(%error, note.kind, "what Asterisk wrote can't be taken; it is tried again");
+            // In order: behind one that can't be taken the others wait.
+            if !take(parts, (note, is_last), skew, stuck).await {
+                return;
             }
         }
         match notes.last() {
@@ -138,22 +140,11 @@ fn decode(value: &str) -> String {
     value.replace("^00", "").replace("^3B", ";").replace("^5E", "^")
 }
 
-async fn take(
-    parts: &Parts,
-    (note, is_last): (&Note, bool),
-    skew: &Skew,
-    stuck: &mut Stuck,
-) -> sqlx::Result<()> {
+/// Whether a note needs no second look.
+async fn take(parts: &Parts, (note, is_last): (&Note, bool), skew: &Skew, stuck: &mut Stuck) -> bool {
     let taken = match take_one(parts, (note, is_last), skew).await {
         Ok(taken) => taken,
-        Err(error) if db::is_unavailable(&error) => return Err(error),
-        Err(error) if db::is_data_error(&error) || stuck.is_hopeless(note.id, parts.clock.now_us()) => {
-            tracing::error!(%error, ?note, "what Asterisk wrote is lost: it can't be taken");
-            let mut tx = parts.db.begin().await?;
-            remove(&mut tx, note.id).await?;
-            return tx.commit().await;
-        }
-        Err(error) => return Err(error),
+        Err(error) => return is_given_up(parts, note, stuck, &error).await,
     };
     if let Taken::Done(tenant, position) = taken {
         if let Some(position) = position {
@@ -166,7 +157,37 @@ async fn take(
             tracing::debug!(%error, "a member's pause is not in memory yet");
         }
     }
-    Ok(())
+    true
+}
+
+/// Removes a note that will never be taken.
+async fn is_given_up(parts: &Parts, note: &Note, stuck: &mut Stuck, error: &sqlx::Error) -> bool {
+    let now_us = parts.clock.now_us();
+    if db::is_unavailable(error) {
+        tracing::debug!(%error, "what Asterisk wrote waits for the database");
+        return false;
+    }
+    if !db::is_data_error(error) && !stuck.is_hopeless(note.id, now_us) {
+        if stuck.begins(note.id, now_us) {
+            tracing::warn!(%error, note.kind, "what Asterisk wrote can't be taken; it is tried again");
+        }
+        return false;
+    }
+    let removed = async {
+        let mut tx = parts.db.begin().await?;
+        remove(&mut tx, note.id).await?;
+        tx.commit().await
+    };
+    match removed.await {
+        Ok(()) => {
+            tracing::error!(%error, ?note, "what Asterisk wrote is lost: it can't be taken");
+            true
+        }
+        Err(error) => {
+            tracing::debug!(%error, "what Asterisk wrote waits for the database");
+            false
+        }
+    }
 }
 
 async fn take_one(parts: &Parts, (note, is_last): (&Note, bool), skew: &Skew) -> sqlx::Result<Taken> {
@@ -244,10 +265,11 @@ mod tests {
     fn a_note_is_given_up_after_a_while_and_only_then() {
         let mut stuck = Stuck::default();
         let patience = i64::try_from(limits::INBOX_PATIENCE.as_micros()).unwrap();
-        assert!(!stuck.is_hopeless(7, 0));
-        assert!(!stuck.is_hopeless(7, patience));
+        assert!(!stuck.is_hopeless(7, patience + 1) && stuck.begins(7, 0));
+        assert!(!stuck.begins(7, 1), "told once");
+        assert!(!stuck.is_hopeless(7, patience) && stuck.is_hopeless(7, patience + 1));
         assert!(!stuck.is_hopeless(8, patience + 1), "another one");
-        assert!(!stuck.is_hopeless(7, patience + 2), "anew");
-        assert!(stuck.is_hopeless(7, 2 * patience + 3));
+        assert!(stuck.begins(8, patience) && stuck.begins(7, patience));
+        assert!(!stuck.is_hopeless(7, patience + 1), "anew");
     }
 }

@@ -334,12 +334,18 @@ both_databases! {
             s.log(n, &format!("2.{n}"), "NONE", "ENTERQUEUE", ["", "5551000", "1"]).await;
             s.log(n + 500, &format!("2.{n}"), "NONE", "ABANDON", ["1", "1", "0"]).await;
         }
+        for _ in 0..20 {
+            s.add_contact("acme-101^3B@a", 300).await.unwrap();
+            s.test.execute("DELETE FROM ara_ps_contacts").await.unwrap();
+        }
         let other = node(desk);
         tokio::join!(s.scene.realtime.take_notes(), other.take_notes());
         s.take().await;
         assert_eq!(s.test.number("SELECT COUNT(*) FROM queue_log").await, 121);
         assert_eq!(s.test.number("SELECT COUNT(*) FROM events WHERE kind = 'queue.caller_left'").await, 60);
         assert_eq!(s.test.number("SELECT COUNT(*) FROM events WHERE kind = 'queue.caller_joined'").await, 61);
+        let (on, off) = ("endpoint.registered", "endpoint.unregistered");
+        assert_eq!(s.scene.events().await, [on, off].repeat(20));
     }
 }
 
