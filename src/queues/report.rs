@@ -28,32 +28,21 @@ words! {
         Hour = "1h",
         /// A day of the tenant's zone: 23 to 25 hours.
         Day = "1d",
+        /// All of the time that is asked for.
+        Whole = "all",
     }
 }
 
 impl Interval {
-    /// Its length in minutes; of a day the usual one.
-    pub fn minutes(self) -> u32 {
-        match self {
+    /// Its length in minutes; of a day the usual one. `None`: it has none of its own.
+    pub fn minutes(self) -> Option<u32> {
+        Some(match self {
             Self::Quarter => 15,
             Self::Half => 30,
             Self::Hour => 60,
             Self::Day => 24 * 60,
-        }
-    }
-
-    /// The interval of a moment as clocks in the zone show it: begin and end, microseconds since 1970 UTC.
-    pub fn around(self, at_us: i64, zone: Tz) -> (i64, i64) {
-        let local = from_us(at_us).with_timezone(&zone);
-        if self == Self::Day {
-            let date = local.date_naive();
-            let next = date.checked_add_days(Days::new(1)).unwrap_or(date);
-            return (midnight(date, zone), midnight(next, zone));
-        }
-        let minutes = i64::from(local.minute() % self.minutes());
-        let into_us = (minutes * 60 + i64::from(local.second())) * SECOND_US + at_us.rem_euclid(SECOND_US);
-        let begin = at_us - into_us;
-        (begin, begin + i64::from(self.minutes()) * 60 * SECOND_US)
+            Self::Whole => return None,
+        })
     }
 }
 
@@ -80,6 +69,24 @@ pub struct Ask {
     pub short_us: i64,
     /// Seconds within which a call of a queue should be answered, by the queue's name.
     pub levels: HashMap<String, i64>,
+}
+
+impl Ask {
+    /// The interval of a moment as clocks in the zone show it: begin and end, microseconds since 1970 UTC.
+    pub fn around(&self, at_us: i64) -> (i64, i64) {
+        let zone = self.zone;
+        let Some(minutes) = self.interval.minutes() else { return (self.from_us, self.to_us) };
+        let local = from_us(at_us).with_timezone(&zone);
+        if self.interval == Interval::Day {
+            let date = local.date_naive();
+            let next = date.checked_add_days(Days::new(1)).unwrap_or(date);
+            return (midnight(date, zone), midnight(next, zone));
+        }
+        let into = i64::from(local.minute() % minutes);
+        let into_us = (into * 60 + i64::from(local.second())) * SECOND_US + at_us.rem_euclid(SECOND_US);
+        let begin = at_us - into_us;
+        (begin, begin + i64::from(minutes) * 60 * SECOND_US)
+    }
 }
 
 /// Which line: begin and end of the interval, and a name.
@@ -216,7 +223,7 @@ pub fn report(rows: &[Row], ask: &Ask) -> Report {
     let mut queues: BTreeMap<Slot, Queue> = BTreeMap::new();
     let mut agents: BTreeMap<Slot, Agent> = BTreeMap::new();
     let slot = |at_us: i64, queue: &str, agent: &str| {
-        let (from_us, to_us) = ask.interval.around(at_us, ask.zone);
+        let (from_us, to_us) = ask.around(at_us);
         Slot { from_us, to_us, queue: queue.to_owned(), agent: agent.to_owned() }
     };
     let asked = ask.from_us..ask.to_us;
@@ -356,7 +363,8 @@ mod tests {
                 "2026-03-29T21:00:00Z",
             ),
         ] {
-            assert_eq!(interval.around(us(at), zone), (us(from), us(to)), "{at} {interval} {zone}");
+            let ask = Ask { interval, zone, ..ask(0, 1) };
+            assert_eq!(ask.around(us(at)), (us(from), us(to)), "{at} {interval} {zone}");
         }
     }
 
@@ -483,7 +491,21 @@ mod tests {
             }
             mixed.sort_by_key(|(seed, _)| *seed);
             let mixed: Vec<Row> = mixed.into_iter().map(|(_, row)| row).collect();
-            prop_assert_eq!(report(&mixed, &ask), expected);
+            prop_assert_eq!(report(&mixed, &ask), expected.clone());
+            // The lines of hours add up to the line of the whole time.
+            let whole = report(&mixed, &Ask { interval: Interval::Whole, ..ask.clone() });
+            for (slot, line) in &whole.queues {
+                prop_assert_eq!((slot.from_us, slot.to_us), (ask.from_us, ask.to_us));
+                let hours = expected.queues.iter().filter(|(hour, _)| hour.queue == slot.queue).map(|(_, line)| line);
+                let sum = |of: fn(&Queue) -> i64| hours.clone().map(of).sum::<i64>();
+                prop_assert_eq!(
+                    [line.offered, line.answered, line.in_time, line.abandoned, line.wait_us, line.talks.1],
+                    [sum(|q| q.offered), sum(|q| q.answered), sum(|q| q.in_time), sum(|q| q.abandoned),
+                        sum(|q| q.wait_us), sum(|q| q.talks.1)]
+                );
+                prop_assert_eq!(Some(line.longest_us), hours.map(|q| q.longest_us).max());
+            }
+            prop_assert_eq!(whole.queues.len(), expected.queues.iter().map(|(slot, _)| &slot.queue).collect::<BTreeSet<_>>().len());
         }
     }
 }

@@ -12003,7 +12003,7 @@ export interface components {
              * @example 15m
              * @enum {string}
              */
-            interval: "15m" | "30m" | "1h" | "1d";
+            interval: "15m" | "30m" | "1h" | "1d" | "all";
             /**
              * @description Lines by time and queue. Intervals in which nobody entered have none.
              * @example [
@@ -21830,8 +21830,8 @@ export interface operations {
                 agent?: string;
                 /** @description Callers who entered from then on. */
                 from: string;
-                /** @description The length of the intervals; `1d` unless told. */
-                interval?: "15m" | "30m" | "1h" | "1d";
+                /** @description The length of the intervals; `1d` unless told; `all`: one line for the whole time. */
+                interval?: "15m" | "30m" | "1h" | "1d" | "all";
                 /** @description Only this queue, by its name. */
                 queue?: string;
                 /** @description Seconds; who gave up before is counted apart, as `abandoned_short`. 5 unless told. */

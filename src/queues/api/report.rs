@@ -76,7 +76,7 @@ pub(super) fn action() -> Action {
                 Parameter { field: from, required: true },
                 parameter(Field::time("to", "Callers who entered before then; now unless told.")),
                 parameter(
-                    Field::one_of("interval", Interval::WORDS, "The length of the intervals; `1d` unless told.")
+                    Field::one_of("interval", Interval::WORDS, "The length of the intervals; `1d` unless told; `all`: one line for the whole time.")
                         .example("\"1h\""),
                 ),
                 parameter(Field::rule("queue", &rules::NAME, "Only this queue, by its name.").example("\"support\"")),
@@ -104,11 +104,11 @@ fn asked(call: &Call) -> Result<Ask, Problem> {
     let time = |name: &str| call.parameter(name).and_then(read_time);
     let interval = call.parameter("interval").and_then(Interval::parse).unwrap_or(Interval::Day);
     let (from_us, to_us) = (time("from").unwrap_or_default(), time("to").unwrap_or_else(|| call.now_us()));
-    let length_us = i64::from(interval.minutes()) * 60_000_000;
     if to_us <= from_us {
         return Err(Problem::bad_query(vec![Fault::parameter("to", "This must be behind `from`.")]));
     }
-    if (to_us - from_us) / length_us >= limits::REPORT_INTERVALS {
+    let length_us = interval.minutes().map(|minutes| i64::from(minutes) * 60_000_000);
+    if length_us.is_some_and(|length_us| (to_us - from_us) / length_us >= limits::REPORT_INTERVALS) {
         let why = format!("At most {} intervals; take longer ones, or less time.", limits::REPORT_INTERVALS);
         return Err(Problem::bad_query(vec![Fault::parameter("interval", why)]));
     }
