@@ -6,64 +6,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use chrono::{Days, Duration, NaiveTime, TimeZone as _, Timelike as _};
 use chrono_tz::Tz;
 
 use super::log::{Event, Row};
 use super::visit::{self, How, Visit};
-use crate::base::clock::from_us;
-use crate::base::words::words;
+pub use crate::base::report::{Interval, mean, percent};
 use crate::config::limits::queues as limits;
 
 const SECOND_US: i64 = 1_000_000;
-
-words! {
-    /// The length of a report's intervals.
-    pub enum Interval {
-        /// 15 minutes.
-        Quarter = "15m",
-        /// 30 minutes.
-        Half = "30m",
-        /// An hour.
-        Hour = "1h",
-        /// A day of the tenant's zone: 23 to 25 hours.
-        Day = "1d",
-    }
-}
-
-impl Interval {
-    /// Its length in minutes; of a day the usual one.
-    pub fn minutes(self) -> u32 {
-        match self {
-            Self::Quarter => 15,
-            Self::Half => 30,
-            Self::Hour => 60,
-            Self::Day => 24 * 60,
-        }
-    }
-
-    /// The interval of a moment as clocks in the zone show it: begin and end, microseconds since 1970 UTC.
-    pub fn around(self, at_us: i64, zone: Tz) -> (i64, i64) {
-        let local = from_us(at_us).with_timezone(&zone);
-        if self == Self::Day {
-            let date = local.date_naive();
-            let next = date.checked_add_days(Days::new(1)).unwrap_or(date);
-            return (midnight(date, zone), midnight(next, zone));
-        }
-        let minutes = i64::from(local.minute() % self.minutes());
-        let into_us = (minutes * 60 + i64::from(local.second())) * SECOND_US + at_us.rem_euclid(SECOND_US);
-        let begin = at_us - into_us;
-        (begin, begin + i64::from(self.minutes()) * 60 * SECOND_US)
-    }
-}
-
-/// The first moment of a date; where clocks skip midnight, the first that there is.
-fn midnight(date: chrono::NaiveDate, zone: Tz) -> i64 {
-    let midnight = date.and_time(NaiveTime::MIN);
-    let skipped = || zone.from_local_datetime(&(midnight + Duration::hours(1))).earliest();
-    let first = zone.from_local_datetime(&midnight).earliest().or_else(skipped);
-    first.map_or_else(|| midnight.and_utc().timestamp_micros(), |at| at.timestamp_micros())
-}
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -148,17 +98,6 @@ pub struct Report {
     pub queues: Vec<(Slot, Queue)>,
     /// Of who answers.
     pub agents: Vec<(Slot, Agent)>,
-}
-
-/// `part` of `whole` in percent, rounded to two digits; `None` of nothing.
-pub fn percent(part: i64, whole: i64) -> Option<f64> {
-    // Counts of calls, far below 2^53.
-    (whole > 0).then(|| (part as f64 * 10_000.0 / whole as f64).round() / 100.0)
-}
-
-/// The mean, rounded down; `None` of nothing.
-pub fn mean(sum: i64, of: i64) -> Option<i64> {
-    (of > 0).then(|| sum / of)
 }
 
 impl Queue {
