@@ -7,9 +7,10 @@ use hookswitch::base::ids::Id;
 use hookswitch::calls::store::{self, CallRow};
 use hookswitch::db::{Db, db_write};
 use hookswitch::routing::trace::Trace;
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -335,6 +336,18 @@ impl Service {
         let run =
             async { db_write!(db, |p| sqlx::query(sql).execute(p).await.map(|done| done.rows_affected())) };
         self.runtime.block_on(run).unwrap()
+    }
+
+    /// Its database for Asterisk's call records.
+    pub(crate) fn cdr_odbc(&self) -> String {
+        if let Some(file) = self.url.strip_prefix("sqlite://") {
+            // Asterisk is another user where the tests are root.
+            let open =
+                |path: &Path, mode| std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+            open(self.data(), 0o777);
+            ["", "-wal", "-shm"].iter().for_each(|end| open(Path::new(&format!("{file}{end}")), 0o666));
+        }
+        self.url.clone()
     }
 
     /// Runs something on the service's database.
