@@ -273,7 +273,13 @@ fn sql_is_for_both_databases() {
     for dialect in ["sqlite", "mysql"] {
         for name in names(dialect) {
             let text = std::fs::read_to_string(migrations.join(dialect).join(&name)).unwrap();
-            assert_eq!(wrong_sql(&text), [""; 0], "{dialect}/{name}");
+            // Asterisk writes the rows of this table, and knows no ids of ours.
+            let numbered = name == "0022_cdr.sql" && dialect == "mysql";
+            let wrong: Vec<_> = wrong_sql(&text)
+                .into_iter()
+                .filter(|word| !(numbered && *word == "AUTO_INCREMENT"))
+                .collect();
+            assert_eq!(wrong, [""; 0], "{dialect}/{name}");
             assert!(text.starts_with("-- "), "{dialect}/{name} does not say what it is for");
             let ends = if dialect == "sqlite" { ") STRICT;" } else { "COLLATE=utf8mb4_bin;" };
             assert_eq!(text.matches("CREATE TABLE").count(), text.matches(ends).count(), "{dialect}/{name}");

@@ -11,3 +11,4 @@ GRANT SELECT ON `hookswitch`.ara_queues TO 'asterisk'@'%';
 GRANT SELECT, UPDATE (paused, reason_paused, penalty) ON `hookswitch`.ara_queue_members TO 'asterisk'@'%';
 GRANT INSERT ON `hookswitch`.ara_queue_log TO 'asterisk'@'%';
 GRANT SELECT ON `hookswitch`.ara_voicemail TO 'asterisk'@'%';
+GRANT SELECT, INSERT ON `hookswitch`.cdr TO 'asterisk'@'%';

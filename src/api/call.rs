@@ -160,6 +160,23 @@ pub enum Body {
     Json(Value),
     /// Anything else, with its media type and, for a download, its file name.
     Bytes(Cow<'static, str>, Option<String>, bytes::Bytes),
+    /// A file that is read while it goes out, with its media type and name.
+    File(&'static str, String, OpenFile),
+}
+
+/// An open file of so many bytes.
+#[derive(Clone, Debug)]
+pub struct OpenFile {
+    /// The file.
+    pub file: Arc<std::fs::File>,
+    /// Its length.
+    pub bytes: u64,
+}
+
+impl PartialEq for OpenFile {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.file, &other.file)
+    }
 }
 
 /// A handler's answer.

@@ -109,10 +109,14 @@ fn read<'a>(call: &'a Call, resource: &'static Resource) -> Result<(List<'a>, u6
     parts.extend(asked.iter().flat_map(|(name, value)| [name.as_str(), value.as_str()]));
     let shown = fingerprint(&parts);
     let after = after.map(|text| call.cursors.open(text, shown)).transpose()?;
-    Ok((List { sort, descending, limit, after, filters, search }, shown))
+    Ok((List { sort, descending, limit, after, filters, search, whole: false }, shown))
 }
 
-fn filter(resource: &'static Resource, name: &str, value: &str) -> Result<Filter, String> {
+/// A filter of a collection's list, by the name and value that its query would have.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn filter(resource: &'static Resource, name: &str, value: &str) -> Result<Filter, String> {
     let find = |name: &str| resource.all_fields().find(|f| f.name == name && f.filter);
     let range = || {
         RANGES.iter().find_map(|(suffix, operator)| {

@@ -18,7 +18,8 @@ pub mod scope;
 pub mod store;
 
 pub use call::{
-    Action, Actor, Audited, Body, Call, Caller, Handler, Input, Operation, Output, Parameter, Reply, Who,
+    Action, Actor, Audited, Body, Call, Caller, Handler, Input, OpenFile, Operation, Output, Parameter,
+    Reply, Who,
 };
 pub use field::{Field, Kind, Null, Rule, Shape, Target, Write};
 pub use problem::{Fault, Problem};

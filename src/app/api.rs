@@ -59,7 +59,7 @@ pub fn resources() -> Vec<&'static Resource> {
     all.extend([&chat::api::TRANSFERS, &chat::api::OFFERS, &chat::api::AGENTS]);
     all.extend([&audit::api::LOGS]);
     all.extend([&agents::api::AGENTS, &agents::api::SOCKETS, &sms::api::SMS]);
-    all.extend([&calls::api::CALLS, &calls::api::CDRS, &calls::api::RECORDINGS]);
+    all.extend([&calls::api::CALLS, &calls::api::CDRS, &calls::api::EXPORTS, &calls::api::RECORDINGS]);
     all.extend(plugins::api::resources());
     all.extend([&webhooks::api::WEBHOOKS, &webhooks::api::DELIVERIES, &webhooks::api::ATTEMPTS]);
     all

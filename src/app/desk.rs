@@ -1,4 +1,5 @@
-//! What the helpdesk does in the background: files of contacts are read in, files without a row are removed.
+//! What is done with files in the background: contacts are read in, call detail records are written, files without a row are
+//! removed.
 
 use std::sync::Arc;
 
@@ -6,11 +7,12 @@ use tokio::task::JoinHandle;
 
 use super::App;
 use crate::base::shutdown::Stopping;
+use crate::calls::exports::Exporter;
 use crate::config::limits::tickets as limits;
 use crate::contacts::import::Importer;
 use crate::tickets::files;
 
-/// Starts both.
+/// Starts all of it.
 pub(super) fn background(app: &App, keep: &Stopping) -> Vec<JoinHandle<()>> {
     let importer = Importer {
         db: app.db.clone(),
@@ -35,5 +37,12 @@ pub(super) fn background(app: &App, keep: &Stopping) -> Vec<JoinHandle<()>> {
             }
         }
     });
-    vec![tokio::spawn(importer.run(keep.clone())), sweep]
+    let exporter = Exporter {
+        db: app.db.clone(),
+        clock: app.clock.clone(),
+        ids: app.router.ids.clone(),
+        events: Arc::clone(&app.events),
+        data_dir: app.config.data_dir.clone(),
+    };
+    vec![tokio::spawn(importer.run(keep.clone())), sweep, tokio::spawn(exporter.run(keep.clone()))]
 }

@@ -12,6 +12,7 @@ use crate::audit::{self, ActorKind};
 use crate::auth::{Auth, Why, keys_of, reset, revoke_tenant, session};
 use crate::base::ids::TenantId;
 use crate::base::shutdown::Stopping;
+use crate::calls;
 use crate::config::limits::{api, auth as limits, tenants as tenant_limits};
 use crate::db::{Db, Tx};
 use crate::events::{Events, outbox};
@@ -96,6 +97,7 @@ async fn housekeeping(gate: &Gate) {
     told("sessions", session::clean(db, now_us).await);
     told("password resets", reset::clean(db, now_us).await);
     told("kept answers", idempotency::purge(db, now_us).await);
+    told("calls' legs", calls::legs_store::purge(db, now_us).await);
     told("queue log", queues::log_store::purge(db, now_us).await);
     match end_trials(db, &gate.auth, &gate.events, now_us).await {
         Ok(ended) => {

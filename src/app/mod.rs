@@ -393,7 +393,8 @@ impl App {
             stats: Arc::clone(&self.webhooks),
         };
         let deliver = tokio::spawn(webhooks::desk::run(parts, keep.clone()));
-        tasks.extend([fresh, reap, watch, deliver]);
+        let legs = tokio::spawn(calls::legs_store::run(self.calls(), keep.clone()));
+        tasks.extend([fresh, reap, watch, deliver, legs]);
         tasks.extend(plugins::background(self, keep));
         tasks
     }

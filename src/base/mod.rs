@@ -6,6 +6,7 @@ pub mod hex;
 pub mod ids;
 pub mod metrics;
 pub mod priority;
+pub mod report;
 pub mod role;
 pub mod secret;
 pub mod shutdown;

@@ -1,6 +1,12 @@
 //! Calls, their traces, detail records and recordings over REST. All but a recording's legal hold is written by the
 //! service alone.
 
+mod exports;
+mod legs;
+mod stats;
+
+pub use exports::EXPORTS;
+
 use serde_json::{Value, json};
 
 use super::cdr::{Disposition, RecordingStatus};
@@ -65,13 +71,17 @@ pub static CALLS: Resource = Resource {
         told(
             "ended_by",
             20,
-            "Who told of the end: hook; late (kept by Asterisk while the service was away); lost (nobody).",
+            "Who told of the end: hook; late (kept by Asterisk while the service was away); legs (Asterisk's own \
+             records); lost (nobody).",
         ),
         length("cause", "Q.850 cause."),
         told("disposition", 20, "How it ended, in Asterisk's words.").filter(),
         length("duration_ms", "Whole length in milliseconds."),
         length("billed_ms", "Answered length in milliseconds."),
-        told("answered_by", 120, "The channel that answered."),
+        told("answered_by", 120, "The channel that talked to the caller last, or was called last."),
+        length("talk_ms", "How long somebody talked to the caller, in milliseconds; null: not known."),
+        Field::flag("transferred", "Whether it was handed on after somebody had answered.").server(),
+        told("queue", 150, "The queue it went through last, as Asterisk names it."),
         told("dial_status", 30, "Asterisk's DIALSTATUS."),
         told("queue_status", 30, "Asterisk's QUEUESTATUS."),
         told("voicemail_status", 30, "Asterisk's VMSTATUS."),
@@ -85,7 +95,10 @@ pub static CDRS: Resource = Resource {
     name: "cdrs",
     one: "call detail record",
     path: "/cdrs",
-    doc: "One record for each call that is over. It has the id of its call. Agents see the calls they answered.",
+    doc: "One record for each call that is over. It has the id of its call. A call that was transferred is one call from its \
+          begin to its end: it tells where it went last and who was on the phone last, and its lengths are those of all parts. \
+          A phone that asks the other one first makes a call of its own for that; `linkedid` joins both. A phone that \
+          hands on whom it called itself ends its call with that. Agents see the calls they answered or made.",
     table: "cdrs",
     index: "cdrs_started",
     updated: false,
@@ -103,17 +116,27 @@ pub static CDRS: Resource = Resource {
         told("destination", 150, "Where it went last: the action and its target.")
             .example("\"queue support\""),
         told("channel", 120, "The caller's channel."),
-        told("dst_channel", 120, "The channel that answered."),
-        told("queue", 19, "The queue it went to last.").filter(),
-        told("endpoint", 19, "The endpoint it went to last.").filter(),
-        Field::id("agent_id", "The user who answered.").nullable(Null::Null).server().filter(),
+        told("dst_channel", 120, "The channel that talked to the caller last; null: nobody did."),
+        told("queue", 19, "The queue it went through last.").filter(),
+        told(
+            "endpoint",
+            19,
+            "The endpoint that talked to the caller last; of a call to the outside the one that dialled; where nobody \
+             answered the one it went to last.",
+        )
+        .filter(),
+        Field::id("agent_id", "The user of that endpoint, as a queue has it.").nullable(Null::Null).server().filter(),
         Field::id("contact_id", "Who called, or was called.").nullable(Null::Null).server().filter(),
         Field::id("recording_id", "Its recording.").nullable(Null::Null).server().filter(),
         Field::time("started_at", "When it began.").server().filter().sort(),
         moment("answered_at", "When it was answered.").filter(),
         Field::time("ended_at", "When it ended.").server().filter(),
         Field::int("duration_s", 0, i64::MAX, "Whole length in seconds.").server().filter(),
-        Field::int("billed_s", 0, i64::MAX, "Answered length in seconds.").server().filter(),
+        Field::int("billed_s", 0, i64::MAX, "Answered length in seconds: from the first answer, a queue's music included.")
+            .server()
+            .filter(),
+        length("talk_s", "Seconds that somebody talked to the caller, all parts together; null: not known."),
+        Field::flag("transferred", "Whether it was handed on after somebody had answered.").server().filter(),
         Field::one_of("disposition", Disposition::WORDS, "How it ended.").server().filter(),
         length("cause", "Q.850 cause."),
         Field::metadata().server(),
@@ -188,7 +211,9 @@ pub fn actions() -> Vec<Action> {
         again: "",
         deadline: Operation::DEADLINE,
     };
-    vec![Action { operation, handler: Handler::read(trace) }]
+    let mut all = vec![Action { operation, handler: Handler::read(trace) }, legs::action(), stats::action()];
+    all.extend(exports::actions());
+    all
 }
 
 fn trace(call: &Call) -> Doing<'_, Result<Reply, Problem>> {

@@ -51,9 +51,9 @@ pub struct Cdr {
     pub channel: Option<String>,
     /// The channel that answered.
     pub dst_channel: Option<String>,
-    /// The queue it waited in.
+    /// The queue it went through last.
     pub queue: Option<Name>,
-    /// The endpoint that answered.
+    /// The endpoint that was on the phone last, or that was rung last.
     pub endpoint: Option<Name>,
     /// The user who answered.
     pub agent_id: Option<Id>,
@@ -71,6 +71,10 @@ pub struct Cdr {
     pub duration_s: u64,
     /// Answered length in seconds.
     pub billed_s: u64,
+    /// Of these, seconds that somebody talked to the caller; `None`: not known.
+    pub talk_s: Option<u64>,
+    /// Whether it was handed on after somebody had answered.
+    pub transferred: bool,
     /// How it ended.
     pub disposition: Disposition,
     /// Q.850 cause.
@@ -207,7 +211,7 @@ mod tests {
             "channel": null, "dst_channel": null, "queue": "support", "endpoint": null, "agent_id": null,
             "contact_id": null, "recording_id": null, "started_at": "2026-11-23T10:00:00Z",
             "answered_at": "2026-11-23T10:00:12Z", "ended_at": "2026-11-23T10:01:30Z", "duration_s": 90,
-            "billed_s": 78, "disposition": "NO ANSWER", "cause": 16, "created_at": "2026-11-23T10:01:30Z"
+            "billed_s": 78, "talk_s": 70, "transferred": false, "disposition": "NO ANSWER", "cause": 16, "created_at": "2026-11-23T10:01:30Z"
         }))
         .unwrap()
     }

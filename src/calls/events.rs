@@ -61,13 +61,14 @@ static CALL_ENDED: [Field; 22] = [
     told(
         "ended_by",
         20,
-        "Who told of the end: hook; late (kept by Asterisk while the service was away); lost (nobody).",
+        "Who told of the end: hook; late (kept by Asterisk while the service was away); legs (Asterisk's own records); \
+         lost (nobody).",
     ),
     length("cause", "Q.850 cause."),
     told("disposition", 20, "How it ended, in Asterisk's words."),
     length("duration_ms", "Whole length in milliseconds."),
     length("billed_ms", "Answered length in milliseconds."),
-    told("answered_by", 120, "The channel that answered."),
+    told("answered_by", 120, "The channel that talked to the caller last, or was called last."),
     told("dial_status", 30, "Asterisk's DIALSTATUS."),
     told("queue_status", 30, "Asterisk's QUEUESTATUS."),
     told("voicemail_status", 30, "Asterisk's VMSTATUS."),

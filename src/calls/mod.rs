@@ -5,8 +5,13 @@
 pub mod api;
 pub mod cdr;
 pub mod events;
+pub mod exports;
+pub mod legs;
+pub mod legs_store;
 pub mod live;
 mod records;
+pub mod stats;
+mod stats_store;
 pub mod store;
 
 use serde::{Deserialize, Serialize};
@@ -100,7 +105,7 @@ pub struct Ended {
     pub linkedid: String,
     /// Microseconds since 1970 UTC.
     pub at_us: i64,
-    /// Who told: `hook`, `late` (kept by Asterisk while we were away), `lost` (nobody did).
+    /// Who told: `hook`, `late` (kept by Asterisk while we were away), `legs` (Asterisk's own records), `lost` (nobody did).
     pub by: String,
     /// Q.850 cause.
     pub cause: Option<i64>,
@@ -112,7 +117,7 @@ pub struct Ended {
     pub duration_ms: Option<i64>,
     /// Answered length in milliseconds.
     pub billed_ms: Option<i64>,
-    /// The channel that answered.
+    /// The channel that talked to the caller last; of a call without talk the one that was called last.
     pub answered_by: String,
     /// DIALSTATUS.
     pub dial_status: String,
@@ -126,6 +131,12 @@ pub struct Ended {
     pub did: String,
     /// Caller's number, for a call that we never decided.
     pub caller: String,
+    /// How long somebody talked to the caller, all parts together, in milliseconds.
+    #[serde(default)]
+    pub talk_ms: Option<i64>,
+    /// Whether who talked to the caller handed the call on.
+    #[serde(default)]
+    pub transferred: bool,
 }
 
 /// A line of the journal about calls. Externally tagged: only so can the trace stay unparsed.
@@ -149,6 +160,13 @@ pub struct CallAndDecision<T = Box<serde_json::value::RawValue>> {
     pub decided: Decided<T>,
 }
 
+/// A length of talk as the dialplan reckons it, seconds with decimals, in milliseconds.
+pub fn talk_ms(text: &str) -> Option<i64> {
+    let seconds: f64 = text.parse().ok()?;
+    // Far below 2^53; what is longer than a call can be is no length.
+    (0.0..1e9).contains(&seconds).then(|| (seconds * 1e3).round() as i64)
+}
+
 /// Cuts a text to `most` characters, and drops control characters, so that both databases take it.
 pub fn fit(text: &str, most: usize) -> String {
     // The usual case, and several times as fast.
@@ -161,6 +179,15 @@ pub fn fit(text: &str, most: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lengths_of_talk() {
+        assert_eq!((talk_ms("0"), talk_ms("02.3450000001"), talk_ms("0 ")), (Some(0), Some(2_345), None));
+        assert_eq!(
+            (talk_ms("-1"), talk_ms("inf"), talk_ms("NaN"), talk_ms("1e300")),
+            (None, None, None, None)
+        );
+    }
 
     #[test]
     fn texts_are_cut_at_characters() {

@@ -18,7 +18,7 @@ use crate::plugins;
 use super::events::Tells;
 use super::live::Live;
 use super::records::{Closed, Ends};
-use super::{CallAndDecision, Decided, Ended, Record, fit};
+use super::{CallAndDecision, Decided, Ended, Record, fit, records};
 
 /// The tables of calls, as where the journal goes.
 #[derive(Clone, Debug)]
@@ -137,7 +137,7 @@ impl Calls {
     /// Writes records as if one by one in their order, with few statements: calls that begin and traces are gathered
     /// and inserted many at a time. A gathered call is inserted before anything that may look for it. Returns calls whose
     /// end was told without their id, and how far the tenants' events go then.
-    async fn write(
+    pub(super) async fn write(
         &self,
         tx: &mut Tx,
         node: &str,
@@ -186,6 +186,9 @@ impl Calls {
             }
         };
         let closed = end_call(tx, &id, ended).await?;
+        if closed != Closed::Before && ended.transferred {
+            records::join_consultation(tx, &id).await?;
+        }
         ends.add(&id, closed);
         Ok(Some(id))
     }
@@ -254,10 +257,15 @@ fn tenant(decided: &Decided) -> &str {
     decided.tenant.as_ref().map(TenantId::as_str).unwrap_or_default()
 }
 
+/// The queue that a decision leads to; empty: it leads elsewhere.
+fn queue(decided: &Decided) -> String {
+    if decided.action == "queue" { fit(&decided.target, 150) } else { String::new() }
+}
+
 async fn insert_calls(tx: &mut Tx, calls: &[&CallAndDecision]) -> sqlx::Result<()> {
     const INSERT: &str = "INSERT INTO calls (id, tenant_id, direction, did, caller_number, caller_name, channel, \
-         uniqueid, linkedid, language, action, target, reason, started_at) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+         uniqueid, linkedid, language, action, target, reason, queue, started_at) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     for piece in db::pieces(calls.len()) {
         let piece = &calls[piece];
         db_tx!(tx, |c| {
@@ -278,6 +286,7 @@ async fn insert_calls(tx: &mut Tx, calls: &[&CallAndDecision]) -> sqlx::Result<(
                     .bind(fit(&d.action, 20))
                     .bind(fit(&d.target, 150))
                     .bind(fit(&d.reason, 40))
+                    .bind(queue(d))
                     .bind(s.at_us);
             }
             query.execute(c).await.map(drop)
@@ -324,11 +333,14 @@ async fn insert_runs(tx: &mut Tx, decided: impl Iterator<Item = &Decided>) -> sq
 }
 
 async fn move_call(tx: &mut Tx, decided: &Decided) -> sqlx::Result<()> {
-    const SQL: &str = "UPDATE calls SET action = ?, target = ?, reason = ? WHERE id = ?";
+    const SQL: &str = "UPDATE calls SET action = ?, target = ?, reason = ?, \
+         queue = CASE WHEN ? = '' THEN queue ELSE ? END WHERE id = ?";
     db_tx!(tx, |c| sqlx::query(SQL)
         .bind(fit(&decided.action, 20))
         .bind(fit(&decided.target, 150))
         .bind(fit(&decided.reason, 40))
+        .bind(queue(decided))
+        .bind(queue(decided))
         .bind(decided.id.as_str())
         .execute(c)
         .await
@@ -337,8 +349,8 @@ async fn move_call(tx: &mut Tx, decided: &Decided) -> sqlx::Result<()> {
 
 /// Sets a call's end, unless it has a real one.
 async fn end_call(tx: &mut Tx, id: &str, ended: &Ended) -> sqlx::Result<Closed> {
-    // Who told of the end before: nobody, or the look for lost calls.
-    for (by, closed) in [("", Closed::Now), ("lost", Closed::AfterAll)] {
+    // Who told of the end before: nobody, the look for lost calls, or Asterisk's own records, which a report says more than.
+    for (by, closed) in [("", Closed::Now), ("lost", Closed::AfterAll), ("legs", Closed::AfterAll)] {
         if set_end(tx, id, ended, by).await? > 0 {
             return Ok(closed);
         }
@@ -349,8 +361,8 @@ async fn end_call(tx: &mut Tx, id: &str, ended: &Ended) -> sqlx::Result<Closed> 
 async fn set_end(tx: &mut Tx, id: &str, ended: &Ended, before: &str) -> sqlx::Result<u64> {
     const SQL: &str = "UPDATE calls SET ended_at = ?, ended_by = ?, cause = ?, disposition = ?, answered_at = ?, \
          duration_ms = ?, billed_ms = ?, answered_by = ?, dial_status = ?, queue_status = ?, voicemail_status = ?, \
-         fallback = ?, started_at = CASE WHEN started_at > ? THEN ? ELSE started_at END \
-         WHERE id = ? AND ended_by = ? AND (ended_at IS NULL OR ended_by = 'lost')";
+         fallback = ?, talk_ms = ?, transferred = ?, started_at = CASE WHEN started_at > ? THEN ? ELSE started_at END \
+         WHERE id = ? AND ended_by = ?";
     // A decision that came when the caller had long left (this process was frozen) began no call after its end.
     let started = ended.at_us - ended.duration_ms.unwrap_or(0) * 1_000;
     db_tx!(tx, |c| sqlx::query(SQL)
@@ -366,6 +378,8 @@ async fn set_end(tx: &mut Tx, id: &str, ended: &Ended, before: &str) -> sqlx::Re
         .bind(fit(&ended.queue_status, 30))
         .bind(fit(&ended.voicemail_status, 30))
         .bind(fit(&ended.fallback, 40))
+        .bind(ended.talk_ms)
+        .bind(ended.transferred)
         .bind(ended.at_us)
         .bind(started)
         .bind(id)

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 pub mod answer;
 pub mod auth;
+pub mod calls;
 pub mod events;
 pub mod kit;
 pub mod plugins;
@@ -327,6 +328,8 @@ pub mod api {
     pub const USER_AGENT_CHARACTERS: usize = 200;
     /// How often full token buckets of the rate limits are dropped.
     pub const SWEEP_TIME: Duration = Duration::from_secs(60);
+    /// Bytes of a file that are read at a time while it goes out.
+    pub const FILE_PIECE_BYTES: usize = 64 * 1024;
     /// Bytes of a query string.
     pub const QUERY_BYTES: usize = 8 * 1024;
 }

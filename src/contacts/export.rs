@@ -80,6 +80,7 @@ async fn export(call: &Call) -> Result<Reply, Problem> {
             after,
             filters: filters.clone(),
             search: None,
+            whole: false,
         };
         let page = store::list(&call.db, &CONTACTS, &Scope::tenant(tenant), &list).await?;
         for record in &page.records {

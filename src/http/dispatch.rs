@@ -1,6 +1,7 @@
 //! What belongs to every request, in this order: address limit, who asks, what they may, their limits, query and body,
 //! the handler in its transaction with audit and idempotency, the answer with its headers.
 
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -18,7 +19,8 @@ use super::rate::{Left, Limiter};
 use super::{problem, request};
 use crate::api::call::etag_of;
 use crate::api::{
-    Access, Action, Actor, Body, Call, Caller, Handler, Input, Output, Problem, Reply, Who, check, page,
+    Access, Action, Actor, Body, Call, Caller, Handler, Input, OpenFile, Output, Problem, Reply, Who, check,
+    page,
 };
 use crate::audit::{self, ActorKind};
 use crate::auth::Auth;
@@ -444,16 +446,11 @@ fn respond(reply: Reply) -> Response {
             }
             response
         }
-        Body::Bytes(kind, name, bytes) => {
-            let mut response = (status, bytes).into_response();
-            let headers = response.headers_mut();
-            if let Ok(kind) = HeaderValue::from_str(&kind) {
-                headers.insert(header::CONTENT_TYPE, kind);
-            }
-            let named = name.map(|name| format!("attachment; filename=\"{name}\""));
-            if let Some(Ok(value)) = named.map(|named| HeaderValue::from_str(&named)) {
-                headers.insert(header::CONTENT_DISPOSITION, value);
-            }
+        Body::Bytes(kind, name, bytes) => named((status, bytes).into_response(), &kind, name.as_deref()),
+        Body::File(kind, name, file) => {
+            let length = file.bytes;
+            let mut response = named((status, streamed(file)).into_response(), kind, Some(&name));
+            response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
             response
         }
     };
@@ -469,6 +466,42 @@ fn respond(reply: Reply) -> Response {
         set(header::HeaderName::from_static(name), value);
     }
     response
+}
+
+/// A download says what it is and how it is called.
+fn named(mut response: Response, kind: &str, name: Option<&str>) -> Response {
+    let headers = response.headers_mut();
+    if let Ok(kind) = HeaderValue::from_str(kind) {
+        headers.insert(header::CONTENT_TYPE, kind);
+    }
+    let named = name.map(|name| format!("attachment; filename=\"{name}\""));
+    if let Some(Ok(value)) = named.map(|named| HeaderValue::from_str(&named)) {
+        headers.insert(header::CONTENT_DISPOSITION, value);
+    }
+    response
+}
+
+/// A file piece by piece: as fast as the client takes it, and never whole in memory.
+fn streamed(file: OpenFile) -> axum::body::Body {
+    let read = |(file, at, until): (Arc<std::fs::File>, u64, u64)| async move {
+        if at >= until {
+            return None;
+        }
+        let reading = Arc::clone(&file);
+        let piece = tokio::task::spawn_blocking(move || {
+            let mut piece =
+                vec![0; limits::FILE_PIECE_BYTES.min(usize::try_from(until - at).unwrap_or(usize::MAX))];
+            reading.read_exact_at(&mut piece, at).map(|()| piece)
+        });
+        let piece = piece.await.map_err(std::io::Error::other).and_then(|read| read);
+        let (length, next) = match &piece {
+            Ok(piece) => (piece.len() as u64, until),
+            // The client sees a body that is cut off.
+            Err(_) => (0, 0),
+        };
+        Some((piece.map(Bytes::from), (file, at + length, next)))
+    };
+    axum::body::Body::from_stream(futures_util::stream::unfold((file.file, 0, file.bytes), read))
 }
 
 /// Headers of every answer.

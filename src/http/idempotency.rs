@@ -151,7 +151,7 @@ pub async fn keep(
          location, body, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     let body = match &reply.body {
         Body::Json(value) => value.to_string(),
-        Body::Empty | Body::Bytes(..) => "null".to_owned(),
+        Body::Empty | Body::Bytes(..) | Body::File(..) => "null".to_owned(),
     };
     let kept = db_tx!(tx, |c| sqlx::query(SQL)
         .bind(&key.tenant)

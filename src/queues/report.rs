@@ -6,53 +6,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use chrono::{Days, Duration, NaiveTime, TimeZone as _, Timelike as _};
 use chrono_tz::Tz;
 
 use super::log::{Event, Row};
 use super::visit::{self, How, Visit};
-use crate::base::clock::from_us;
-use crate::base::words::words;
+pub use crate::base::report::{Interval, mean, percent};
 use crate::config::limits::queues as limits;
 
 const SECOND_US: i64 = 1_000_000;
-
-words! {
-    /// The length of a report's intervals.
-    pub enum Interval {
-        /// 15 minutes.
-        Quarter = "15m",
-        /// 30 minutes.
-        Half = "30m",
-        /// An hour.
-        Hour = "1h",
-        /// A day of the tenant's zone: 23 to 25 hours.
-        Day = "1d",
-        /// All of the time that is asked for.
-        Whole = "all",
-    }
-}
-
-impl Interval {
-    /// Its length in minutes; of a day the usual one. `None`: it has none of its own.
-    pub fn minutes(self) -> Option<u32> {
-        Some(match self {
-            Self::Quarter => 15,
-            Self::Half => 30,
-            Self::Hour => 60,
-            Self::Day => 24 * 60,
-            Self::Whole => return None,
-        })
-    }
-}
-
-/// The first moment of a date; where clocks skip midnight, the first that there is.
-fn midnight(date: chrono::NaiveDate, zone: Tz) -> i64 {
-    let midnight = date.and_time(NaiveTime::MIN);
-    let skipped = || zone.from_local_datetime(&(midnight + Duration::hours(1))).earliest();
-    let first = zone.from_local_datetime(&midnight).earliest().or_else(skipped);
-    first.map_or_else(|| midnight.and_utc().timestamp_micros(), |at| at.timestamp_micros())
-}
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -61,8 +22,8 @@ pub struct Ask {
     pub from_us: i64,
     /// Callers who entered before then.
     pub to_us: i64,
-    /// The length of the intervals.
-    pub interval: Interval,
+    /// The length of the intervals; `None`: one for all of the time.
+    pub interval: Option<Interval>,
     /// Where days and hours begin.
     pub zone: Tz,
     /// Who gave up before is counted apart; microseconds.
@@ -72,20 +33,9 @@ pub struct Ask {
 }
 
 impl Ask {
-    /// The interval of a moment as clocks in the zone show it: begin and end, microseconds since 1970 UTC.
-    pub fn around(&self, at_us: i64) -> (i64, i64) {
-        let zone = self.zone;
-        let Some(minutes) = self.interval.minutes() else { return (self.from_us, self.to_us) };
-        let local = from_us(at_us).with_timezone(&zone);
-        if self.interval == Interval::Day {
-            let date = local.date_naive();
-            let next = date.checked_add_days(Days::new(1)).unwrap_or(date);
-            return (midnight(date, zone), midnight(next, zone));
-        }
-        let into = i64::from(local.minute() % minutes);
-        let into_us = (into * 60 + i64::from(local.second())) * SECOND_US + at_us.rem_euclid(SECOND_US);
-        let begin = at_us - into_us;
-        (begin, begin + i64::from(minutes) * 60 * SECOND_US)
+    /// The interval of a moment: begin and end, microseconds since 1970 UTC.
+    fn around(&self, at_us: i64) -> (i64, i64) {
+        self.interval.map_or((self.from_us, self.to_us), |interval| interval.around(at_us, self.zone))
     }
 }
 
@@ -155,17 +105,6 @@ pub struct Report {
     pub queues: Vec<(Slot, Queue)>,
     /// Of who answers.
     pub agents: Vec<(Slot, Agent)>,
-}
-
-/// `part` of `whole` in percent, rounded to two digits; `None` of nothing.
-pub fn percent(part: i64, whole: i64) -> Option<f64> {
-    // Counts of calls, far below 2^53.
-    (whole > 0).then(|| (part as f64 * 10_000.0 / whole as f64).round() / 100.0)
-}
-
-/// The mean, rounded down; `None` of nothing.
-pub fn mean(sum: i64, of: i64) -> Option<i64> {
-    (of > 0).then(|| sum / of)
 }
 
 impl Queue {
@@ -256,7 +195,7 @@ mod tests {
         Ask {
             from_us: from_s * SECOND_US,
             to_us: to_s * SECOND_US,
-            interval: Interval::Hour,
+            interval: Some(Interval::Hour),
             zone: Tz::UTC,
             short_us: 5 * SECOND_US,
             levels: HashMap::from([("support".to_owned(), 10)]),
@@ -363,7 +302,7 @@ mod tests {
                 "2026-03-29T21:00:00Z",
             ),
         ] {
-            let ask = Ask { interval, zone, ..ask(0, 1) };
+            let ask = Ask { interval: Some(interval), zone, ..ask(0, 1) };
             assert_eq!(ask.around(us(at)), (us(from), us(to)), "{at} {interval} {zone}");
         }
     }
@@ -493,7 +432,7 @@ mod tests {
             let mixed: Vec<Row> = mixed.into_iter().map(|(_, row)| row).collect();
             prop_assert_eq!(report(&mixed, &ask), expected.clone());
             // The lines of hours add up to the line of the whole time.
-            let whole = report(&mixed, &Ask { interval: Interval::Whole, ..ask.clone() });
+            let whole = report(&mixed, &Ask { interval: None, ..ask.clone() });
             for (slot, line) in &whole.queues {
                 prop_assert_eq!((slot.from_us, slot.to_us), (ask.from_us, ask.to_us));
                 let hours = expected.queues.iter().filter(|(hour, _)| hour.queue == slot.queue).map(|(_, line)| line);

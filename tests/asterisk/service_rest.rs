@@ -55,6 +55,11 @@ impl<'a> Person<'a> {
         serde_json::from_str(&answer).unwrap()
     }
 
+    /// Status and body of what is no JSON.
+    pub(crate) fn fetch(&self, path: &str) -> (u16, String) {
+        self.service.ask("GET", &format!("/api/v1{path}"), &self.token, "")
+    }
+
     pub(crate) fn make(&self, path: &str, body: &Value) -> Value {
         self.ask("POST", path, body, 201)
     }

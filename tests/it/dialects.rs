@@ -343,6 +343,8 @@ fn both_schemas_have_the_same_indexes() {
          AND NOT (table_name = 'ara_inbox' AND index_name = 'PRIMARY') GROUP BY table_name, index_name",
     );
     assert!(sqlite.len() > 100, "{}", sqlite.len());
+    // SQLite's own row numbers need no index.
+    let mysql: Vec<String> = mysql.into_iter().filter(|row| row != "cdr unique id").collect();
     assert_eq!(sqlite, mysql);
     let sqlite = sorted(Kind::Sqlite, SQLITE_FOREIGN);
     let mysql = sorted(

@@ -6,6 +6,7 @@ mod support;
 
 mod api;
 mod auth;
+mod cdrs;
 mod cli;
 mod dialects;
 mod door;

@@ -66,6 +66,12 @@ impl PbxOptions {
         self
     }
 
+    /// Lets Asterisk write its call records into the service's database, over ODBC; the dialplan reports no end.
+    pub(crate) fn cdr_odbc(mut self, url: &str) -> Self {
+        self.realtime.extend([("CDR_ODBC", url.to_owned()), ("REPORT", "no".to_owned())]);
+        self
+    }
+
     /// Adds a phone and its queue.
     pub(crate) fn phone(mut self, phone: ExtraPhone) -> Self {
         self.extra_phones.push(phone);

@@ -4,6 +4,8 @@ use super::asterisk::Pbx;
 use super::phone::Sipp;
 use super::ports;
 use super::scenario::{self, Uac};
+use super::transfer::{self, Dialog};
+use super::wait;
 use std::time::Duration;
 
 /// A call as the caller means it.
@@ -176,6 +178,13 @@ pub(crate) struct Calling {
 }
 
 impl Calling {
+    /// Waits until the call is answered; what names its dialogue.
+    pub(crate) fn wait_dialog(&self) -> Dialog {
+        wait::until("the call to be answered", || {
+            transfer::dialogs(&self.sipp.log(), transfer::Side::Called).pop()
+        })
+    }
+
     /// Waits for the end of all calls.
     ///
     /// # Panics
@@ -194,6 +203,9 @@ fn read(lines: &[String], calls: u32) -> Vec<CallResult> {
     let mut results = vec![CallResult::default(); calls as usize];
     let mut invited = vec![0; calls as usize];
     for line in lines {
+        if line.starts_with("dialog ") {
+            continue;
+        }
         let words: Vec<&str> = line.split_whitespace().collect();
         let [number, step, tick, rest @ ..] = words.as_slice() else { continue };
         let index = number.parse::<usize>().unwrap() - 1;

@@ -3,6 +3,7 @@
 use super::asterisk::Pbx;
 use super::ports;
 use super::scenario::{self, Behaviour};
+use super::transfer::{self, Dialog};
 use super::wait;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -53,6 +54,12 @@ impl Phone {
     pub(crate) fn wait_answered(&self, before: usize) {
         let what = format!("{} to answer", self.name);
         wait::until(&what, || (self.answered() > before).then_some(()));
+    }
+
+    /// Waits until it talks; what names the dialogue of its last call.
+    pub(crate) fn wait_dialog(&self) -> Dialog {
+        let what = format!("{} to answer", self.name);
+        wait::until(&what, || transfer::dialogs(&self.sipp.log(), transfer::Side::WasCalled).pop())
     }
 
     fn count(&self, start: &str) -> usize {

@@ -76,6 +76,9 @@ User-Agent: sipp-phone
     )
 }
 
+/// What names a dialogue that was set up, as [`super::transfer::Dialog`] reads it.
+const DIALOG: &str = "dialog [call_id]|[last_From:]|[last_To:]";
+
 fn log(line: &str) -> String {
     format!("  <nop><action><log message=\"{line}\"/></action></nop>\n")
 }
@@ -166,6 +169,7 @@ pub(crate) fn uac(call: &Uac<'_>) -> String {
     let _ = writeln!(xml, "  <recv response=\"200\" rrs=\"true\" {limit}/>");
     xml += &call.after("ACK", "[next_url]", sequence);
     xml += &log("[call_number] answered [clock_tick]");
+    xml += &log(DIALOG);
     xml += &stream(call.audio);
     for (index, (digit, after_ms)) in call.digits.iter().enumerate() {
         let next = 100 + u16::try_from(index).unwrap();
@@ -280,6 +284,7 @@ pub(crate) fn uas(behaviour: Behaviour, audio: &str) -> String {
             xml += &answer("200 OK", true, &more).replacen("<send>", "<send retrans=\"500\">", 1);
             xml += ACK;
             xml += &log("answered");
+            xml += &log(DIALOG);
             xml += &stream(audio);
             xml += &bye_until(hangs_up_after_ms.unwrap_or(600_000), hang_up, gone);
             xml += &bye_from_phone();

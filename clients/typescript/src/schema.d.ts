@@ -709,6 +709,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/calls/{id}/legs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read the legs of a call
+         * @description Asterisk's own call records, where it writes them into the service's database (`cdr_adaptive_odbc`): one for each pair of channels, with those of calls that came together with this one. Of a call without any the list is empty. They come some seconds after the end of the call.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor, viewer.
+         */
+        get: operations["calls.legs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/calls/{id}/trace": {
         parameters: {
             query?: never;
@@ -740,7 +762,7 @@ export interface paths {
         };
         /**
          * List cdrs
-         * @description One record for each call that is over. It has the id of its call. Agents see the calls they answered.
+         * @description One record for each call that is over. It has the id of its call. A call that was transferred is one call from its begin to its end: it tells where it went last and who was on the phone last, and its lengths are those of all parts. A phone that asks the other one first makes a call of its own for that; `linkedid` joins both. A phone that hands on whom it called itself ends its call with that. Agents see the calls they answered or made.
          *
          *     Roles: superadmin, tenant_admin, supervisor, agent, viewer. agent see only their own.
          */
@@ -765,6 +787,106 @@ export interface paths {
          * @description Roles: superadmin, tenant_admin, supervisor, agent, viewer. agent see only their own.
          */
         get: operations["cdrs.get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/cdrs/exports": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List cdr exports
+         * @description Call detail records as CSV files, and how far each is. A file can be fetched for a day, from the node that made it; to delete one gives it up, or removes it.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor.
+         */
+        get: operations["cdr-exports.list"];
+        put?: never;
+        /**
+         * Write records to a file
+         * @description The records that the filters find now are written to a CSV file in the background: UTF-8, lines and quotes as in RFC 4180, times in UTC, the oldest call first. A cell that begins with =, +, -, @ or a tab has an apostrophe in front: no spreadsheet reads it as a formula. `GET /cdrs/exports/{id}` shows how far it is, `GET /cdrs/exports/{id}/content` is the file; `export.completed` tells when.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor.
+         *     - 409 `too-many`: Two files are being made already, or too many are kept: wait, or delete some.
+         *     - 409 `too-large`: The filters find more records than a file may hold: ask for less time.
+         */
+        post: operations["cdrs.export"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/cdrs/exports/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read a export
+         * @description Roles: superadmin, tenant_admin, supervisor.
+         */
+        get: operations["cdr-exports.get"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete a export
+         * @description Roles: superadmin, tenant_admin, supervisor.
+         */
+        delete: operations["cdr-exports.delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/cdrs/exports/{id}/content": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Fetch a file of records
+         * @description The CSV file. Fetching it is put on record.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor.
+         *     - 409 `not-ready`: The file is not whole yet, or failed.
+         *     - 409 `elsewhere`: The file lies on another node, or is gone.
+         */
+        get: operations["cdr-exports.content"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/cdrs/stats": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read how calls went
+         * @description Made of the call detail records; a call counts where it began. `calls` = `answered` (somebody talked to the caller) + `unattended` (voicemail, a menu, a message) + `no_answer` + `busy` + `failed`. `asr_percent`, the answer-seizure ratio, is `answered` ÷ `calls`. `acd_s`, the average call duration, is talk ÷ `answered`; where the talk of a call is not known, its answered length counts. `minutes` are those of the answered lengths. Agents see the calls they answered or made.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor, agent, viewer. May take up to 60 s.
+         */
+        get: operations["cdrs.stats"];
         put?: never;
         post?: never;
         delete?: never;
@@ -4479,6 +4601,86 @@ export interface webhooks {
         patch?: never;
         trace?: never;
     };
+    "export.completed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A file of call detail records is whole and can be fetched.
+         * @description Key: `export:<id>`. Seen by: superadmin, tenant_admin, supervisor.
+         */
+        post: operations["event.export.completed"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "export.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A export was made.
+         * @description Key: `export:<id>`. Seen by: superadmin, tenant_admin, supervisor.
+         */
+        post: operations["event.export.created"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "export.deleted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A export was deleted.
+         * @description Key: `export:<id>`. Seen by: superadmin, tenant_admin, supervisor.
+         */
+        post: operations["event.export.deleted"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "export.failed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A file of call detail records can't be made; `error` says why.
+         * @description Key: `export:<id>`. Seen by: superadmin, tenant_admin, supervisor.
+         */
+        post: operations["event.export.failed"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "ivr_menu.created": {
         parameters: {
             query?: never;
@@ -6875,7 +7077,7 @@ export interface components {
              */
             readonly answered_at: string | null;
             /**
-             * @description The channel that answered.
+             * @description The channel that talked to the caller last, or was called last.
              * @example text
              */
             readonly answered_by: string | null;
@@ -6946,7 +7148,7 @@ export interface components {
              */
             readonly ended_at: string | null;
             /**
-             * @description Who told of the end: hook; late (kept by Asterisk while the service was away); lost (nobody).
+             * @description Who told of the end: hook; late (kept by Asterisk while the service was away); legs (Asterisk's own records); lost (nobody).
              * @example text
              */
             readonly ended_by: string | null;
@@ -6971,6 +7173,11 @@ export interface components {
              */
             readonly linkedid: string | null;
             /**
+             * @description The queue it went through last, as Asterisk names it.
+             * @example text
+             */
+            readonly queue: string | null;
+            /**
              * @description Asterisk's QUEUESTATUS.
              * @example text
              */
@@ -6987,6 +7194,12 @@ export interface components {
              */
             readonly started_at: string;
             /**
+             * Format: int64
+             * @description How long somebody talked to the caller, in milliseconds; null: not known.
+             * @example 1
+             */
+            readonly talk_ms: number | null;
+            /**
              * @description To what, as Asterisk names it.
              * @example text
              */
@@ -6998,6 +7211,11 @@ export interface components {
              */
             readonly tenant_id: string;
             /**
+             * @description Whether it was handed on after somebody had answered.
+             * @example false
+             */
+            readonly transferred: boolean;
+            /**
              * @description Asterisk's uniqueid of the channel.
              * @example text
              */
@@ -7008,10 +7226,10 @@ export interface components {
              */
             readonly voicemail_status: string | null;
         };
-        /** @description One record for each call that is over. It has the id of its call. Agents see the calls they answered. */
+        /** @description One record for each call that is over. It has the id of its call. A call that was transferred is one call from its begin to its end: it tells where it went last and who was on the phone last, and its lengths are those of all parts. A phone that asks the other one first makes a call of its own for that; `linkedid` joins both. A phone that hands on whom it called itself ends its call with that. Agents see the calls they answered or made. */
         CallDetailRecord: {
             /**
-             * @description The user who answered.
+             * @description The user of that endpoint, as a queue has it.
              * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
              */
             readonly agent_id: string | null;
@@ -7023,7 +7241,7 @@ export interface components {
             readonly answered_at: string | null;
             /**
              * Format: int64
-             * @description Answered length in seconds.
+             * @description Answered length in seconds: from the first answer, a queue's music included.
              * @example 1
              */
             readonly billed_s: number;
@@ -7087,7 +7305,7 @@ export interface components {
              */
             readonly disposition: "ANSWERED" | "NO ANSWER" | "BUSY" | "FAILED" | "CONGESTION";
             /**
-             * @description The channel that answered.
+             * @description The channel that talked to the caller last; null: nobody did.
              * @example text
              */
             readonly dst_channel: string | null;
@@ -7104,7 +7322,7 @@ export interface components {
              */
             readonly ended_at: string;
             /**
-             * @description The endpoint it went to last.
+             * @description The endpoint that talked to the caller last; of a call to the outside the one that dialled; where nobody answered the one it went to last.
              * @example text
              */
             readonly endpoint: string | null;
@@ -7128,7 +7346,7 @@ export interface components {
                 [key: string]: unknown;
             };
             /**
-             * @description The queue it went to last.
+             * @description The queue it went through last.
              * @example text
              */
             readonly queue: string | null;
@@ -7144,11 +7362,22 @@ export interface components {
              */
             readonly started_at: string;
             /**
+             * Format: int64
+             * @description Seconds that somebody talked to the caller, all parts together; null: not known.
+             * @example 1
+             */
+            readonly talk_s: number | null;
+            /**
              * Format: tenant-id
              * @description Whose it is.
              * @example acme
              */
             readonly tenant_id: string;
+            /**
+             * @description Whether it was handed on after somebody had answered.
+             * @example false
+             */
+            readonly transferred: boolean;
             /**
              * @description Asterisk's uniqueid of the channel.
              * @example text
@@ -7172,7 +7401,7 @@ export interface components {
              */
             readonly answered_at: string | null;
             /**
-             * @description The channel that answered.
+             * @description The channel that talked to the caller last, or was called last.
              * @example text
              */
             readonly answered_by: string | null;
@@ -7237,7 +7466,7 @@ export interface components {
              */
             readonly ended_at: string | null;
             /**
-             * @description Who told of the end: hook; late (kept by Asterisk while the service was away); lost (nobody).
+             * @description Who told of the end: hook; late (kept by Asterisk while the service was away); legs (Asterisk's own records); lost (nobody).
              * @example text
              */
             readonly ended_by: string | null;
@@ -7277,6 +7506,96 @@ export interface components {
              * @example text
              */
             readonly voicemail_status: string | null;
+        };
+        CallLeg: {
+            /**
+             * Format: date-time
+             * @description When the channel that called was answered.
+             * @example 2026-11-23T08:00:00Z
+             */
+            answered_at: string | null;
+            /**
+             * @description What the channel did: Dial, Queue, VoiceMail ...
+             * @example text
+             */
+            application: string | null;
+            /**
+             * Format: int64
+             * @description Its answered length in seconds.
+             * @example 1
+             */
+            billed_s: number;
+            /**
+             * @description The call whose channel called; null: a channel that was called, and went on with another.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            call_id: string | null;
+            /**
+             * Format: int64
+             * @description Q.850 cause, in the last leg of a call.
+             * @example 1
+             */
+            cause: number | null;
+            /**
+             * @description The channel that called.
+             * @example text
+             */
+            channel: string;
+            /**
+             * @description How it ended.
+             * @example ANSWERED
+             * @enum {string}
+             */
+            disposition: "ANSWERED" | "NO ANSWER" | "BUSY" | "FAILED" | "CONGESTION";
+            /**
+             * @description The number as dialled; of a call that was transferred, the one it went to.
+             * @example text
+             */
+            dst: string | null;
+            /**
+             * @description The channel that was called.
+             * @example text
+             */
+            dst_channel: string | null;
+            /**
+             * Format: int64
+             * @description Its length in seconds.
+             * @example 1
+             */
+            duration_s: number;
+            /**
+             * Format: date-time
+             * @description When it ended.
+             * @example 2026-11-23T08:00:00Z
+             */
+            ended_at: string;
+            /**
+             * @description Asterisk's linkedid.
+             * @example text
+             */
+            linkedid: string;
+            /**
+             * @description The queue it went through last, as Asterisk names it.
+             * @example text
+             */
+            queue: string | null;
+            /**
+             * Format: int64
+             * @description Asterisk's count of such records.
+             * @example 1
+             */
+            sequence: number;
+            /**
+             * Format: date-time
+             * @description When it began. Asterisk keeps whole seconds.
+             * @example 2026-11-23T08:00:00Z
+             */
+            started_at: string;
+            /**
+             * @description Asterisk's uniqueid of the channel that called.
+             * @example text
+             */
+            uniqueid: string;
         };
         CallPage: {
             data: components["schemas"]["Call"][];
@@ -7384,6 +7703,169 @@ export interface components {
              *     }
              */
             trace: Record<string, never>;
+        };
+        CdrsExportBody: {
+            /**
+             * @description The columns, in their order; all unless told.
+             * @default []
+             * @example [
+             *       "started_at"
+             *     ]
+             */
+            columns?: string[];
+            /**
+             * @description The conditions, named as the list's parameters; all records unless told.
+             * @default {}
+             * @example {
+             *       "queue": "support",
+             *       "started_at_before": "2026-12-01T00:00:00Z",
+             *       "started_at_from": "2026-11-01T00:00:00Z"
+             *     }
+             */
+            filters?: {
+                [key: string]: string;
+            };
+        };
+        CdrStats: {
+            /**
+             * Format: date-time
+             * @description Calls that began from then on.
+             * @example 2026-11-23T08:00:00Z
+             */
+            from: string;
+            /**
+             * @description By what lines are parted, beside time.
+             * @example direction
+             * @enum {string|null}
+             */
+            group: "direction" | "did" | "queue" | "endpoint" | "agent" | null;
+            /**
+             * @description The length of the intervals.
+             * @example 15m
+             * @enum {string}
+             */
+            interval: "15m" | "30m" | "1h" | "1d";
+            /**
+             * @description Lines by time and part. Intervals in which no call began have none.
+             * @example [
+             *       {
+             *         "acd_s": 95,
+             *         "answered": 7,
+             *         "asr_percent": 58.33,
+             *         "billed_total_s": 730,
+             *         "busy": 1,
+             *         "calls": 12,
+             *         "duration_total_s": 840,
+             *         "failed": 1,
+             *         "from": "2026-11-22T23:00:00Z",
+             *         "minutes": 12.17,
+             *         "no_answer": 2,
+             *         "part": "support",
+             *         "talk_total_s": 665,
+             *         "to": "2026-11-23T23:00:00Z",
+             *         "transferred": 1,
+             *         "unattended": 1
+             *       }
+             *     ]
+             */
+            lines: {
+                /** @description Talk of an answered call in seconds; null: none was answered. */
+                acd_s: number | null;
+                /** @description Somebody talked to the caller. */
+                answered: number;
+                /** @description Answered, of all, in percent; null: no calls. */
+                asr_percent: number | null;
+                /** @description Answered lengths in seconds. */
+                billed_total_s: number;
+                /** @description Busy. */
+                busy: number;
+                /** @description Calls that began. */
+                calls: number;
+                /** @description Whole lengths in seconds. */
+                duration_total_s: number;
+                /** @description Could not be put through. */
+                failed: number;
+                /**
+                 * Format: date-time
+                 * @description Begin of the interval.
+                 */
+                from: string;
+                /** @description Answered lengths in minutes. */
+                minutes: number;
+                /** @description Nobody answered, or the caller gave up. */
+                no_answer: number;
+                /** @description The direction, number, queue, endpoint or user; null: none, or lines are not parted. */
+                part: string | null;
+                /** @description Talk of the answered ones in seconds. */
+                talk_total_s: number;
+                /**
+                 * Format: date-time
+                 * @description Its end.
+                 */
+                to: string;
+                /** @description Of the answered ones, handed on. */
+                transferred: number;
+                /** @description Answered by nobody: voicemail, a menu, a message. */
+                unattended: number;
+            }[];
+            /**
+             * Format: date-time
+             * @description Calls that began before then.
+             * @example 2026-11-23T08:00:00Z
+             */
+            to: string;
+            /**
+             * @description All lines together.
+             * @example {
+             *       "acd_s": 95,
+             *       "answered": 7,
+             *       "asr_percent": 58.33,
+             *       "billed_total_s": 730,
+             *       "busy": 1,
+             *       "calls": 12,
+             *       "duration_total_s": 840,
+             *       "failed": 1,
+             *       "minutes": 12.17,
+             *       "no_answer": 2,
+             *       "talk_total_s": 665,
+             *       "transferred": 1,
+             *       "unattended": 1
+             *     }
+             */
+            total: {
+                /** @description Talk of an answered call in seconds; null: none was answered. */
+                acd_s: number | null;
+                /** @description Somebody talked to the caller. */
+                answered: number;
+                /** @description Answered, of all, in percent; null: no calls. */
+                asr_percent: number | null;
+                /** @description Answered lengths in seconds. */
+                billed_total_s: number;
+                /** @description Busy. */
+                busy: number;
+                /** @description Calls that began. */
+                calls: number;
+                /** @description Whole lengths in seconds. */
+                duration_total_s: number;
+                /** @description Could not be put through. */
+                failed: number;
+                /** @description Answered lengths in minutes. */
+                minutes: number;
+                /** @description Nobody answered, or the caller gave up. */
+                no_answer: number;
+                /** @description Talk of the answered ones in seconds. */
+                talk_total_s: number;
+                /** @description Of the answered ones, handed on. */
+                transferred: number;
+                /** @description Answered by nobody: voicemail, a menu, a message. */
+                unattended: number;
+            };
+            /**
+             * Format: time-zone
+             * @description The tenant's time zone, in which days and hours begin.
+             * @example Europe/Berlin
+             */
+            zone: string;
         };
         /** @description How users chat. Agents change their own settings, supervisors everybody's. */
         ChatAgent: {
@@ -9113,6 +9595,100 @@ export interface components {
              * @example call.ended
              */
             readonly type: string;
+        };
+        /** @description Call detail records as CSV files, and how far each is. A file can be fetched for a day, from the node that made it; to delete one gives it up, or removes it. */
+        Export: {
+            /**
+             * Format: int64
+             * @description The file's length so far.
+             * @example 1
+             */
+            readonly bytes: number;
+            /**
+             * @description The columns, in their order.
+             * @example [
+             *       "started_at"
+             *     ]
+             */
+            readonly columns: string[];
+            /**
+             * Format: date-time
+             * @description When it was made.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly created_at: string;
+            /**
+             * @description The user who asked for it.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly created_by: string | null;
+            /**
+             * Format: int64
+             * @description Records that are written.
+             * @example 1
+             */
+            readonly done: number;
+            /**
+             * @description Why it failed.
+             * @example text
+             */
+            readonly error: string | null;
+            /**
+             * Format: date-time
+             * @description When it is removed.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly expires_at: string;
+            /**
+             * @description The conditions, as parameters of the list have them.
+             * @example {
+             *       "queue": "support",
+             *       "started_at_before": "2026-12-01T00:00:00Z",
+             *       "started_at_from": "2026-11-01T00:00:00Z"
+             *     }
+             */
+            readonly filters: {
+                [key: string]: string;
+            };
+            /**
+             * Format: date-time
+             * @description When it ended.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly finished_at: string | null;
+            /**
+             * @description Its id.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly id: string;
+            /**
+             * @description How far it is.
+             * @example queued
+             * @enum {string}
+             */
+            readonly status: "queued" | "running" | "completed" | "failed";
+            /**
+             * Format: tenant-id
+             * @description Whose it is.
+             * @example acme
+             */
+            readonly tenant_id: string;
+            /**
+             * Format: int64
+             * @description Records that were there at the request.
+             * @example 1
+             */
+            readonly total: number;
+            /**
+             * Format: date-time
+             * @description When it was changed last.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly updated_at: string;
+        };
+        ExportPage: {
+            data: components["schemas"]["Export"][];
+            page: components["schemas"]["Page"];
         };
         /** @description Files that were sent to be read in, and how far each is. */
         Import: {
@@ -17379,6 +17955,38 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
+    "calls.legs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All of them. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        data: components["schemas"]["CallLeg"][];
+                    };
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     "calls.trace": {
         parameters: {
             query?: never;
@@ -17416,7 +18024,7 @@ export interface operations {
             query?: {
                 /** @description `page.next` or `page.prev` of another page. */
                 after?: string;
-                /** @description Only these. The user who answered. */
+                /** @description Only these. The user of that endpoint, as a queue has it. */
                 agent_id?: string | "null";
                 /** @description Only these. When it was answered. */
                 answered_at?: string | "null";
@@ -17424,7 +18032,7 @@ export interface operations {
                 answered_at_before?: string;
                 /** @description At least this. */
                 answered_at_from?: string;
-                /** @description Only these. Answered length in seconds. */
+                /** @description Only these. Answered length in seconds: from the first answer, a queue's music included. */
                 billed_s?: number;
                 /** @description Below this. */
                 billed_s_before?: number;
@@ -17460,7 +18068,7 @@ export interface operations {
                 ended_at_before?: string;
                 /** @description At least this. */
                 ended_at_from?: string;
-                /** @description Only these. The endpoint it went to last. */
+                /** @description Only these. The endpoint that talked to the caller last; of a call to the outside the one that dialled; where nobody answered the one it went to last. */
                 endpoint?: string | "null";
                 /** @description Records in a page at most. */
                 limit?: number;
@@ -17468,7 +18076,7 @@ export interface operations {
                 linkedid?: string;
                 /** @description A text in did, caller_number, caller_name. */
                 q?: string;
-                /** @description Only these. The queue it went to last. */
+                /** @description Only these. The queue it went through last. */
                 queue?: string | "null";
                 /** @description Only these. Its recording. */
                 recording_id?: string | "null";
@@ -17480,6 +18088,8 @@ export interface operations {
                 started_at_before?: string;
                 /** @description At least this. */
                 started_at_from?: string;
+                /** @description Only these. Whether it was handed on after somebody had answered. */
+                transferred?: boolean;
                 /** @description Only these. Asterisk's uniqueid of the channel. */
                 uniqueid?: string;
             };
@@ -17533,6 +18143,235 @@ export interface operations {
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "cdr-exports.list": {
+        parameters: {
+            query?: {
+                /** @description `page.next` or `page.prev` of another page. */
+                after?: string;
+                /** @description Only these. When it was made. */
+                created_at?: string;
+                /** @description Below this. */
+                created_at_before?: string;
+                /** @description At least this. */
+                created_at_from?: string;
+                /** @description Only these. The user who asked for it. */
+                created_by?: string | "null";
+                /** @description Records in a page at most. */
+                limit?: number;
+                /** @description The order. */
+                sort?: "created_at" | "-created_at" | "updated_at" | "-updated_at";
+                /** @description Only these. How far it is. */
+                status?: "queued" | "running" | "completed" | "failed";
+                /** @description Only these. When it was changed last. */
+                updated_at?: string;
+                /** @description Below this. */
+                updated_at_before?: string;
+                /** @description At least this. */
+                updated_at_from?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExportPage"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "cdrs.export": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /** @example {} */
+                "application/json": components["schemas"]["CdrsExportBody"];
+            };
+        };
+        responses: {
+            /** @description The record. */
+            202: {
+                headers: {
+                    ETag?: string;
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Export"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["WrongContentType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "cdr-exports.get": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The record. */
+            200: {
+                headers: {
+                    ETag?: string;
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Export"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "cdr-exports.delete": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The record's `ETag`, so that nobody's change is lost. */
+                "If-Match"?: string;
+            };
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["Stale"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "cdr-exports.content": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "cdrs.stats": {
+        parameters: {
+            query: {
+                /** @description Only this user. */
+                agent?: string;
+                /** @description Only calls to this number, as dialled. */
+                did?: string;
+                /** @description Only calls that came so. */
+                direction?: "inbound" | "internal" | "outbound";
+                /** @description Only this endpoint, by its name. */
+                endpoint?: string;
+                /** @description Calls that began from then on. */
+                from: string;
+                /** @description By what lines are parted, beside time; nothing unless told. */
+                group?: "direction" | "did" | "queue" | "endpoint" | "agent";
+                /** @description The length of the intervals; `1d` unless told. */
+                interval?: "15m" | "30m" | "1h" | "1d";
+                /** @description Only this queue, by its name. */
+                queue?: string;
+                /** @description Calls that began before then; now unless told. */
+                to?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CdrStats"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
             429: components["responses"]["TooManyRequests"];
             503: components["responses"]["Unavailable"];
         };
@@ -18895,6 +19734,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["Forbidden"];
+            409: components["responses"]["Conflict"];
             429: components["responses"]["TooManyRequests"];
             503: components["responses"]["Unavailable"];
         };
@@ -23368,6 +24208,7 @@ export interface operations {
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
             429: components["responses"]["TooManyRequests"];
             503: components["responses"]["Unavailable"];
         };
@@ -28042,6 +28883,238 @@ export interface operations {
                     data?: components["schemas"]["Endpoint"];
                     /** @constant */
                     type?: "endpoint.updated";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.export.completed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "bytes": 1,
+                 *         "columns": [
+                 *           "started_at"
+                 *         ],
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "created_by": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "done": 1,
+                 *         "error": "text",
+                 *         "expires_at": "2026-11-23T08:00:00Z",
+                 *         "filters": {
+                 *           "queue": "support",
+                 *           "started_at_before": "2026-12-01T00:00:00Z",
+                 *           "started_at_from": "2026-11-01T00:00:00Z"
+                 *         },
+                 *         "finished_at": "2026-11-23T08:00:00Z",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "status": "queued",
+                 *         "tenant_id": "acme",
+                 *         "total": 1,
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "export.completed"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Export"];
+                    /** @constant */
+                    type?: "export.completed";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.export.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "bytes": 1,
+                 *         "columns": [
+                 *           "started_at"
+                 *         ],
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "created_by": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "done": 1,
+                 *         "error": "text",
+                 *         "expires_at": "2026-11-23T08:00:00Z",
+                 *         "filters": {
+                 *           "queue": "support",
+                 *           "started_at_before": "2026-12-01T00:00:00Z",
+                 *           "started_at_from": "2026-11-01T00:00:00Z"
+                 *         },
+                 *         "finished_at": "2026-11-23T08:00:00Z",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "status": "queued",
+                 *         "tenant_id": "acme",
+                 *         "total": 1,
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "export.created"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Export"];
+                    /** @constant */
+                    type?: "export.created";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.export.deleted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "bytes": 1,
+                 *         "columns": [
+                 *           "started_at"
+                 *         ],
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "created_by": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "done": 1,
+                 *         "error": "text",
+                 *         "expires_at": "2026-11-23T08:00:00Z",
+                 *         "filters": {
+                 *           "queue": "support",
+                 *           "started_at_before": "2026-12-01T00:00:00Z",
+                 *           "started_at_from": "2026-11-01T00:00:00Z"
+                 *         },
+                 *         "finished_at": "2026-11-23T08:00:00Z",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "status": "queued",
+                 *         "tenant_id": "acme",
+                 *         "total": 1,
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "export.deleted"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Export"];
+                    /** @constant */
+                    type?: "export.deleted";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.export.failed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "bytes": 1,
+                 *         "columns": [
+                 *           "started_at"
+                 *         ],
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "created_by": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "done": 1,
+                 *         "error": "text",
+                 *         "expires_at": "2026-11-23T08:00:00Z",
+                 *         "filters": {
+                 *           "queue": "support",
+                 *           "started_at_before": "2026-12-01T00:00:00Z",
+                 *           "started_at_from": "2026-11-01T00:00:00Z"
+                 *         },
+                 *         "finished_at": "2026-11-23T08:00:00Z",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "status": "queued",
+                 *         "tenant_id": "acme",
+                 *         "total": 1,
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "export.failed"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Export"];
+                    /** @constant */
+                    type?: "export.failed";
                 };
             };
         };

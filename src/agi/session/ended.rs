@@ -7,7 +7,7 @@ use super::super::{Command, Environment};
 use super::{C, SessionError, Sessions, text};
 use crate::base::ids::Id;
 use crate::base::metrics::Outcome;
-use crate::calls::{Ended, Record};
+use crate::calls::{self, Ended, Record};
 use crate::config::limits::agi as limits;
 
 /// The family in Asterisk's database that the shipped dialplan uses.
@@ -125,6 +125,8 @@ impl Facts {
             fallback: self.take("fallback"),
             did: self.take("did"),
             caller: self.take("caller"),
+            talk_ms: calls::talk_ms(&self.take("talk")),
+            transferred: self.take("handed") == "1",
         }
     }
 }

@@ -6,7 +6,7 @@ mod read;
 mod row;
 mod write;
 
-pub use read::{Filter, List, Page, by_number, get, get_locked, list};
+pub use read::{Filter, List, Page, by_number, count, get, get_locked, list};
 pub use row::{Bind, bind_of};
 pub use write::{dangling, exists, insert, remove, update};
 

@@ -35,6 +35,8 @@ pub struct List<'a> {
     pub filters: Vec<Filter>,
     /// A text that one of the searchable fields must hold.
     pub search: Option<&'a str>,
+    /// Whether every page is read, one after the other: then the order's own index serves best, whatever the conditions.
+    pub whole: bool,
 }
 
 /// A page, and whether more lies behind and before it.
@@ -183,6 +185,28 @@ pub async fn list(
     Ok(Page { records, ends, more, before })
 }
 
+/// How many records a list has in all its pages, counted up to `most`.
+///
+/// # Errors
+/// When the database is away.
+pub async fn count(
+    db: &Db,
+    resource: &'static Resource,
+    scope: &Scope<'_>,
+    list: &List<'_>,
+    most: i64,
+) -> sqlx::Result<i64> {
+    let mut condition = scope.condition(resource);
+    filter(&mut condition, resource, list);
+    let sql = format!(
+        "SELECT COUNT(*) FROM (SELECT 1 FROM {} t WHERE {} LIMIT ?) u",
+        resource.from(),
+        condition.sql
+    );
+    condition.binds.push(Bind::Int(most));
+    db_read!(db, |p| bind_all!(sqlx::query_scalar(AssertSqlSafe(sql)), &condition.binds).fetch_one(p).await)
+}
+
 fn filter(condition: &mut Where, resource: &Resource, list: &List<'_>) {
     for Filter { field, operator, value } in &list.filters {
         match value {
@@ -208,7 +232,9 @@ fn walked(resource: &Resource, list: &List<'_>) -> String {
     let is_usual = list.sort.name == resource.order.trim_start_matches('-');
     let is_plain = list.after.is_some() && list.filters.is_empty() && list.search.is_none();
     match resource.index {
-        index if !index.is_empty() && is_usual && is_plain => format!(" FORCE INDEX ({index})"),
+        index if !index.is_empty() && is_usual && (is_plain || list.whole) => {
+            format!(" FORCE INDEX ({index})")
+        }
         _ => String::new(),
     }
 }

@@ -260,6 +260,7 @@ async fn differences(call: &Call, plugin: &str, version: u32, since_us: i64) -> 
         after: None,
         filters: filters.into_iter().flatten().collect(),
         search: None,
+        whole: false,
     };
     let scope = Scope::tenant(call.tenant()?).below("plugin_id", plugin);
     Ok(rows::list(&call.db, &RUNS, &scope, &list).await?.records)

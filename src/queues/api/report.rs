@@ -37,10 +37,12 @@ static AGENT_LINES: Shape = Shape {
         "transferred":1,"missed":2,"talk_average_ms":95000,"talk_total_ms":665000}]"#,
 };
 
+const INTERVALS: &[&str] = &["15m", "30m", "1h", "1d", "all"];
+
 static REPORT: &[Field] = &[
     Field::time("from", "Callers who entered from then on."),
     Field::time("to", "Callers who entered before then."),
-    Field::one_of("interval", Interval::WORDS, "The length of the intervals."),
+    Field::one_of("interval", INTERVALS, "The length of the intervals."),
     Field::rule("zone", &rules::ZONE, "The tenant's time zone, in which days and hours begin."),
     Field::int(
         "short_abandon_s",
@@ -76,7 +78,7 @@ pub(super) fn action() -> Action {
                 Parameter { field: from, required: true },
                 parameter(Field::time("to", "Callers who entered before then; now unless told.")),
                 parameter(
-                    Field::one_of("interval", Interval::WORDS, "The length of the intervals; `1d` unless told; `all`: one line for the whole time.")
+                    Field::one_of("interval", INTERVALS, "The length of the intervals; `1d` unless told; `all`: one line for the whole time.")
                         .example("\"1h\""),
                 ),
                 parameter(Field::rule("queue", &rules::NAME, "Only this queue, by its name.").example("\"support\"")),
@@ -102,12 +104,15 @@ async fn levels(db: &Db, tenant: &TenantId) -> sqlx::Result<Vec<(String, i64)>> 
 /// The query, but for what the tenant has to say.
 fn asked(call: &Call) -> Result<Ask, Problem> {
     let time = |name: &str| call.parameter(name).and_then(read_time);
-    let interval = call.parameter("interval").and_then(Interval::parse).unwrap_or(Interval::Day);
+    let interval = match call.parameter("interval") {
+        Some("all") => None,
+        given => Some(given.and_then(Interval::parse).unwrap_or(Interval::Day)),
+    };
     let (from_us, to_us) = (time("from").unwrap_or_default(), time("to").unwrap_or_else(|| call.now_us()));
     if to_us <= from_us {
         return Err(Problem::bad_query(vec![Fault::parameter("to", "This must be behind `from`.")]));
     }
-    let length_us = interval.minutes().map(|minutes| i64::from(minutes) * 60_000_000);
+    let length_us = interval.map(|interval| i64::from(interval.minutes()) * 60_000_000);
     if length_us.is_some_and(|length_us| (to_us - from_us) / length_us >= limits::REPORT_INTERVALS) {
         let why = format!("At most {} intervals; take longer ones, or less time.", limits::REPORT_INTERVALS);
         return Err(Problem::bad_query(vec![Fault::parameter("interval", why)]));
@@ -144,7 +149,7 @@ fn show(call: &Call) -> Doing<'_, Result<Reply, Problem>> {
             .iter()
             .filter(|(slot, _)| is_shown(&slot.agent, call.parameter("agent"), own.as_ref()));
         Ok(Reply::json(json!({
-            "from": show_time(ask.from_us), "to": show_time(ask.to_us), "interval": ask.interval,
+            "from": show_time(ask.from_us), "to": show_time(ask.to_us), "interval": ask.interval.map_or("all", Interval::as_str),
             "zone": ask.zone.name(), "short_abandon_s": ask.short_us / 1_000_000, "queues": queues,
             "agents": agents.map(|(slot, did)| agent_line(slot, did)).collect::<Vec<Value>>(),
         })))

@@ -147,7 +147,7 @@ both_databases! {
         for resource in app::api::resources().into_iter().filter(|r| r.table != "tenants") {
             let sort = resource.field(resource.order.trim_start_matches('-')).unwrap();
             let after = Cursor { query: 0, key: Position::Int(1), id: "x".into(), back: false };
-            let list = List { sort, descending: true, limit: 5, after: Some(after), filters: Vec::new(), search: None };
+            let list = List { sort, descending: true, limit: 5, after: Some(after), filters: Vec::new(), search: None, whole: false };
             let page = store::list(&test.db, resource, &Scope::tenant(&acme), &list).await;
             assert!(page.is_ok(), "{}: {}", resource.name, page.unwrap_err());
             with_index += usize::from(!resource.index.is_empty());
