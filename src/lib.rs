@@ -12,7 +12,7 @@
 //!    [`contacts`], [`agents`], [`sms`], [`tickets`], [`chat`], [`audit`],
 //!    [`plugins`] (code of tenants' own), [`users`], [`auth`] (passwords, tokens, sessions, keys).
 //! 4. Engines, which know no domain: [`api`] (collections and operations as data), [`events`] (what happens, as one stream
-//!    for each tenant), [`outgoing`] (the one door to tenants' URLs), [`sandbox`] (runs code of tenants), [`journal`], [`db`], [`config`].
+//!    for each tenant), [`outgoing`] (the one door to tenants' URLs), [`sandbox`] (runs code of tenants), [`storage`] (keeps sounds), [`mail`] (takes it to the mail server), [`journal`], [`db`], [`config`].
 //! 5. [`base`]: ids, clock, secrets, shutdown, telemetry, counters.
 //!
 //! # Follow one call
@@ -64,6 +64,7 @@ pub mod endpoints;
 pub mod events;
 pub mod http;
 pub mod journal;
+pub mod mail;
 pub mod outgoing;
 pub mod plugins;
 pub mod queues;
@@ -71,6 +72,7 @@ pub mod realtime;
 pub mod routing;
 pub mod sandbox;
 pub mod sms;
+pub mod storage;
 pub mod tenants;
 pub mod tickets;
 pub mod users;

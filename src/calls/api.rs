@@ -1,16 +1,20 @@
 //! Calls, their traces, detail records and recordings over REST. All but a recording's legal hold is written by the
 //! service alone.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::cdr::{Disposition, RecordingStatus};
+use super::recordings;
 use crate::api::{
     Action, Call, Change, Doing, Field, Handler, Hooks, Input, May, Null, Operation, Output, Own, Problem,
-    Reply, Resource, Shape, Verb, Who, check, crud, rules, store,
+    Reply, Resource, Shape, Tells, Verb, Who, check, crud, rules, store,
 };
 use crate::base::ids::TenantId;
 use crate::base::role::Roles;
 use crate::db::{Tx, db_read};
+use crate::storage::{self, Signer};
 
 const DIRECTIONS: &[&str] = &["inbound", "internal", "outbound"];
 
@@ -154,6 +158,19 @@ pub static RECORDINGS: Resource = Resource {
         Field::metadata(),
     ],
     hooks: Hooks::before(recording),
+    tells: Tells {
+        key: ("call", "call_id"),
+        kinds: &[
+            ("call.recording.ready", "A call's recording is in the store."),
+            ("call.recording.failed", "A call was to be recorded, and there is no recording of it; the reason is in error."),
+        ],
+        which: Some(|line| match &*line.action {
+            "recordings.complete" => Some("call.recording.ready"),
+            "recordings.fail" => Some("call.recording.failed"),
+            _ => None,
+        }),
+        ..Tells::USUAL
+    },
     ..Resource::PLAIN
 };
 
@@ -170,7 +187,7 @@ static TRACED: &[Field] = &[
 ];
 
 /// What is no collection.
-pub fn actions() -> Vec<Action> {
+pub fn actions(signer: &Arc<Signer>) -> Vec<Action> {
     let operation = Operation {
         id: "calls.trace".into(),
         method: "GET",
@@ -188,7 +205,10 @@ pub fn actions() -> Vec<Action> {
         again: "",
         deadline: Operation::DEADLINE,
     };
-    vec![Action { operation, handler: Handler::read(trace) }]
+    vec![
+        Action { operation, handler: Handler::read(trace) },
+        storage::api::action(&RECORDINGS, signer, recordings::stored),
+    ]
 }
 
 fn trace(call: &Call) -> Doing<'_, Result<Reply, Problem>> {

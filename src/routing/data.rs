@@ -55,6 +55,8 @@ pub struct TenantRules {
     pub outbound: Vec<(String, bool)>,
     /// Its plugins.
     pub plugins: HashMap<Name, Arc<Setup>>,
+    /// The sound before a recording; empty: none.
+    pub announcement: String,
 }
 
 /// One DID. Each call meets another one, cold: it is small, what every call looks at lies together in front, and what few
@@ -109,6 +111,8 @@ pub struct EndpointRules {
     pub ring_timeout_s: u32,
     /// The number it shows outside; empty: none of its own.
     pub caller_number: String,
+    /// Whether its calls are recorded.
+    pub record: bool,
 }
 
 /// One queue.
@@ -120,6 +124,10 @@ pub struct QueueRules {
     pub max_wait_s: u32,
     /// The extension that reaches it inside; empty: none.
     pub extension: String,
+    /// Whether its calls are recorded.
+    pub record: bool,
+    /// The sound before that; empty: the tenant's.
+    pub announcement: String,
 }
 
 /// One menu.

@@ -1,6 +1,10 @@
 //! Mailboxes: where callers leave messages; and the messages.
 
 pub mod api;
+pub mod keep;
+mod messages;
+mod notice;
+pub mod spool;
 pub mod store;
 
 use chrono::{DateTime, Utc};
@@ -9,6 +13,8 @@ use serde_json::{Map, Value};
 
 use crate::base::clock::from_us;
 use crate::base::ids::{Id, Name, TenantId};
+
+pub use store::stored;
 
 /// The folder that new messages come into, in Asterisk's words.
 pub const INBOX: &str = "INBOX";

@@ -281,6 +281,7 @@ fn decided<'t>(call: &Id, trace: &'t Trace) -> Decided<&'t Trace> {
         target: decision.target.clone(),
         reason: decision.reason.to_string(),
         at_us: trace.inputs.at_us,
+        record: decision.record,
         trace,
         runs: trace.runs.clone(),
     }
@@ -313,6 +314,9 @@ async fn answer(conn: &mut C, call: Option<&Id>, trace: &Trace) -> Result<(), Se
         .collect();
     let mut variables: Vec<(&str, &str)> =
         given.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+    if decision.record && !decision.announcement.is_empty() {
+        variables.push(("HS_ANNOUNCE", &decision.announcement));
+    }
     variables.extend(if trace.inputs.contact.is_empty() { &all[1..] } else { &all[..] });
     let mut commands = set_variables(&variables)?;
     if commands.len() > 1 {

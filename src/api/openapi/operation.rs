@@ -380,7 +380,7 @@ fn possible(action: &Action) -> Vec<(u16, &'static str)> {
         404 => operation.path.contains('{') || operation.problems.iter().any(|p| p.0 == 404),
         405 => false,
         410 => operation.problems.iter().any(|p| p.0 == 410),
-        409 => writes,
+        409 => writes || operation.problems.iter().any(|p| p.0 == 409),
         412 => matches!(operation.method, "PATCH" | "DELETE"),
         413 | 415 => has_body,
         422 => writes,

@@ -17,6 +17,7 @@ mod menus;
 mod proxy;
 mod queues;
 mod slow;
+mod sound;
 pub(crate) mod telephony;
 mod tenants;
 mod tickets;
