@@ -184,7 +184,14 @@ async fn drained(name: &str, url: &str, report: &mut Report) {
     let (start, cpu) = (now(), cpu_seconds(me));
     let draining = tokio::spawn(drain::run(
         journal.clone(),
-        Calls { db: db.clone(), clock, ids, live: std::sync::Arc::default(), news: News::default(), sounds: Default::default() },
+        Calls {
+            db: db.clone(),
+            clock,
+            ids,
+            live: std::sync::Arc::default(),
+            news: News::default(),
+            sounds: Default::default(),
+        },
         stopping,
     ));
     while journal.drained() < journal.last_written() {

@@ -43,6 +43,8 @@
 //! * **Sockets pull.** Each has a position in its tenant's stream and reads on from memory that all of them share, or from
 //!   the database ([`http::socket`], [`events::stream`]): a slow one holds up itself alone, and none misses anything
 //!   without being told. Its closing codes are [`http::socket::frames::CLOSINGS`].
+//! * **Sounds follow calls, never hold them up.** Asterisk writes files; what is to be done about each stands in its row, and
+//!   [`calls::recordings`] and [`voicemail::keep`] do it beside the calls. A row says first what becomes of a sound that goes.
 //! * **One SQL text for both databases**, expanded once per driver by a macro; ids are parsed types, columns have binary
 //!   collations, times are our own clock's microseconds.
 //! * **Every number is in [`config::limits`]** with its unit and reason, every setting in `src/config/defaults.toml`.

@@ -1,7 +1,8 @@
 -- Sounds: how long tenants keep them and what is said before a recording; how mailboxes behave; where a message lies in
 -- Asterisk's spool; what is still to be copied; mail that is to leave. spool_key is mailbox and Asterisk's msg_id: a
 -- message makes one row, however often it is seen. spool_folder is where the message lies in the spool, empty: no more;
--- where it differs from folder, the message is to be moved. copy_at is when the sound is looked at next, node_id whose Asterisk has it.
+-- where it differs from folder, the message is to be moved. copy_at is when the sound is looked at next, node_id whose Asterisk has it, and
+-- remove_at when it is removed from the store.
 ALTER TABLE tenants
     ADD COLUMN voicemail_days INT,
     ADD COLUMN recording_days INT,
@@ -24,17 +25,19 @@ ALTER TABLE voicemails
     ADD COLUMN sound_error VARCHAR(200) NOT NULL DEFAULT '',
     ADD COLUMN copy_tries INT NOT NULL DEFAULT 0,
     ADD COLUMN copy_at BIGINT,
+    ADD COLUMN remove_at BIGINT,
     ADD UNIQUE INDEX voicemails_spool (tenant_id, spool_key),
     ADD INDEX voicemails_copy (copy_at),
     ADD INDEX voicemails_received (tenant_id, received_at),
-    ADD INDEX voicemails_deleted (deleted_at);
+    ADD INDEX voicemails_remove (remove_at);
 ALTER TABLE call_recordings
     ADD COLUMN node_id VARCHAR(26) NOT NULL DEFAULT '',
     ADD COLUMN copy_tries INT NOT NULL DEFAULT 0,
     ADD COLUMN copy_at BIGINT,
+    ADD COLUMN remove_at BIGINT,
     ADD INDEX call_recordings_copy (copy_at),
     ADD INDEX call_recordings_started (tenant_id, started_at),
-    ADD INDEX call_recordings_deleted (deleted_at);
+    ADD INDEX call_recordings_remove (remove_at);
 
 -- reference tells what a mail is about: there is one for each. next_at is when it is tried; NULL: it is done with.
 CREATE TABLE mail_outbox (

@@ -1,7 +1,8 @@
 -- Sounds: how long tenants keep them and what is said before a recording; how mailboxes behave; where a message lies in
 -- Asterisk's spool; what is still to be copied; mail that is to leave. spool_key is mailbox and Asterisk's msg_id: a
 -- message makes one row, however often it is seen. spool_folder is where the message lies in the spool, empty: no more;
--- where it differs from folder, the message is to be moved. copy_at is when the sound is looked at next, node_id whose Asterisk has it.
+-- where it differs from folder, the message is to be moved. copy_at is when the sound is looked at next, node_id whose Asterisk has it, and
+-- remove_at when it is removed from the store.
 ALTER TABLE tenants ADD COLUMN voicemail_days INTEGER;
 ALTER TABLE tenants ADD COLUMN recording_days INTEGER;
 ALTER TABLE tenants ADD COLUMN recording_announcement TEXT NOT NULL DEFAULT '';
@@ -19,16 +20,18 @@ ALTER TABLE voicemails ADD COLUMN spool_folder TEXT NOT NULL DEFAULT '';
 ALTER TABLE voicemails ADD COLUMN sound_error TEXT NOT NULL DEFAULT '';
 ALTER TABLE voicemails ADD COLUMN copy_tries INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE voicemails ADD COLUMN copy_at INTEGER;
+ALTER TABLE voicemails ADD COLUMN remove_at INTEGER;
 CREATE UNIQUE INDEX voicemails_spool ON voicemails (tenant_id, spool_key);
 CREATE INDEX voicemails_copy ON voicemails (copy_at);
 CREATE INDEX voicemails_received ON voicemails (tenant_id, received_at);
-CREATE INDEX voicemails_deleted ON voicemails (deleted_at);
+CREATE INDEX voicemails_remove ON voicemails (remove_at);
 ALTER TABLE call_recordings ADD COLUMN node_id TEXT NOT NULL DEFAULT '';
 ALTER TABLE call_recordings ADD COLUMN copy_tries INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE call_recordings ADD COLUMN copy_at INTEGER;
+ALTER TABLE call_recordings ADD COLUMN remove_at INTEGER;
 CREATE INDEX call_recordings_copy ON call_recordings (copy_at);
 CREATE INDEX call_recordings_started ON call_recordings (tenant_id, started_at);
-CREATE INDEX call_recordings_deleted ON call_recordings (deleted_at);
+CREATE INDEX call_recordings_remove ON call_recordings (remove_at);
 
 -- reference tells what a mail is about: there is one for each. next_at is when it is tried; NULL: it is done with.
 CREATE TABLE mail_outbox (

@@ -13,7 +13,7 @@ use crate::api::{
 };
 use crate::base::ids::TenantId;
 use crate::base::role::Roles;
-use crate::db::{Tx, db_read};
+use crate::db::{Tx, db_read, db_tx};
 use crate::storage::{self, Signer};
 
 const DIRECTIONS: &[&str] = &["inbound", "internal", "outbound"];
@@ -157,12 +157,15 @@ pub static RECORDINGS: Resource = Resource {
         moment("expires_at", "When it is deleted of itself."),
         Field::metadata(),
     ],
-    hooks: Hooks::before(recording),
+    hooks: Hooks { before: Some(recording), after: Some(gone) },
     tells: Tells {
         key: ("call", "call_id"),
         kinds: &[
             ("call.recording.ready", "A call's recording is in the store."),
-            ("call.recording.failed", "A call was to be recorded, and there is no recording of it; the reason is in error."),
+            (
+                "call.recording.failed",
+                "A call was to be recorded, and there is no recording of it; the reason is in error.",
+            ),
         ],
         which: Some(|line| match &*line.action {
             "recordings.complete" => Some("call.recording.ready"),
@@ -229,6 +232,23 @@ fn trace(call: &Call) -> Doing<'_, Result<Reply, Problem>> {
             })
             .collect::<Result<Vec<Value>, Problem>>()?;
         Ok(Reply::json(json!({"data": data})))
+    })
+}
+
+/// Has the sound of a deleted recording removed.
+fn gone<'a>(call: &'a Call, tx: &'a mut Tx, change: &'a mut Change) -> Doing<'a, Result<(), Problem>> {
+    const SQL: &str = "UPDATE call_recordings SET remove_at = ? WHERE tenant_id = ? AND id = ?";
+    Box::pin(async move {
+        if change.verb == Verb::Remove {
+            db_tx!(tx, |c| sqlx::query(SQL)
+                .bind(call.now_us())
+                .bind(call.tenant()?.as_str())
+                .bind(&change.id)
+                .execute(c)
+                .await
+                .map(drop)?);
+        }
+        Ok(())
     })
 }
 

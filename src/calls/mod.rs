@@ -8,6 +8,7 @@ pub mod events;
 pub mod live;
 pub mod recordings;
 mod records;
+pub mod retention;
 pub mod store;
 
 use serde::{Deserialize, Serialize};

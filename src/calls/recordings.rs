@@ -4,6 +4,7 @@
 //! row, so a process that dies leaves it to the next one. Asterisk's file is removed only when the row says that the sound
 //! is in the store.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -36,23 +37,57 @@ pub struct Sounds {
 
 /// Makes the recordings of calls that are recorded; one that is there stays as it is.
 pub(super) async fn begin(tx: &mut Tx, node: &str, calls: &[String], now_us: i64) -> sqlx::Result<()> {
+    for piece in db::pieces(calls.len()).map(|piece| &calls[piece]) {
+        // Only what is missing is inserted: on MariaDB a condition in the statement would lock the gap where others insert.
+        let known = known(tx, piece).await?;
+        let missing: BTreeSet<&String> = piece.iter().filter(|id| !known.contains(id)).collect();
+        let missing: Vec<&String> = missing.into_iter().collect();
+        match insert(tx, node, &missing, now_us).await {
+            // A call that came to another process too, which was faster with one of them.
+            Err(error) if db::is_unique_violation(&error) => {
+                for id in missing {
+                    match insert(tx, node, &[id], now_us).await {
+                        Err(error) if db::is_unique_violation(&error) => {}
+                        done => done?,
+                    }
+                }
+            }
+            done => done?,
+        }
+    }
+    Ok(())
+}
+
+async fn known(tx: &mut Tx, calls: &[String]) -> sqlx::Result<Vec<String>> {
+    let sql = format!("SELECT id FROM call_recordings WHERE id IN ({})", db::places(calls.len()));
+    db_tx!(tx, |c| {
+        let mut query = sqlx::query_scalar(sqlx::AssertSqlSafe(sql));
+        for id in calls {
+            query = query.bind(id);
+        }
+        query.fetch_all(c).await
+    })
+}
+
+async fn insert(tx: &mut Tx, node: &str, calls: &[&String], now_us: i64) -> sqlx::Result<()> {
     const INSERT: &str = "INSERT INTO call_recordings (id, tenant_id, call_id, linkedid, queue, status, format, started_at, \
          metadata, node_id, copy_at, created_at, updated_at) \
          SELECT c.id, c.tenant_id, c.id, c.linkedid, \
          CASE WHEN c.action = 'queue' THEN SUBSTR(c.target, LENGTH(c.tenant_id) + 2, 19) ELSE '' END, \
          'recording', 'wav', c.started_at, '{}', ?, ?, ?, ? FROM calls c JOIN tenants t ON t.id = c.tenant_id \
-         WHERE NOT EXISTS (SELECT 1 FROM call_recordings r WHERE r.id = c.id) AND c.id IN (?)";
-    for piece in db::pieces(calls.len()).map(|piece| &calls[piece]) {
-        let sql = INSERT.replace("(?)", &format!("({})", db::places(piece.len())));
-        db_tx!(&mut *tx, |c| {
-            let mut query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(node).bind(now_us).bind(now_us).bind(now_us);
-            for id in piece {
-                query = query.bind(id);
-            }
-            query.execute(c).await.map(drop)
-        })?;
+         WHERE c.id IN (?)";
+    if calls.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let sql = INSERT.replace("(?)", &format!("({})", db::places(calls.len())));
+    db_tx!(tx, |c| {
+        let mut query =
+            sqlx::query(sqlx::AssertSqlSafe(sql)).bind(node).bind(now_us).bind(now_us).bind(now_us);
+        for id in calls {
+            query = query.bind(id.as_str());
+        }
+        query.execute(c).await.map(drop)
+    })
 }
 
 /// A recording's sound.
@@ -144,7 +179,7 @@ impl Recorder {
              FROM call_recordings r JOIN calls c ON c.id = r.call_id WHERE r.status = 'recording' AND r.node_id = ? \
              AND r.copy_at <= ? AND c.ended_at IS NOT NULL ORDER BY r.copy_at LIMIT ?";
         const WAITING: &str = "SELECT COUNT(*) FROM call_recordings r JOIN calls c ON c.id = r.call_id \
-             WHERE r.status = 'recording' AND r.node_id = ? AND c.ended_at IS NOT NULL";
+             WHERE r.copy_at > 0 AND r.status = 'recording' AND r.node_id = ? AND c.ended_at IS NOT NULL";
         loop {
             let due: Vec<Due> = db_read!(&self.db, |p| sqlx::query_as(DUE)
                 .bind(self.node.as_str())
@@ -212,7 +247,9 @@ impl Recorder {
         let copying = self.storage.keep(&key, file, limits::SOUND_BYTES);
         Ok(match tokio::time::timeout(limits::COPY_TIME, copying).await {
             Ok(Ok(kept)) => Became::Kept(kept, wav),
-            Ok(Err(StorageError::TooLarge)) => Became::Failed("The recording is larger than one may be.".into()),
+            Ok(Err(StorageError::TooLarge)) => {
+                Became::Failed("The recording is larger than one may be.".into())
+            }
             Ok(Err(error)) => retry(due, error.to_string()),
             Err(_) => retry(due, "The store took too long.".into()),
         })
@@ -311,7 +348,12 @@ async fn remove(file: &Path) {
     }
 }
 
-async fn complete(tx: &mut Tx, due: &Due, (kept, wav): (&storage::Kept, &Wav), now_us: i64) -> sqlx::Result<bool> {
+async fn complete(
+    tx: &mut Tx,
+    due: &Due,
+    (kept, wav): (&storage::Kept, &Wav),
+    now_us: i64,
+) -> sqlx::Result<bool> {
     const SQL: &str = "UPDATE call_recordings SET status = 'completed', storage_key = ?, bytes = ?, sha256 = ?, \
          duration_ms = ?, ended_at = ?, error = '', copy_at = NULL, updated_at = ?, \
          agent_id = COALESCE(agent_id, (SELECT agent_id FROM cdrs WHERE cdrs.id = call_recordings.call_id)), \

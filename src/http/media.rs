@@ -81,7 +81,8 @@ async fn serve(
 
 /// What a URL allows.
 fn allowed(media: &Media, (tenant, kind, id): (&str, &str, &str), query: &str) -> Result<Grant, Problem> {
-    let forged = || Problem::new(403, "link-invalid", "The link is not one of this service's, or was changed.");
+    let forged =
+        || Problem::new(403, "link-invalid", "The link is not one of this service's, or was changed.");
     let (mut expires_s, mut download, mut signature) = (None, false, "");
     if query.len() > limits::QUERY_CHARACTERS {
         return Err(forged());
@@ -104,7 +105,9 @@ fn allowed(media: &Media, (tenant, kind, id): (&str, &str, &str), query: &str) -
     match media.signer.check(&grant, signature, media.gate.clock.now_us() / 1_000_000) {
         Ok(()) => Ok(grant),
         Err(Refused::Forged) => Err(forged()),
-        Err(Refused::Expired) => Err(Problem::new(410, "link-expired", "The link's time is over; ask for a new one.")),
+        Err(Refused::Expired) => {
+            Err(Problem::new(410, "link-expired", "The link's time is over; ask for a new one."))
+        }
     }
 }
 
@@ -120,7 +123,12 @@ fn range(headers: &HeaderMap) -> Option<(Option<u64>, Option<u64>)> {
     }
 }
 
-async fn sound(media: &Media, grant: &Grant, headers: &HeaderMap, is_head: bool) -> Result<Response, Problem> {
+async fn sound(
+    media: &Media,
+    grant: &Grant,
+    headers: &HeaderMap,
+    is_head: bool,
+) -> Result<Response, Problem> {
     let gone = || Problem::new(404, "no-sound", "The sound is not there any more.");
     let lookup = media.kinds.get(grant.kind.as_str()).ok_or_else(gone)?;
     let stored = lookup(&media.gate.db, &grant.tenant, &grant.id).await?.ok_or_else(gone)?;

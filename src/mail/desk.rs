@@ -54,12 +54,19 @@ impl Desk {
             if outbox::take(&self.db, &due, until_us).await? {
                 let became = self.send(&due).await;
                 match &became {
-                    Became::Sent(_) => tracing::info!(tenant.id = due.tenant_id, mail.id = due.id, "a mail was sent"),
+                    Became::Sent(_) => {
+                        tracing::info!(tenant.id = due.tenant_id, mail.id = due.id, "a mail was sent")
+                    }
                     Became::Later(why, _) => {
                         tracing::warn!(tenant.id = due.tenant_id, mail.id = due.id, why, "a mail waits");
                     }
                     Became::Failed(why) => {
-                        tracing::error!(tenant.id = due.tenant_id, mail.id = due.id, why, "a mail is given up");
+                        tracing::error!(
+                            tenant.id = due.tenant_id,
+                            mail.id = due.id,
+                            why,
+                            "a mail is given up"
+                        );
                     }
                 }
                 outbox::finish(&self.db, &due, &became, self.clock.now_us()).await?;
@@ -90,7 +97,8 @@ impl Desk {
             Err(why) => return Became::Later(why, now_us + limits::wait_s(due.tries + 1) * 1_000_000),
         };
         let without = sound.is_none() && !due.attachment_key.is_empty();
-        let note = if without { "\nThe sound is not attached: it is too large, or could not be had.\n" } else { "" };
+        let note =
+            if without { "\nThe sound is not attached: it is too large, or could not be had.\n" } else { "" };
         let (attached, name) = (sound.is_some(), due.attachment_name.as_str());
         let letter = Letter {
             id: &due.id,

@@ -127,8 +127,7 @@ pub async fn finish(db: &Db, due: &Due, became: &Became, now_us: i64) -> sqlx::R
         Became::Later(why, at_us) => ("waiting", why.as_str(), false, Some(*at_us)),
         Became::Failed(why) => ("failed", why.as_str(), false, None),
     };
-    let error: String =
-        error.chars().filter(|c| !c.is_control()).take(limits::REASON_CHARACTERS).collect();
+    let error: String = error.chars().filter(|c| !c.is_control()).take(limits::REASON_CHARACTERS).collect();
     db_write!(db, |p| sqlx::query(SQL)
         .bind(status)
         .bind(error)

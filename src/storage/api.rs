@@ -7,7 +7,8 @@ use serde_json::json;
 use super::Stored;
 use super::sign::{Grant, Signer};
 use crate::api::{
-    Action, Call, Doing, Field, Handler, Operation, Output, Parameter, Problem, Record, Reply, Resource, check, crud,
+    Action, Call, Doing, Field, Handler, Operation, Output, Parameter, Problem, Record, Reply, Resource,
+    check, crud,
 };
 use crate::base::ids::{Id, TenantId};
 use crate::config::limits::sound as limits;
@@ -48,11 +49,17 @@ pub fn action(resource: &'static Resource, signer: &Arc<Signer>, lookup: Lookup)
     Action { operation, handler }
 }
 
-async fn url(call: &Call, resource: &'static Resource, signer: &Signer, lookup: Lookup) -> Result<Reply, Problem> {
+async fn url(
+    call: &Call,
+    resource: &'static Resource,
+    signer: &Signer,
+    lookup: Lookup,
+) -> Result<Reply, Problem> {
     let scope = crud::scope(call, resource).await?;
     let missing = || Problem::not_found(resource.one);
     let found = crud::find(call, resource, &scope).await?.ok_or_else(missing)?;
-    let id = found.get("id").and_then(|id| id.as_str()).and_then(|id| Id::parse(id).ok()).ok_or_else(missing)?;
+    let id =
+        found.get("id").and_then(|id| id.as_str()).and_then(|id| Id::parse(id).ok()).ok_or_else(missing)?;
     let tenant = call.tenant()?;
     let stored = lookup(&call.db, tenant, &id).await?.ok_or_else(missing)?;
     if stored.key.is_empty() {
@@ -64,5 +71,11 @@ async fn url(call: &Call, resource: &'static Resource, signer: &Signer, lookup: 
     let grant = Grant { tenant: tenant.clone(), kind, id: id.clone(), expires_s, download };
     let shown = json!({"url": signer.url(&grant), "expires_at": check::show_time(expires_s * 1_000_000)});
     // Whoever has the URL hears it: that is put on record, as a look at the record is.
-    Ok(Reply::json(shown).audited(crud::line(resource, "listen", id.to_string(), Record::new(), Record::new())))
+    Ok(Reply::json(shown).audited(crud::line(
+        resource,
+        "listen",
+        id.to_string(),
+        Record::new(),
+        Record::new(),
+    )))
 }

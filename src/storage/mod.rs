@@ -108,7 +108,10 @@ pub struct Reading {
 
 impl fmt::Debug for Reading {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reading").field("whole", &self.whole).field("range", &self.range).finish_non_exhaustive()
+        f.debug_struct("Reading")
+            .field("whole", &self.whole)
+            .field("range", &self.range)
+            .finish_non_exhaustive()
     }
 }
 
@@ -197,6 +200,46 @@ impl Storage {
         Ok(all.freeze())
     }
 
+    /// Removes a sound, if there is a key. Returns whether it is gone; why not is told.
+    pub async fn let_go(&self, key: &str) -> bool {
+        if key.is_empty() {
+            return true;
+        }
+        match tokio::time::timeout(limits::READ_TIME, self.remove(key)).await {
+            Ok(Ok(())) => true,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, key, "a deleted sound can't be removed yet");
+                false
+            }
+            Err(_) => {
+                tracing::warn!(key, "a deleted sound can't be removed yet: the store took too long");
+                false
+            }
+        }
+    }
+
+    /// Whose sounds there are.
+    ///
+    /// # Errors
+    /// When the store is away.
+    pub async fn tenants(&self) -> Result<Vec<TenantId>, StorageError> {
+        let listed = self.store.list_with_delimiter(None).await?;
+        Ok(listed.common_prefixes.iter().filter_map(|path| TenantId::parse(path.as_ref()).ok()).collect())
+    }
+
+    /// Removes everything of a tenant. Returns how many sounds it were.
+    ///
+    /// # Errors
+    /// When the store is away.
+    pub async fn clear(&self, tenant: &TenantId) -> Result<usize, StorageError> {
+        let (mut removed, mut all) = (0, self.store.list(Some(&Path::from(tenant.as_str()))));
+        while let Some(found) = all.next().await {
+            self.store.delete(&found?.location).await?;
+            removed += 1;
+        }
+        Ok(removed)
+    }
+
     /// Removes a sound; one that is not there is removed.
     ///
     /// # Errors
@@ -217,7 +260,11 @@ fn folder(path: &FilePath) -> Result<Arc<dyn ObjectStore>, String> {
     Ok(Arc::new(store.with_fsync(true)))
 }
 
-async fn copy(from: &mut tokio::fs::File, to: &mut BufWriter, most: u64) -> Result<(u64, String), StorageError> {
+async fn copy(
+    from: &mut tokio::fs::File,
+    to: &mut BufWriter,
+    most: u64,
+) -> Result<(u64, String), StorageError> {
     let (mut bytes, mut hash) = (0, Sha256::new());
     loop {
         let mut piece = BytesMut::with_capacity(limits::READ_BYTES);

@@ -10,8 +10,8 @@ use hyper_util::client::legacy::connect::HttpConnector as Tcp;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
 use object_store::client::{
-    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpRequestBody, HttpResponse, HttpResponseBody,
-    HttpService,
+    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpRequestBody, HttpResponse,
+    HttpResponseBody, HttpService,
 };
 use object_store::{ClientOptions, ObjectStore, RetryConfig};
 
@@ -30,6 +30,8 @@ pub(super) fn bucket(settings: &StorageSettings, name: &str) -> Result<Arc<dyn O
         .with_bucket_name(name)
         .with_region(&settings.region)
         .with_conditional_put(S3ConditionalPut::Disabled)
+        // One by one: not every S3-compatible service takes several at once.
+        .with_disable_bulk_delete(true)
         .with_retry(retry)
         .with_http_connector(Connector);
     if !settings.endpoint.is_empty() {
@@ -50,7 +52,8 @@ struct Connector;
 
 impl HttpConnector for Connector {
     fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
-        let wrong = |source: rustls::Error| object_store::Error::Generic { store: "S3", source: source.into() };
+        let wrong =
+            |source: rustls::Error| object_store::Error::Generic { store: "S3", source: source.into() };
         let mut tcp = Tcp::new();
         tcp.enforce_http(false);
         tcp.set_connect_timeout(Some(limits::STORE_CONNECT_TIME));

@@ -56,7 +56,8 @@ impl Signer {
     fn mac(&self, grant: &Grant) -> Hmac<Sha256> {
         let Grant { tenant, kind, id, expires_s, download } = grant;
         // HMAC takes keys of any length: there is nothing to fail.
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).unwrap_or_else(|_| Hmac::new(&Default::default()));
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(&self.key).unwrap_or_else(|_| Hmac::new(&Default::default()));
         mac.update(format!("GET\n{tenant}\n{kind}/{id}\n{expires_s}\n{}", i32::from(*download)).as_bytes());
         mac
     }
@@ -66,7 +67,10 @@ impl Signer {
         let signature = BASE64_URL_SAFE_NO_PAD.encode(self.mac(grant).finalize().into_bytes());
         let Grant { tenant, kind, id, expires_s, download } = grant;
         let download = if *download { "&download=1" } else { "" };
-        format!("{}/media/{tenant}/{kind}/{id}?expires={expires_s}{download}&signature={signature}", self.public_url)
+        format!(
+            "{}/media/{tenant}/{kind}/{id}?expires={expires_s}{download}&signature={signature}",
+            self.public_url
+        )
     }
 
     /// Whether a signature is this grant's and its time is not over.
@@ -99,7 +103,9 @@ mod tests {
         let signer = Signer::new([1; 32], "https://pbx.example.com/");
         let url = signer.url(&grant());
         assert!(
-            url.starts_with("https://pbx.example.com/media/acme/recordings/01arz3ndektsv4rrffq69g5fav?expires=1000&"),
+            url.starts_with(
+                "https://pbx.example.com/media/acme/recordings/01arz3ndektsv4rrffq69g5fav?expires=1000&"
+            ),
             "{url}"
         );
         let (_, signature) = url.split_once("signature=").unwrap();

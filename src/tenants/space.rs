@@ -21,12 +21,8 @@ pub async fn has_space(db: &Db, tenant: &TenantId, bytes: u64) -> sqlx::Result<b
         None => Ok(false),
         Some(0) => Ok(true),
         Some(mib) => {
-            let used: i64 = db_read!(db, |p| sqlx::query_scalar(USED)
-                .bind(id)
-                .bind(id)
-                .bind(id)
-                .fetch_one(p)
-                .await)?;
+            let used: i64 =
+                db_read!(db, |p| sqlx::query_scalar(USED).bind(id).bind(id).bind(id).fetch_one(p).await)?;
             let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
             Ok(used.saturating_add(bytes) <= mib.saturating_mul(MIB))
         }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::{INBOX, OLD, messages, store};
-use crate::api::{Action, Call, Change, Doing, Field, Hooks, May, Null, Problem, Resource, Rule, Tells, Verb, check, rules};
+use crate::api::{
+    Action, Call, Change, Doing, Field, Hooks, May, Null, Problem, Resource, Rule, Tells, Verb, check, rules,
+};
 use crate::base::role::Roles;
 use crate::config::limits::voicemail as limits;
 use crate::contacts::CONTACT;
@@ -73,8 +75,13 @@ pub static MAILBOXES: Resource = Resource {
         )
         .nullable(Null::Empty)
         .secret(),
-        Field::int("max_messages", 1, limits::MESSAGES, "Messages in one folder at most; then it takes no more.")
-            .default("100"),
+        Field::int(
+            "max_messages",
+            1,
+            limits::MESSAGES,
+            "Messages in one folder at most; then it takes no more.",
+        )
+        .default("100"),
         Field::int("max_message_s", 1, limits::MESSAGE_S, "Seconds of one message at most.").default("300"),
         Field::rule("language", &rules::LANGUAGE, "Language of its menu by phone; null: the call's.")
             .nullable(Null::Empty),
@@ -119,7 +126,6 @@ pub static VOICEMAILS: Resource = Resource {
     tells: Tells {
         kinds: &[("voicemail.received", "A caller left a message.")],
         which: Some(|line| (line.action == "voicemails.receive").then_some("voicemail.received")),
-        also: &["deleted"],
         ..Tells::USUAL
     },
     ..Resource::PLAIN

@@ -134,7 +134,9 @@ impl Keeper {
             Err(error) => return tracing::debug!(%error, "messages that are due can't be read"),
         };
         for (tenant, mailbox) in due {
-            let (Ok(tenant), Ok(mailbox)) = (TenantId::parse(&tenant), Name::parse(&mailbox)) else { continue };
+            let (Ok(tenant), Ok(mailbox)) = (TenantId::parse(&tenant), Name::parse(&mailbox)) else {
+                continue;
+            };
             let path = self.spool.join("voicemail").join(tenant.as_str()).join(mailbox.as_str());
             let place = Place { tenant, mailbox, path };
             if let Err(error) = self.reconcile(&place).await {
@@ -248,7 +250,7 @@ impl Keeper {
     }
 
     /// Changes a row and tells of it, in one transaction.
-    async fn change(
+    pub(super) async fn change(
         &self,
         tenant: &TenantId,
         id: &str,
@@ -283,7 +285,9 @@ impl Keeper {
         };
         let bytes = match tokio::fs::metadata(file).await {
             Ok(meta) => meta.len(),
-            Err(error) => return later(format!("The sound can't be read: {error}"), limits::wait_s(tries + 1)),
+            Err(error) => {
+                return later(format!("The sound can't be read: {error}"), limits::wait_s(tries + 1));
+            }
         };
         if !tenants::has_space(&self.db, &place.tenant, bytes).await? {
             let why = "The tenant's storage is full (max_storage_mib).";
@@ -301,7 +305,7 @@ impl Keeper {
 
     async fn copy_again(&self, place: &Place, row: &Row, found: &Found) -> Result<(), Wrong> {
         let tenant = &place.tenant;
-        match self.copy(place, found, row.copy_tries, limits::COPY_TIME).await? {
+        match self.copy(place, found, row.copy_tries, limits::LATER_COPY_TIME).await? {
             Ok(kept) => {
                 let now_us = self.clock.now_us();
                 self.change(tenant, &row.id, "store", async |tx: &mut Tx| {
@@ -354,7 +358,8 @@ impl Keeper {
         let (tenant, id) = (&new.place.tenant, new.id.as_str());
         let mut tx = self.db.begin().await?;
         messages::insert(&mut tx, new).await?;
-        let after = store::get_locked(&mut tx, &VOICEMAILS, &Scope::tenant(tenant), id).await?.unwrap_or_default();
+        let after =
+            store::get_locked(&mut tx, &VOICEMAILS, &Scope::tenant(tenant), id).await?.unwrap_or_default();
         let line = crud::line(&VOICEMAILS, "receive", id.to_owned(), Record::new(), after);
         let position = self.events.write(&mut tx, &self.ids, (tenant, new.now_us), &[line]).await?;
         if let Some(mailbox) = new.mailbox.filter(|mailbox| self.mails && !mailbox.email.is_empty()) {

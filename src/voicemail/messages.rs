@@ -171,7 +171,13 @@ pub(super) async fn insert(tx: &mut Tx, new: &New<'_>) -> sqlx::Result<()> {
 }
 
 /// The owner moved a message by phone.
-pub(super) async fn moved(tx: &mut Tx, tenant: &TenantId, row: &Row, to: &Found, now_us: i64) -> sqlx::Result<()> {
+pub(super) async fn moved(
+    tx: &mut Tx,
+    tenant: &TenantId,
+    row: &Row,
+    to: &Found,
+    now_us: i64,
+) -> sqlx::Result<()> {
     const SQL: &str = "UPDATE voicemails SET folder = ?, spool_folder = ?, is_read = ?, \
          read_at = CASE WHEN ? THEN COALESCE(read_at, ?) ELSE NULL END, updated_at = ? WHERE tenant_id = ? AND id = ?";
     db_tx!(tx, |c| sqlx::query(SQL)
@@ -190,9 +196,10 @@ pub(super) async fn moved(tx: &mut Tx, tenant: &TenantId, row: &Row, to: &Found,
 
 /// The owner deleted it, by phone or by having it mailed.
 pub(super) async fn delete(tx: &mut Tx, tenant: &TenantId, id: &str, now_us: i64) -> sqlx::Result<()> {
-    const SQL: &str = "UPDATE voicemails SET deleted_at = ?, copy_at = ?, updated_at = ? \
+    const SQL: &str = "UPDATE voicemails SET deleted_at = ?, copy_at = ?, remove_at = ?, updated_at = ? \
          WHERE tenant_id = ? AND id = ? AND deleted_at = 0";
     db_tx!(tx, |c| sqlx::query(SQL)
+        .bind(now_us)
         .bind(now_us)
         .bind(now_us)
         .bind(now_us)
@@ -218,13 +225,20 @@ pub(super) async fn lies_in(db: &Db, tenant: &TenantId, id: &str, folder: &str) 
 }
 
 /// The message's sound is in the store.
-pub(super) async fn kept(tx: &mut Tx, tenant: &TenantId, id: &str, kept: &Kept, now_us: i64) -> sqlx::Result<()> {
+pub(super) async fn kept(
+    tx: &mut Tx,
+    tenant: &TenantId,
+    id: &str,
+    kept: &Kept,
+    now_us: i64,
+) -> sqlx::Result<()> {
     const SQL: &str = "UPDATE voicemails SET storage_key = ?, bytes = ?, sha256 = ?, sound_error = '', copy_at = NULL, \
-         updated_at = ? WHERE tenant_id = ? AND id = ?";
+         remove_at = CASE WHEN deleted_at > 0 THEN ? ELSE NULL END, updated_at = ? WHERE tenant_id = ? AND id = ?";
     db_tx!(tx, |c| sqlx::query(SQL)
         .bind(&kept.key)
         .bind(i64::try_from(kept.bytes).unwrap_or(i64::MAX))
         .bind(&kept.sha256)
+        .bind(now_us)
         .bind(now_us)
         .bind(tenant.as_str())
         .bind(id)
@@ -257,8 +271,10 @@ pub(super) async fn later(
 
 /// Has a message looked at soon: somebody changed it over the API.
 pub(super) async fn soon(tx: &mut Tx, tenant: &TenantId, id: &str, now_us: i64) -> sqlx::Result<()> {
-    const SQL: &str = "UPDATE voicemails SET copy_at = ? WHERE tenant_id = ? AND id = ? AND spool_folder <> ''";
+    const SQL: &str = "UPDATE voicemails SET copy_at = CASE WHEN spool_folder <> '' THEN ? ELSE copy_at END, \
+         remove_at = CASE WHEN deleted_at > 0 THEN ? ELSE remove_at END WHERE tenant_id = ? AND id = ?";
     db_tx!(tx, |c| sqlx::query(SQL)
+        .bind(now_us)
         .bind(now_us)
         .bind(tenant.as_str())
         .bind(id)

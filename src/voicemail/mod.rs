@@ -4,6 +4,7 @@ pub mod api;
 pub mod keep;
 mod messages;
 mod notice;
+pub mod retention;
 pub mod spool;
 pub mod store;
 
@@ -48,6 +49,10 @@ pub struct Voicemail {
     pub bytes: u64,
     /// Its length in milliseconds.
     pub duration_ms: u64,
+    /// SHA-256 of the file, in hexadecimal digits.
+    pub sha256: Option<String>,
+    /// Why its sound is not in the store yet; `None`: it is.
+    pub sound_error: Option<String>,
     /// What was said.
     pub transcript: Option<String>,
     /// Whether it was listened to.

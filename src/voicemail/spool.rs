@@ -160,9 +160,11 @@ fn read(path: &Path, folder: &str, stem: &str) -> io::Result<Option<Found>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    let sound = FORMATS.iter().map(|format| path.join(format!("{stem}.{format}"))).find(|file| file.is_file());
+    let sound =
+        FORMATS.iter().map(|format| path.join(format!("{stem}.{format}"))).find(|file| file.is_file());
     let mut found = parse(&String::from_utf8_lossy(&text));
-    (found.folder, found.stem, found.sound, found.inode) = (folder.to_owned(), stem.to_owned(), sound, meta.ino());
+    (found.folder, found.stem, found.sound, found.inode) =
+        (folder.to_owned(), stem.to_owned(), sound, meta.ino());
     Ok(Some(found).filter(|found| !found.message_id.is_empty()))
 }
 
@@ -174,7 +176,9 @@ fn parse(text: &str) -> Found {
     };
     let caller = value("callerid");
     let (name, number) = match caller.rsplit_once('<') {
-        Some((name, rest)) => (name.trim().trim_matches('"').to_owned(), rest.trim_end_matches('>').to_owned()),
+        Some((name, rest)) => {
+            (name.trim().trim_matches('"').to_owned(), rest.trim_end_matches('>').to_owned())
+        }
         None => (String::new(), caller),
     };
     let known = |text: String| if text.eq_ignore_ascii_case("unknown") { String::new() } else { text };
@@ -394,9 +398,14 @@ mod tests {
     fn a_text_file_says_who_called_and_when() {
         let found = parse(&TEXT.replace("ID", "17-00000001"));
         assert_eq!((found.name.as_str(), found.number.as_str()), ("Ann <b> Lee", "+15557770009"));
-        assert_eq!((found.at_s, found.duration_s, found.message_id.as_str()), (1_795_347_424, 3, "17-00000001"));
+        assert_eq!(
+            (found.at_s, found.duration_s, found.message_id.as_str()),
+            (1_795_347_424, 3, "17-00000001")
+        );
         assert_eq!(found.call, "01arz3ndektsv4rrffq69g5fav");
-        for (line, number) in [("callerid=Unknown", ""), ("callerid=101", "101"), ("callerid=\"\" <102>", "102")] {
+        for (line, number) in
+            [("callerid=Unknown", ""), ("callerid=101", "101"), ("callerid=\"\" <102>", "102")]
+        {
             assert_eq!(parse(line).number, number);
         }
         for bad in ["msg_id=../x", "msg_id=", &format!("msg_id={}", "1".repeat(99))] {
@@ -406,7 +415,8 @@ mod tests {
 
     #[test]
     fn a_message_moves_whole_and_leaves_no_gap() {
-        let (_spool, place) = mailbox(&[("INBOX", 0, "a"), ("INBOX", 1, "b"), ("INBOX", 2, "c"), ("Old", 0, "d")]);
+        let (_spool, place) =
+            mailbox(&[("INBOX", 0, "a"), ("INBOX", 1, "b"), ("INBOX", 2, "c"), ("Old", 0, "d")]);
         let found = |id: &str| list(&place).unwrap().messages.remove(id).unwrap();
         let b = found("b");
         assert!(!b.is_read() && found("d").is_read());
@@ -418,7 +428,8 @@ mod tests {
         assert!(remove(&place, &found("d")).unwrap());
         assert!(shift(&place, &found("a"), "Work").unwrap());
         assert_eq!(shown(&place), ["a Work/msg0000", "b Old/msg0000", "c INBOX/msg0000"]);
-        let left: Vec<_> = fs::read_dir(place.path.join("INBOX")).unwrap().map(|e| e.unwrap().file_name()).collect();
+        let left: Vec<_> =
+            fs::read_dir(place.path.join("INBOX")).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!(left.len(), 2, "no lock is left: {left:?}");
     }
 

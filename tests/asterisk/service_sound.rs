@@ -72,7 +72,7 @@ impl Studio {
 
     /// Leaves a message of some seconds.
     fn leave_message(&self) {
-        Call::to(VOICEMAIL).from(CALLER).name("Ann Lee").digits("#", 1_500).stay(4_000).expect_answered(&self.pbx);
+        Call::to(VOICEMAIL).from(CALLER).digits("#", 1_500).stay(4_000).expect_answered(&self.pbx);
     }
 
     /// The bytes behind a record's URL.
@@ -94,7 +94,8 @@ fn sha(bytes: &[u8]) -> Value {
 
 /// Whether a WAV file holds more than silence.
 fn is_loud(wav: &[u8]) -> bool {
-    let loud = wav[44..].chunks_exact(2).filter(|two| i16::from_le_bytes([two[0], two[1]]).unsigned_abs() > 500);
+    let loud =
+        wav[44..].chunks_exact(2).filter(|two| i16::from_le_bytes([two[0], two[1]]).unsigned_abs() > 500);
     loud.count() > 1_000
 }
 
@@ -105,6 +106,7 @@ fn a_message_is_heard_mailed_and_kept_the_same(database: Database) {
         .set("HOOKSWITCH_MAIL__FROM", "Voicemail <voicemail@hookswitch.test>")
         .change("UPDATE mailboxes SET email = 'ann@acme.test' WHERE tenant_id = 'acme' AND name = '101'");
     let mut studio = Studio::start(options);
+    studio.pbx.cli("module load res_pjsip_logger.so");
     studio.pbx.cli("pjsip set logger on");
     let phone = Phone::start(&studio.pbx, "acme-101", Behaviour::NeverAnswers);
     studio.leave_message();
@@ -115,7 +117,11 @@ fn a_message_is_heard_mailed_and_kept_the_same(database: Database) {
     let file = std::fs::read(studio.message("INBOX", 0)).unwrap();
     assert!(is_loud(&file), "{} bytes", file.len());
     let told = (&row["caller_number"], &row["caller_name"], &row["mailbox"], &row["folder"], &row["is_read"]);
-    assert_eq!(told, (&json!(CALLER), &json!("Ann Lee"), &json!("101"), &json!("INBOX"), &json!(false)), "{row}");
+    assert_eq!(
+        told,
+        (&json!(CALLER), &json!("Vera Important"), &json!("101"), &json!("INBOX"), &json!(false)),
+        "{row}"
+    );
     assert!(row["duration_ms"].as_i64().unwrap() > 1_500, "{row}");
     assert_eq!((&row["sha256"], &row["bytes"]), (&sha(&file), &json!(file.len())), "{row}");
     assert_eq!(row["call_id"], admin.list("/calls")[0]["id"], "{row}");
@@ -130,7 +136,7 @@ fn a_message_is_heard_mailed_and_kept_the_same(database: Database) {
     studio.service.start_again();
     let mail = sink.wait(1).remove(0);
     assert_eq!(mail.to, "ann@acme.test");
-    for part in ["Subject: Voicemail from Ann Lee", "audio/wav", "voicemail-101-", "+15557770001"] {
+    for part in ["Subject: Voicemail from Vera Important", "audio/wav", "voicemail-101-", "+15557770001"] {
         assert!(mail.text.contains(part), "{part}: {}", &mail.text[..1_500]);
     }
 
@@ -211,7 +217,7 @@ fn a_queues_calls_are_recorded_over_a_dead_store_and_a_kill(database: Database) 
 
 fn keys_begin_and_pause_a_recording(database: Database) {
     let studio = Studio::start(ServiceOptions::new(database));
-    let _outside = Phone::start(&studio.pbx, "carrier", ANSWERS);
+    let outside = Phone::start(&studio.pbx, "carrier", ANSWERS);
     // Two seconds in it, two in the pause, two in it again.
     let call = Call::to("+15559990000").by_phone("acme-101").digits("*", 1_000).digits("1", 200);
     let call = call.digits("*", 2_000).digits("2", 200).digits("*", 2_000).digits("2", 200);
@@ -223,9 +229,17 @@ fn keys_begin_and_pause_a_recording(database: Database) {
     assert!(is_loud(&studio.hear(&admin, &format!("/recordings/{}", row["id"].as_str().unwrap()))));
     assert_eq!(admin.list("/calls")[0]["id"], row["call_id"]);
 
+    // An agent's keys, on the caller's channel.
+    let _agent = Phone::start(&studio.pbx, "acme-102", Behaviour::Presses(&[('*', 1_000), ('1', 200)]));
+    Call::to(QUEUE).from(CALLER).stay(4_000).expect_answered(&studio.pbx);
+    let rows = admin.wait_list("/recordings?status=completed&queue=support", 1);
+    assert!((1_500..4_500).contains(&rows[0]["duration_ms"].as_i64().unwrap()), "{rows:?}");
+
     // Who is called from outside has no such keys, and without them nothing is recorded.
-    Call::to("+15559990000").by_phone("acme-101").stay(1_000).expect_answered(&studio.pbx);
+    drop(outside);
+    let _outside = Phone::start(&studio.pbx, "carrier", Behaviour::Presses(&[('*', 500), ('1', 200)]));
+    Call::to("+15559990000").by_phone("acme-101").stay(2_500).expect_answered(&studio.pbx);
     studio.pbx.wait_idle();
     studio.service.wait_drained();
-    assert_eq!(admin.list("/recordings").len(), 1);
+    assert_eq!(admin.list("/recordings").len(), 2);
 }

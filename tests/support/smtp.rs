@@ -58,7 +58,11 @@ fn talk(shared: &Shared, stream: &TcpStream) -> std::io::Result<()> {
     let (mut reader, mut writer) = (BufReader::new(stream), stream);
     writer.write_all(b"220 sink\r\n")?;
     let (mut line, mut to) = (String::new(), String::new());
-    while { line.clear(); reader.read_line(&mut line)? } > 0 {
+    while {
+        line.clear();
+        reader.read_line(&mut line)?
+    } > 0
+    {
         let command = line.trim().to_ascii_uppercase();
         let answer: &[u8] = match command.split([' ', ':']).next().unwrap_or_default() {
             "EHLO" | "HELO" => b"250 sink\r\n",
@@ -69,10 +73,16 @@ fn talk(shared: &Shared, stream: &TcpStream) -> std::io::Result<()> {
             "DATA" => {
                 writer.write_all(b"354 go on\r\n")?;
                 let mut text = String::new();
-                while { line.clear(); reader.read_line(&mut line)? } > 0 && line != ".\r\n" {
+                while {
+                    line.clear();
+                    reader.read_line(&mut line)?
+                } > 0
+                    && line != ".\r\n"
+                {
                     text.push_str(&line);
                 }
-                let refused = shared.refusals.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
+                let refused =
+                    shared.refusals.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
                 match refused {
                     Ok(_) => b"451 later\r\n",
                     Err(_) => {

@@ -95,3 +95,11 @@ pub const GIVE_UP_DAYS: (u64, u64) = (1, 30);
 pub const DAY_US: i64 = 24 * 3_600 * 1_000_000;
 /// How long mail that is done with stays in the outbox, so that a message makes no second one.
 pub const MAIL_KEPT_US: i64 = 30 * DAY_US;
+/// How often sounds whose time is over are looked for.
+pub const EXPIRE_TIME: Duration = Duration::from_secs(300);
+/// How often the sounds of what was deleted are removed.
+pub const SWEEP_TIME: Duration = Duration::from_secs(5);
+/// Every so many of these, the store is looked through for destroyed tenants: once an hour.
+pub const SWEEPS_FOR_TENANTS: u64 = 720;
+/// Time for a message's sound to follow: others wait meanwhile, and a message of an hour has 57 MB.
+pub const LATER_COPY_TIME: Duration = Duration::from_secs(60);

@@ -264,11 +264,9 @@ async fn number_rules(db: &Db, id: &TenantId) -> sqlx::Result<(NumberList, Numbe
 }
 
 async fn endpoints(db: &Db, id: &TenantId) -> sqlx::Result<HashMap<Name, EndpointRules>> {
-    const SQL: &str =
-        "SELECT name, status, mailbox, caller_number, ring_timeout_s, record FROM endpoints WHERE tenant_id = ?";
+    const SQL: &str = "SELECT name, status, mailbox, caller_number, ring_timeout_s, record FROM endpoints WHERE tenant_id = ?";
     type Row = (String, String, String, String, i64, bool);
-    let rows: Vec<Row> =
-        db_read!(db, |p| sqlx::query_as(SQL).bind(id.as_str()).fetch_all(p).await)?;
+    let rows: Vec<Row> = db_read!(db, |p| sqlx::query_as(SQL).bind(id.as_str()).fetch_all(p).await)?;
     let parse = |(name, status, mailbox, caller_number, ring, record): Row| {
         let rules = EndpointRules {
             active: status == "active",
@@ -285,8 +283,7 @@ async fn endpoints(db: &Db, id: &TenantId) -> sqlx::Result<HashMap<Name, Endpoin
 async fn queues(db: &Db, id: &TenantId) -> sqlx::Result<HashMap<Name, QueueRules>> {
     const SQL: &str = "SELECT name, status, max_wait_s, extension, record, recording_announcement FROM queues WHERE tenant_id = ?";
     type Row = (String, String, i64, String, bool, String);
-    let rows: Vec<Row> =
-        db_read!(db, |p| sqlx::query_as(SQL).bind(id.as_str()).fetch_all(p).await)?;
+    let rows: Vec<Row> = db_read!(db, |p| sqlx::query_as(SQL).bind(id.as_str()).fetch_all(p).await)?;
     let parse = |(name, status, wait, extension, record, announcement): Row| {
         let rules = QueueRules {
             active: status == "active",

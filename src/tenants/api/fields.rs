@@ -102,8 +102,12 @@ pub(super) const FIELDS: &[Field] = &[
         .server(),
     kept("voicemail_days", "Days that voicemails are kept; null: for ever."),
     kept("recording_days", "Days that recordings are kept but under legal hold; null: for ever."),
-    Field::rule("recording_announcement", &SOUND, "A sound that callers hear before they are recorded, once a call.")
-        .nullable(Null::Empty),
+    Field::rule(
+        "recording_announcement",
+        &SOUND,
+        "A sound that callers hear before they are recorded, once a call.",
+    )
+    .nullable(Null::Empty),
     object("metadata", api::METADATA_BYTES, "What the operator keeps with it; its own people can read it."),
 ];
 

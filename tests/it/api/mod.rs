@@ -14,6 +14,7 @@ mod hostile;
 mod imports;
 pub(crate) mod isolation;
 mod menus;
+mod messages;
 mod proxy;
 mod queues;
 mod slow;

@@ -9,8 +9,10 @@ use axum::http::Request;
 use hookswitch::base::hex::hex;
 use hookswitch::base::ids::Id;
 use hookswitch::base::role::Role;
-use hookswitch::calls::Ended;
 use hookswitch::calls::recordings::{Recorder, Sounds};
+use hookswitch::calls::{Ended, retention};
+use hookswitch::routing::types::Inputs;
+use hookswitch::routing::{CallIds, Mode};
 use hookswitch::storage::Storage;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -18,6 +20,7 @@ use sha2::{Digest, Sha256};
 use super::calls::{Drain, NODE, began_recorded, end, ended};
 use super::telephony::Desk;
 use crate::support::both_databases;
+use crate::world::CALLER;
 
 /// A WAV file as Asterisk closes it: a second of something.
 pub(crate) fn wav(seed: u8) -> Vec<u8> {
@@ -31,15 +34,15 @@ pub(crate) fn wav(seed: u8) -> Vec<u8> {
     file
 }
 
-struct Studio {
-    desk: Desk,
+pub(crate) struct Studio {
+    pub(crate) desk: Desk,
     drain: Drain,
-    recorder: Recorder,
+    pub(crate) recorder: Recorder,
     monitor: PathBuf,
 }
 
 impl Studio {
-    async fn new(test: Arc<crate::support::TestDb>) -> Self {
+    pub(crate) async fn new(test: Arc<crate::support::TestDb>) -> Self {
         let monitor = test.folder().join("spool/monitor");
         std::fs::create_dir_all(&monitor).unwrap();
         let desk = Desk::new(test).await;
@@ -59,7 +62,7 @@ impl Studio {
     }
 
     /// A recorded call that is over, with a file of these bytes.
-    async fn call(&mut self, owner: &str, file: Option<&[u8]>) -> Id {
+    pub(crate) async fn call(&mut self, owner: &str, file: Option<&[u8]>) -> Id {
         let id = self.desk.app.gate.ids.next();
         let over = Ended { at_us: self.desk.app.clock.now_us(), ..end(&id) };
         let target = format!("{owner}-support");
@@ -74,16 +77,20 @@ impl Studio {
         self.monitor.join(format!("{id}.wav"))
     }
 
-    async fn show(&self, id: &Id) -> Value {
+    pub(crate) async fn show(&self, id: &Id) -> Value {
         self.desk.app.get(&format!("/recordings/{id}"), &self.desk.admin).await.expect(200).body
     }
 
-    async fn url(&self, id: &Id) -> String {
+    pub(crate) async fn url(&self, id: &Id) -> String {
         self.desk.app.get(&format!("/recordings/{id}/url"), &self.desk.admin).await.expect(200).text("url")
     }
 
     /// Status, headers and bytes behind a URL.
-    async fn hear(&self, url: &str, headers: &[(&str, &str)]) -> (u16, axum::http::HeaderMap, Vec<u8>) {
+    pub(crate) async fn hear(
+        &self,
+        url: &str,
+        headers: &[(&str, &str)],
+    ) -> (u16, axum::http::HeaderMap, Vec<u8>) {
         use tower::ServiceExt;
         let mut request = Request::builder().uri(url);
         for (name, value) in headers {
@@ -95,12 +102,58 @@ impl Studio {
         (parts.status.as_u16(), parts.headers, bytes.to_vec())
     }
 
-    async fn events(&self, kind: &str) -> i64 {
+    pub(crate) async fn events(&self, kind: &str) -> i64 {
         self.desk.app.test.number(&format!("SELECT COUNT(*) FROM events WHERE kind = '{kind}'")).await
     }
 }
 
+/// Whether a call to a number is recorded now, and what is said before.
+async fn decided(desk: &Desk, dialled: &str, from: &str) -> (bool, String) {
+    let router = &desk.app.gate.routing;
+    let call = CallIds { id: router.ids.next(), uniqueid: "1.1".into(), linkedid: "1.1".into() };
+    let inputs = Inputs {
+        at_us: desk.app.clock.now_us(),
+        dialled: dialled.into(),
+        caller: CALLER.into(),
+        from_endpoint: from.into(),
+        ..Inputs::default()
+    };
+    let trace = match from {
+        "" => router.route(&call, inputs, Mode::Live).await,
+        _ => router.internal(&call.id, inputs, Mode::Live).await,
+    };
+    router.live.remove(&call.id);
+    (trace.decision.record, trace.decision.announcement)
+}
+
 both_databases! {
+    /// A number, a queue or an endpoint has its calls recorded; the queue's announcement goes before the tenant's.
+    async fn a_place_says_whether_it_is_recorded(test) {
+        let desk = Desk::new(test).await;
+        desk.furnish().await;
+        let (queue, phone) = ("+15550001000", "+15550001001");
+        desk.make("/dids", json!({"number": queue, "route_type": "queue", "route_target": "support"})).await;
+        desk.make("/dids", json!({"number": phone, "route_type": "endpoint", "route_target": "101"})).await;
+        desk.make("/endpoints", json!({"name": "102", "record": true})).await;
+        let said = |recorded: bool, sound: &str| (recorded, sound.to_owned());
+        assert_eq!(decided(&desk, queue, "").await, said(false, ""));
+        let only = async |path: &str| {
+            let list = desk.app.get(path, &desk.admin).await.expect(200);
+            format!("{path}/{}", list.body["data"].as_array().unwrap().last().unwrap()["id"].as_str().unwrap())
+        };
+        let change = async |path: &str, given: Value| { desk.app.patch(path, &desk.admin, given).await.expect(200); };
+        change(&only("/queues").await, json!({"record": true})).await;
+        change("/tenants/acme", json!({"recording_announcement": "custom/recorded"})).await;
+        assert_eq!(decided(&desk, queue, "").await, said(true, "custom/recorded"));
+        change(&only("/queues").await, json!({"recording_announcement": "custom/support"})).await;
+        assert_eq!(decided(&desk, queue, "").await, said(true, "custom/support"));
+        assert!(!decided(&desk, phone, "").await.0);
+        assert!(!decided(&desk, "101", "acme-101").await.0);
+        assert_eq!(decided(&desk, "101", "acme-102").await, said(true, "custom/recorded"));
+        assert_eq!(decided(&desk, "700", "acme-101").await, said(true, "custom/support"));
+        desk.app.patch("/tenants/acme", &desk.admin, json!({"recording_announcement": "../x"})).await.expect(422);
+    }
+
     /// The row is there when the call is decided; the file is taken once Asterisk has closed it, told once, and removed.
     async fn a_recording_goes_into_the_store_once(test) {
         let mut studio = Studio::new(test).await;
@@ -177,6 +230,39 @@ both_databases! {
         let row = studio.desk.app.get(&format!("/recordings/{beside}"), &studio.desk.other).await.expect(200);
         assert_eq!(row.body["status"], "completed");
         studio.desk.app.get(&format!("/recordings/{beside}"), &studio.desk.admin).await.expect(404);
+    }
+
+    /// What a tenant no longer keeps goes, row, then sound; what is under legal hold stays; nobody else loses anything.
+    async fn recordings_end_with_their_time(test) {
+        let mut studio = Studio::new(test).await;
+        let (old, held) = (studio.call("acme", Some(&wav(1))).await, studio.call("acme", Some(&wav(2))).await);
+        let beside = studio.call("globex", Some(&wav(3))).await;
+        assert!(!studio.recorder.round().await.unwrap());
+        assert_eq!(studio.recorder.expire().await.unwrap(), 0, "nobody said for how long");
+        let admin = studio.desk.admin.clone();
+        studio.desk.app.patch("/tenants/acme", &admin, json!({"recording_days": 0})).await.expect(422);
+        studio.desk.app.patch("/tenants/acme", &admin, json!({"recording_days": 7})).await.expect(200);
+        studio.desk.app.patch(&format!("/recordings/{held}"), &admin, json!({"legal_hold": true})).await.expect(200);
+        // Those of these tests began long ago.
+        assert_eq!(studio.recorder.expire().await.unwrap(), 1);
+        let row = studio.show(&old).await;
+        assert_eq!((&row["status"], row["sha256"].is_null()), (&json!("deleted"), false));
+        studio.desk.app.get(&format!("/recordings/{old}/url"), &admin).await.expect(409);
+        let files = || std::fs::read_dir(studio.desk.app.test.folder().join("sounds/acme/recordings")).unwrap().count();
+        assert_eq!(files(), 2, "a process that dies here leaves the sound to the next");
+        let gate = &studio.desk.app.gate;
+        let removed = retention::remove_sounds(&gate.db, &gate.clock, &studio.desk.app.storage).await.unwrap();
+        assert_eq!((removed, files()), (1, 1));
+        assert_eq!(studio.show(&old).await["bytes"], 0);
+        assert_eq!(studio.show(&held).await["status"], "completed");
+        let row = studio.desk.app.get(&format!("/recordings/{beside}"), &studio.desk.other).await.expect(200).body;
+        assert_eq!(row["status"], "completed");
+        // Let go, it goes too, by hand.
+        studio.desk.app.delete(&format!("/recordings/{held}"), &admin).await.expect(409);
+        studio.desk.app.patch(&format!("/recordings/{held}"), &admin, json!({"legal_hold": false})).await.expect(200);
+        studio.desk.app.delete(&format!("/recordings/{held}"), &admin).await.expect(204);
+        assert_eq!(retention::remove_sounds(&gate.db, &gate.clock, &studio.desk.app.storage).await.unwrap(), 1);
+        assert_eq!(files(), 0);
     }
 
     /// A URL opens what it was made for, in whole and in ranges, until its time is over; asking for one is on record.
