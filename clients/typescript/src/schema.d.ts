@@ -2323,6 +2323,29 @@ export interface paths {
         patch: operations["recordings.update"];
         trace?: never;
     };
+    "/api/v1/recordings/{id}/url": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get a URL for the sound of a recording
+         * @description The URL holds for 15 minutes, for everybody who has it. What it leads to must still be there then.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor, agent, viewer. agent see only their own.
+         *     - 409 `no-sound`: The sound is not in the store: not yet, or no more.
+         */
+        get: operations["recordings.url"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/roles": {
         parameters: {
             query?: never;
@@ -3257,6 +3280,29 @@ export interface paths {
         patch: operations["voicemails.update"];
         trace?: never;
     };
+    "/api/v1/voicemails/{id}/url": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get a URL for the sound of a voicemail
+         * @description The URL holds for 15 minutes, for everybody who has it. What it leads to must still be there then.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor, agent, viewer.
+         *     - 409 `no-sound`: The sound is not in the store: not yet, or no more.
+         */
+        get: operations["voicemails.url"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/webhooks": {
         parameters: {
             query?: never;
@@ -3853,6 +3899,46 @@ export interface webhooks {
          * @description Key: `call:<call_id>`. Seen by: superadmin, tenant_admin, supervisor, viewer.
          */
         post: operations["event.call.missed"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "call.recording.failed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A call was to be recorded, and there is no recording of it; the reason is in error.
+         * @description Key: `call:<call_id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.call.recording.failed"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "call.recording.ready": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A call's recording is in the store.
+         * @description Key: `call:<call_id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.call.recording.ready"];
         delete?: never;
         options?: never;
         head?: never;
@@ -5050,7 +5136,7 @@ export interface webhooks {
         put?: never;
         /**
          * A recording was deleted.
-         * @description Key: `recording:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         * @description Key: `call:<call_id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
          */
         post: operations["event.recording.deleted"];
         delete?: never;
@@ -5070,7 +5156,7 @@ export interface webhooks {
         put?: never;
         /**
          * A recording was changed.
-         * @description Key: `recording:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         * @description Key: `call:<call_id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
          */
         post: operations["event.recording.updated"];
         delete?: never;
@@ -5753,6 +5839,26 @@ export interface webhooks {
          * @description Key: `voicemail:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
          */
         post: operations["event.voicemail.deleted"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "voicemail.received": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A caller left a message.
+         * @description Key: `voicemail:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.voicemail.received"];
         delete?: never;
         options?: never;
         head?: never;
@@ -8824,6 +8930,11 @@ export interface components {
              */
             name: string;
             /**
+             * @description Whether its calls are recorded.
+             * @example false
+             */
+            record: boolean;
+            /**
              * @description Whether a phone is registered as it.
              * @example false
              */
@@ -8936,6 +9047,12 @@ export interface components {
              */
             name: string;
             /**
+             * @description Whether its calls are recorded.
+             * @default false
+             * @example false
+             */
+            record?: boolean;
+            /**
              * Format: int64
              * @description Seconds it rings.
              * @default 30
@@ -8993,6 +9110,11 @@ export interface components {
              * @example 1
              */
             max_registrations?: number;
+            /**
+             * @description Whether its calls are recorded.
+             * @example false
+             */
+            record?: boolean;
             /**
              * Format: int64
              * @description Seconds it rings.
@@ -9386,11 +9508,21 @@ export interface components {
         /** @description Where callers leave messages. In Asterisk the tenant is the voicemail context: 101@acme. */
         Mailbox: {
             /**
+             * @description Whether that mail has the sound with it, unless it is large.
+             * @example true
+             */
+            attach: boolean;
+            /**
              * Format: date-time
              * @description When it was made.
              * @example 2026-11-23T08:00:00Z
              */
             readonly created_at: string;
+            /**
+             * @description Whether a message is deleted once a mail with its sound was taken by the mail server.
+             * @example false
+             */
+            delete_after_mail: boolean;
             /**
              * @description Its name for people.
              * @example text
@@ -9407,6 +9539,24 @@ export interface components {
              * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
              */
             readonly id: string;
+            /**
+             * Format: language
+             * @description Language of its menu by phone; null: the call's.
+             * @example en
+             */
+            language: string | null;
+            /**
+             * Format: int64
+             * @description Seconds of one message at most.
+             * @example 300
+             */
+            max_message_s: number;
+            /**
+             * Format: int64
+             * @description Messages in one folder at most; then it takes no more.
+             * @example 100
+             */
+            max_messages: number;
             /**
              * Format: name
              * @description Its name, by which endpoints, numbers and menus lead to it.
@@ -9428,6 +9578,18 @@ export interface components {
         };
         MailboxesCreateBody: {
             /**
+             * @description Whether that mail has the sound with it, unless it is large.
+             * @default true
+             * @example true
+             */
+            attach?: boolean;
+            /**
+             * @description Whether a message is deleted once a mail with its sound was taken by the mail server.
+             * @default false
+             * @example false
+             */
+            delete_after_mail?: boolean;
+            /**
              * @description Its name for people.
              * @default
              * @example text
@@ -9441,13 +9603,51 @@ export interface components {
              */
             email?: string | null;
             /**
+             * Format: language
+             * @description Language of its menu by phone; null: the call's.
+             * @default null
+             * @example en
+             */
+            language?: string | null;
+            /**
+             * Format: int64
+             * @description Seconds of one message at most.
+             * @default 300
+             * @example 300
+             */
+            max_message_s?: number;
+            /**
+             * Format: int64
+             * @description Messages in one folder at most; then it takes no more.
+             * @default 100
+             * @example 100
+             */
+            max_messages?: number;
+            /**
              * Format: name
              * @description Its name, by which endpoints, numbers and menus lead to it.
              * @example 101
              */
             name: string;
+            /**
+             * Format: pin
+             * @description 4 to 10 digits that open it by phone; null: no PIN does. Its own endpoint needs none (*97).
+             * @default null
+             * @example 4711
+             */
+            pin?: string | null;
         };
         MailboxesUpdateBody: {
+            /**
+             * @description Whether that mail has the sound with it, unless it is large.
+             * @example true
+             */
+            attach?: boolean;
+            /**
+             * @description Whether a message is deleted once a mail with its sound was taken by the mail server.
+             * @example false
+             */
+            delete_after_mail?: boolean;
             /**
              * @description Its name for people.
              * @example text
@@ -9459,6 +9659,30 @@ export interface components {
              * @example ada@example.com
              */
             email?: string | null;
+            /**
+             * Format: language
+             * @description Language of its menu by phone; null: the call's.
+             * @example en
+             */
+            language?: string | null;
+            /**
+             * Format: int64
+             * @description Seconds of one message at most.
+             * @example 300
+             */
+            max_message_s?: number;
+            /**
+             * Format: int64
+             * @description Messages in one folder at most; then it takes no more.
+             * @example 100
+             */
+            max_messages?: number;
+            /**
+             * Format: pin
+             * @description 4 to 10 digits that open it by phone; null: no PIN does. Its own endpoint needs none (*97).
+             * @example 4711
+             */
+            pin?: string | null;
         };
         MailboxPage: {
             data: components["schemas"]["Mailbox"][];
@@ -11614,6 +11838,12 @@ export interface components {
              */
             record: boolean;
             /**
+             * Format: sound
+             * @description A sound that callers hear before they are recorded, once a call; null: the tenant's.
+             * @example custom/acme/please-hold
+             */
+            recording_announcement: string | null;
+            /**
              * Format: int64
              * @description Seconds before the next member rings.
              * @example 5
@@ -12155,6 +12385,13 @@ export interface components {
              */
             record?: boolean;
             /**
+             * Format: sound
+             * @description A sound that callers hear before they are recorded, once a call; null: the tenant's.
+             * @default null
+             * @example custom/acme/please-hold
+             */
+            recording_announcement?: string | null;
+            /**
              * Format: int64
              * @description Seconds before the next member rings.
              * @default 5
@@ -12357,6 +12594,12 @@ export interface components {
              * @example false
              */
             record?: boolean;
+            /**
+             * Format: sound
+             * @description A sound that callers hear before they are recorded, once a call; null: the tenant's.
+             * @example custom/acme/please-hold
+             */
+            recording_announcement?: string | null;
             /**
              * Format: int64
              * @description Seconds before the next member rings.
@@ -13451,6 +13694,19 @@ export interface components {
             data: components["schemas"]["Socket"][];
             page: components["schemas"]["Page"];
         };
+        SoundUrl: {
+            /**
+             * Format: date-time
+             * @description Until when.
+             * @example 2026-11-23T08:00:00Z
+             */
+            expires_at: string;
+            /**
+             * @description Where the sound can be had without a token, in whole or in ranges; a path when the operator named no public URL.
+             * @example /media/acme/recordings/01arz3ndektsv4rrffq69g5fav?expires=1795347424&signature=x
+             */
+            url: string;
+        };
         /** @description Words that sort contacts and tickets. */
         Tag: {
             /**
@@ -13628,6 +13884,18 @@ export interface components {
              */
             plan: string | null;
             /**
+             * Format: sound
+             * @description A sound that callers hear before they are recorded, once a call.
+             * @example custom/acme/this-call-is-recorded
+             */
+            recording_announcement: string | null;
+            /**
+             * Format: int64
+             * @description Days that recordings are kept but under legal hold; null: for ever.
+             * @example 1
+             */
+            recording_days: number | null;
+            /**
              * @description Settings of its own; a JSON object.
              * @example {}
              */
@@ -13663,6 +13931,12 @@ export interface components {
              * @example 2026-11-23T08:00:00Z
              */
             readonly updated_at: string;
+            /**
+             * Format: int64
+             * @description Days that voicemails are kept; null: for ever.
+             * @example 1
+             */
+            voicemail_days: number | null;
             /**
              * Format: time-zone
              * @description IANA time zone of its reports and of schedules that name none.
@@ -13792,6 +14066,20 @@ export interface components {
              */
             plan?: string | null;
             /**
+             * Format: sound
+             * @description A sound that callers hear before they are recorded, once a call.
+             * @default null
+             * @example custom/acme/this-call-is-recorded
+             */
+            recording_announcement?: string | null;
+            /**
+             * Format: int64
+             * @description Days that recordings are kept but under legal hold; null: for ever.
+             * @default null
+             * @example 1
+             */
+            recording_days?: number | null;
+            /**
              * @description Settings of its own; a JSON object.
              * @default {}
              * @example {}
@@ -13813,6 +14101,13 @@ export interface components {
              * @example 2026-11-23T08:00:00Z
              */
             trial_ends_at?: string | null;
+            /**
+             * Format: int64
+             * @description Days that voicemails are kept; null: for ever.
+             * @default null
+             * @example 1
+             */
+            voicemail_days?: number | null;
             /**
              * Format: time-zone
              * @description IANA time zone of its reports and of schedules that name none.
@@ -13911,6 +14206,18 @@ export interface components {
              */
             plan?: string | null;
             /**
+             * Format: sound
+             * @description A sound that callers hear before they are recorded, once a call.
+             * @example custom/acme/this-call-is-recorded
+             */
+            recording_announcement?: string | null;
+            /**
+             * Format: int64
+             * @description Days that recordings are kept but under legal hold; null: for ever.
+             * @example 1
+             */
+            recording_days?: number | null;
+            /**
              * @description Settings of its own; a JSON object.
              * @example {}
              */
@@ -13923,6 +14230,12 @@ export interface components {
              * @example 2026-11-23T08:00:00Z
              */
             trial_ends_at?: string | null;
+            /**
+             * Format: int64
+             * @description Days that voicemails are kept; null: for ever.
+             * @example 1
+             */
+            voicemail_days?: number | null;
             /**
              * Format: time-zone
              * @description IANA time zone of its reports and of schedules that name none.
@@ -15136,6 +15449,16 @@ export interface components {
              * @example 2026-11-23T08:00:00Z
              */
             readonly received_at: string;
+            /**
+             * @description SHA-256 of the file, in hexadecimal digits.
+             * @example text
+             */
+            readonly sha256: string | null;
+            /**
+             * @description Why its sound is not in the store yet; null: it is.
+             * @example text
+             */
+            readonly sound_error: string | null;
             /**
              * Format: tenant-id
              * @description Whose it is.
@@ -18835,6 +19158,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["Forbidden"];
+            409: components["responses"]["Conflict"];
             429: components["responses"]["TooManyRequests"];
             503: components["responses"]["Unavailable"];
         };
@@ -21971,6 +22295,40 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
+    "recordings.url": {
+        parameters: {
+            query?: {
+                /** @description Whether a browser saves the file instead of playing it. */
+                download?: boolean;
+            };
+            header?: never;
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SoundUrl"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     "roles.list": {
         parameters: {
             query?: {
@@ -23305,6 +23663,7 @@ export interface operations {
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
             429: components["responses"]["TooManyRequests"];
             503: components["responses"]["Unavailable"];
         };
@@ -24766,6 +25125,40 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
+    "voicemails.url": {
+        parameters: {
+            query?: {
+                /** @description Whether a browser saves the file instead of playing it. */
+                download?: boolean;
+            };
+            header?: never;
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SoundUrl"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     "webhooks.list": {
         parameters: {
             query?: {
@@ -26217,6 +26610,124 @@ export interface operations {
                     data?: components["schemas"]["CallEnded"];
                     /** @constant */
                     type?: "call.missed";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.call.recording.failed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "agent_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "bytes": 1,
+                 *         "call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "duration_ms": 1,
+                 *         "ended_at": "2026-11-23T08:00:00Z",
+                 *         "error": "text",
+                 *         "expires_at": "2026-11-23T08:00:00Z",
+                 *         "format": "wav",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "legal_hold": false,
+                 *         "linkedid": "text",
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "queue": "support",
+                 *         "sha256": "text",
+                 *         "started_at": "2026-11-23T08:00:00Z",
+                 *         "status": "recording",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "call.recording.failed"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Recording"];
+                    /** @constant */
+                    type?: "call.recording.failed";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.call.recording.ready": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "agent_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "bytes": 1,
+                 *         "call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "duration_ms": 1,
+                 *         "ended_at": "2026-11-23T08:00:00Z",
+                 *         "error": "text",
+                 *         "expires_at": "2026-11-23T08:00:00Z",
+                 *         "format": "wav",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "legal_hold": false,
+                 *         "linkedid": "text",
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "queue": "support",
+                 *         "sha256": "text",
+                 *         "started_at": "2026-11-23T08:00:00Z",
+                 *         "status": "recording",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "call.recording.ready"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Recording"];
+                    /** @constant */
+                    type?: "call.recording.ready";
                 };
             };
         };
@@ -27755,6 +28266,7 @@ export interface operations {
                  *         "mailbox": "support",
                  *         "max_registrations": 1,
                  *         "name": "101",
+                 *         "record": false,
                  *         "registered": false,
                  *         "registered_since": "2026-11-23T08:00:00Z",
                  *         "ring_timeout_s": 30,
@@ -27808,6 +28320,7 @@ export interface operations {
                  *         "mailbox": "support",
                  *         "max_registrations": 1,
                  *         "name": "101",
+                 *         "record": false,
                  *         "registered": false,
                  *         "registered_since": "2026-11-23T08:00:00Z",
                  *         "ring_timeout_s": 30,
@@ -27946,6 +28459,7 @@ export interface operations {
                  *         "mailbox": "support",
                  *         "max_registrations": 1,
                  *         "name": "101",
+                 *         "record": false,
                  *         "registered": false,
                  *         "registered_since": "2026-11-23T08:00:00Z",
                  *         "ring_timeout_s": 30,
@@ -28160,10 +28674,15 @@ export interface operations {
                 /**
                  * @example {
                  *       "data": {
+                 *         "attach": true,
                  *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "delete_after_mail": false,
                  *         "display_name": "text",
                  *         "email": "ada@example.com",
                  *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "language": "en",
+                 *         "max_message_s": 300,
+                 *         "max_messages": 100,
                  *         "name": "101",
                  *         "tenant_id": "acme",
                  *         "updated_at": "2026-11-23T08:00:00Z"
@@ -28205,10 +28724,15 @@ export interface operations {
                 /**
                  * @example {
                  *       "data": {
+                 *         "attach": true,
                  *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "delete_after_mail": false,
                  *         "display_name": "text",
                  *         "email": "ada@example.com",
                  *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "language": "en",
+                 *         "max_message_s": 300,
+                 *         "max_messages": 100,
                  *         "name": "101",
                  *         "tenant_id": "acme",
                  *         "updated_at": "2026-11-23T08:00:00Z"
@@ -28250,10 +28774,15 @@ export interface operations {
                 /**
                  * @example {
                  *       "data": {
+                 *         "attach": true,
                  *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "delete_after_mail": false,
                  *         "display_name": "text",
                  *         "email": "ada@example.com",
                  *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "language": "en",
+                 *         "max_message_s": 300,
+                 *         "max_messages": 100,
                  *         "name": "101",
                  *         "tenant_id": "acme",
                  *         "updated_at": "2026-11-23T08:00:00Z"
@@ -29415,6 +29944,7 @@ export interface operations {
                  *         "periodic_announce": "custom/acme/please-hold",
                  *         "periodic_announce_frequency_s": 0,
                  *         "record": false,
+                 *         "recording_announcement": "custom/acme/please-hold",
                  *         "retry_s": 5,
                  *         "ring_in_use": false,
                  *         "service_level_s": 20,
@@ -29483,6 +30013,7 @@ export interface operations {
                  *         "periodic_announce": "custom/acme/please-hold",
                  *         "periodic_announce_frequency_s": 0,
                  *         "record": false,
+                 *         "recording_announcement": "custom/acme/please-hold",
                  *         "retry_s": 5,
                  *         "ring_in_use": false,
                  *         "service_level_s": 20,
@@ -29551,6 +30082,7 @@ export interface operations {
                  *         "periodic_announce": "custom/acme/please-hold",
                  *         "periodic_announce_frequency_s": 0,
                  *         "record": false,
+                 *         "recording_announcement": "custom/acme/please-hold",
                  *         "retry_s": 5,
                  *         "ring_in_use": false,
                  *         "service_level_s": 20,
@@ -30293,12 +30825,15 @@ export interface operations {
                  *         "metadata": {},
                  *         "name": "Acme Corporation",
                  *         "plan": "text",
+                 *         "recording_announcement": "custom/acme/this-call-is-recorded",
+                 *         "recording_days": 1,
                  *         "settings": {},
                  *         "status": "active",
                  *         "suspended_reason": "text",
                  *         "tenant_id": "acme",
                  *         "trial_ends_at": "2026-11-23T08:00:00Z",
                  *         "updated_at": "2026-11-23T08:00:00Z",
+                 *         "voicemail_days": 1,
                  *         "zone": "Europe/Berlin"
                  *       },
                  *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
@@ -30355,12 +30890,15 @@ export interface operations {
                  *         "metadata": {},
                  *         "name": "Acme Corporation",
                  *         "plan": "text",
+                 *         "recording_announcement": "custom/acme/this-call-is-recorded",
+                 *         "recording_days": 1,
                  *         "settings": {},
                  *         "status": "active",
                  *         "suspended_reason": "text",
                  *         "tenant_id": "acme",
                  *         "trial_ends_at": "2026-11-23T08:00:00Z",
                  *         "updated_at": "2026-11-23T08:00:00Z",
+                 *         "voicemail_days": 1,
                  *         "zone": "Europe/Berlin"
                  *       },
                  *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
@@ -30417,12 +30955,15 @@ export interface operations {
                  *         "metadata": {},
                  *         "name": "Acme Corporation",
                  *         "plan": "text",
+                 *         "recording_announcement": "custom/acme/this-call-is-recorded",
+                 *         "recording_days": 1,
                  *         "settings": {},
                  *         "status": "active",
                  *         "suspended_reason": "text",
                  *         "tenant_id": "acme",
                  *         "trial_ends_at": "2026-11-23T08:00:00Z",
                  *         "updated_at": "2026-11-23T08:00:00Z",
+                 *         "voicemail_days": 1,
                  *         "zone": "Europe/Berlin"
                  *       },
                  *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
@@ -31666,6 +32207,8 @@ export interface operations {
                  *         },
                  *         "read_at": "2026-11-23T08:00:00Z",
                  *         "received_at": "2026-11-23T08:00:00Z",
+                 *         "sha256": "text",
+                 *         "sound_error": "text",
                  *         "tenant_id": "acme",
                  *         "transcript": "text",
                  *         "updated_at": "2026-11-23T08:00:00Z"
@@ -31682,6 +32225,67 @@ export interface operations {
                     data?: components["schemas"]["Voicemail"];
                     /** @constant */
                     type?: "voicemail.deleted";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.voicemail.received": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "bytes": 1,
+                 *         "call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "caller_name": "text",
+                 *         "caller_number": "text",
+                 *         "contact_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "duration_ms": 1,
+                 *         "folder": "INBOX",
+                 *         "format": "wav",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "is_read": false,
+                 *         "mailbox": "support",
+                 *         "mailbox_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "read_at": "2026-11-23T08:00:00Z",
+                 *         "received_at": "2026-11-23T08:00:00Z",
+                 *         "sha256": "text",
+                 *         "sound_error": "text",
+                 *         "tenant_id": "acme",
+                 *         "transcript": "text",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "voicemail.received"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Voicemail"];
+                    /** @constant */
+                    type?: "voicemail.received";
                 };
             };
         };
@@ -31725,6 +32329,8 @@ export interface operations {
                  *         },
                  *         "read_at": "2026-11-23T08:00:00Z",
                  *         "received_at": "2026-11-23T08:00:00Z",
+                 *         "sha256": "text",
+                 *         "sound_error": "text",
                  *         "tenant_id": "acme",
                  *         "transcript": "text",
                  *         "updated_at": "2026-11-23T08:00:00Z"
