@@ -191,14 +191,14 @@ fn tenant(t: usize, dids: usize, ids: &IdSource) -> TenantRules {
                 max_wait_s: 300,
                 extension: String::new(),
                 record: false,
-                announcement: String::new(),
+                announcement: None,
             },
         )]),
         mailboxes: HashSet::new(),
         menus: HashMap::new(),
         outbound: Vec::new(),
         plugins: HashMap::new(),
-        announcement: String::new(),
+        announcement: None,
         zone: chrono_tz::UTC,
     }
 }

@@ -86,6 +86,7 @@ fn begun(ids: &IdSource) -> (Started, Vec<u8>) {
         target: "acme-support".into(),
         reason: "static".into(),
         at_us,
+        record: false,
         trace: serde_json::value::RawValue::from_string(trace).expect("JSON"),
         runs: Vec::new(),
     };

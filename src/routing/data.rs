@@ -55,8 +55,8 @@ pub struct TenantRules {
     pub outbound: Vec<(String, bool)>,
     /// Its plugins.
     pub plugins: HashMap<Name, Arc<Setup>>,
-    /// The sound before a recording; empty: none.
-    pub announcement: String,
+    /// The sound before a recording.
+    pub announcement: Option<Sound>,
 }
 
 /// One DID. Each call meets another one, cold: it is small, what every call looks at lies together in front, and what few
@@ -126,8 +126,8 @@ pub struct QueueRules {
     pub extension: String,
     /// Whether its calls are recorded.
     pub record: bool,
-    /// The sound before that; empty: the tenant's.
-    pub announcement: String,
+    /// The sound before that; `None`: the tenant's.
+    pub announcement: Option<Sound>,
 }
 
 /// One menu.

@@ -12,7 +12,7 @@ use super::types::{
     Action, Decision, Destination, Inputs, Origin, Place, Stage, State, WebhookReply, cause, reason,
 };
 use crate::base::clock::from_us;
-use crate::base::ids::{Name, Number, TenantId, global_name, split_global_name};
+use crate::base::ids::{Name, Number, Sound, TenantId, global_name, split_global_name};
 use crate::sandbox::World;
 
 /// What the rules say.
@@ -35,7 +35,7 @@ pub fn hang_up(tenant: Option<&TenantId>, cause: u8, reason: &'static str) -> De
         timeout_s: 0,
         options: String::new(),
         record: false,
-        announcement: String::new(),
+        announcement: None,
         reason: reason.into(),
         message: String::new(),
         language: String::new(),
@@ -302,13 +302,13 @@ impl TenantRules {
     }
 
     /// What the caller is told before a recording.
-    pub(super) fn announcement(&self, place: &Place) -> String {
+    pub(super) fn announcement(&self, place: &Place) -> Option<Box<Sound>> {
         let own = match place {
-            Place::Queue(name) => self.queues.get(name).map(|queue| queue.announcement.as_str()),
+            Place::Queue(name) => self.queues.get(name)?.announcement.as_ref(),
             Place::Endpoint(_) | Place::External(_) => None,
-            _ => return String::new(),
+            _ => return None,
         };
-        own.filter(|own| !own.is_empty()).unwrap_or(&self.announcement).to_owned()
+        own.or(self.announcement.as_ref()).cloned().map(Box::new)
     }
 
     /// What Asterisk calls a destination: action, target, seconds; or why it can't be used.
@@ -372,7 +372,7 @@ impl TenantRules {
             timeout_s,
             options: String::new(),
             record: false,
-            announcement: String::new(),
+            announcement: None,
             reason: why.into(),
             message: String::new(),
             language: self.language.clone(),

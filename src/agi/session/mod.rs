@@ -314,8 +314,8 @@ async fn answer(conn: &mut C, call: Option<&Id>, trace: &Trace) -> Result<(), Se
         .collect();
     let mut variables: Vec<(&str, &str)> =
         given.iter().map(|(name, value)| (name.as_str(), *value)).collect();
-    if decision.record && !decision.announcement.is_empty() {
-        variables.push(("HS_ANNOUNCE", &decision.announcement));
+    if let Some(sound) = decision.announcement.as_ref().filter(|_| decision.record) {
+        variables.push(("HS_ANNOUNCE", sound.as_str()));
     }
     variables.extend(if trace.inputs.contact.is_empty() { &all[1..] } else { &all[..] });
     let mut commands = set_variables(&variables)?;

@@ -290,18 +290,23 @@ async fn queues(db: &Db, id: &TenantId) -> sqlx::Result<HashMap<Name, QueueRules
             max_wait_s: u32::try_from(wait).unwrap_or(0),
             extension,
             record,
-            announcement,
+            announcement: spoken("queues", &name, &announcement),
         };
         Some((keep("queues", &name, Name::parse(&name))?, rules))
     };
     Ok(rows.into_iter().filter_map(parse).collect())
 }
 
-async fn announcement(db: &Db, id: &TenantId) -> sqlx::Result<String> {
+async fn announcement(db: &Db, id: &TenantId) -> sqlx::Result<Option<Sound>> {
     const SQL: &str = "SELECT recording_announcement FROM tenants WHERE id = ?";
     let found: Option<String> =
         db_read!(db, |p| sqlx::query_scalar(SQL).bind(id.as_str()).fetch_optional(p).await)?;
-    Ok(found.unwrap_or_default())
+    Ok(found.and_then(|sound| spoken("tenants", id.as_str(), &sound)))
+}
+
+/// A sound that a row may name.
+fn spoken(table: &str, row: &str, sound: &str) -> Option<Sound> {
+    if sound.is_empty() { None } else { keep(table, row, Sound::parse(sound)) }
 }
 
 async fn mailboxes(db: &Db, id: &TenantId) -> sqlx::Result<HashSet<Name>> {

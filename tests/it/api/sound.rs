@@ -123,7 +123,7 @@ async fn decided(desk: &Desk, dialled: &str, from: &str) -> (bool, String) {
         _ => router.internal(&call.id, inputs, Mode::Live).await,
     };
     router.live.remove(&call.id);
-    (trace.decision.record, trace.decision.announcement)
+    (trace.decision.record, trace.decision.announcement.map(|sound| sound.to_string()).unwrap_or_default())
 }
 
 both_databases! {
