@@ -27,7 +27,6 @@ mod smtp;
 mod socket;
 mod test262;
 #[path = "../support/wait.rs"]
-#[expect(dead_code, reason = "other tests use more of it")]
 mod wait;
 mod webhooks;
 mod world;

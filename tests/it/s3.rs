@@ -156,9 +156,10 @@ async fn sounds_go_to_a_bucket_and_back() {
         storage.remove(&key).await.unwrap();
         assert!(matches!(storage.read(&key, None).await, Err(StorageError::Missing)));
     }
-    let left = bucket.lock().unwrap();
-    assert!(left.objects.is_empty() && left.parts.is_empty());
-    drop(left);
+    {
+        let left = bucket.lock().unwrap();
+        assert!(left.objects.is_empty() && left.parts.is_empty());
+    }
 
     let file = folder.path().join("small.wav");
     let stranger = Storage::open(&settings(address, "another")).unwrap();
