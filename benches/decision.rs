@@ -186,12 +186,19 @@ fn tenant(t: usize, dids: usize, ids: &IdSource) -> TenantRules {
         endpoints: HashMap::new(),
         queues: HashMap::from([(
             support.clone(),
-            QueueRules { active: true, max_wait_s: 300, extension: String::new() },
+            QueueRules {
+                active: true,
+                max_wait_s: 300,
+                extension: String::new(),
+                record: false,
+                announcement: None,
+            },
         )]),
         mailboxes: HashSet::new(),
         menus: HashMap::new(),
         outbound: Vec::new(),
         plugins: HashMap::new(),
+        announcement: None,
         zone: chrono_tz::UTC,
     }
 }

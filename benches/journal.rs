@@ -86,6 +86,7 @@ fn begun(ids: &IdSource) -> (Started, Vec<u8>) {
         target: "acme-support".into(),
         reason: "static".into(),
         at_us,
+        record: false,
         trace: serde_json::value::RawValue::from_string(trace).expect("JSON"),
         runs: Vec::new(),
     };
@@ -184,7 +185,14 @@ async fn drained(name: &str, url: &str, report: &mut Report) {
     let (start, cpu) = (now(), cpu_seconds(me));
     let draining = tokio::spawn(drain::run(
         journal.clone(),
-        Calls { db: db.clone(), clock, ids, live: std::sync::Arc::default(), news: News::default() },
+        Calls {
+            db: db.clone(),
+            clock,
+            ids,
+            live: std::sync::Arc::default(),
+            news: News::default(),
+            sounds: Default::default(),
+        },
         stopping,
     ));
     while journal.drained() < journal.last_written() {

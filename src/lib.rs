@@ -12,7 +12,7 @@
 //!    [`contacts`], [`agents`], [`sms`], [`tickets`], [`chat`], [`audit`],
 //!    [`plugins`] (code of tenants' own), [`users`], [`auth`] (passwords, tokens, sessions, keys).
 //! 4. Engines, which know no domain: [`api`] (collections and operations as data), [`events`] (what happens, as one stream
-//!    for each tenant), [`outgoing`] (the one door to tenants' URLs), [`sandbox`] (runs code of tenants), [`journal`], [`db`], [`config`].
+//!    for each tenant), [`outgoing`] (the one door to tenants' URLs), [`sandbox`] (runs code of tenants), [`storage`] (keeps sounds), [`mail`] (takes it to the mail server), [`journal`], [`db`], [`config`].
 //! 5. [`base`]: ids, clock, secrets, shutdown, telemetry, counters.
 //!
 //! # Follow one call
@@ -43,6 +43,8 @@
 //! * **Sockets pull.** Each has a position in its tenant's stream and reads on from memory that all of them share, or from
 //!   the database ([`http::socket`], [`events::stream`]): a slow one holds up itself alone, and none misses anything
 //!   without being told. Its closing codes are [`http::socket::frames::CLOSINGS`].
+//! * **Sounds follow calls, never hold them up.** Asterisk writes files; what is to be done about each stands in its row, and
+//!   [`calls::recordings`] and [`voicemail::keep`] do it beside the calls. A row says first what becomes of a sound that goes.
 //! * **One SQL text for both databases**, expanded once per driver by a macro; ids are parsed types, columns have binary
 //!   collations, times are our own clock's microseconds.
 //! * **Every number is in [`config::limits`]** with its unit and reason, every setting in `src/config/defaults.toml`.
@@ -64,6 +66,7 @@ pub mod endpoints;
 pub mod events;
 pub mod http;
 pub mod journal;
+pub mod mail;
 pub mod outgoing;
 pub mod plugins;
 pub mod queues;
@@ -71,6 +74,7 @@ pub mod realtime;
 pub mod routing;
 pub mod sandbox;
 pub mod sms;
+pub mod storage;
 pub mod tenants;
 pub mod tickets;
 pub mod users;

@@ -22,7 +22,9 @@ enum Layer {
 fn layer(module: &str) -> Option<Layer> {
     Some(match module {
         "base" => Layer::Base,
-        "api" | "config" | "db" | "events" | "journal" | "outgoing" | "sandbox" => Layer::Engine,
+        "api" | "config" | "db" | "events" | "journal" | "mail" | "outgoing" | "sandbox" | "storage" => {
+            Layer::Engine
+        }
         "agents" | "audit" | "auth" | "calls" | "chat" | "contacts" | "endpoints" | "plugins" | "queues"
         | "routing" | "sms" | "tenants" | "tickets" | "users" | "voicemail" | "webhooks" => Layer::Domain,
         "agi" | "ari" | "http" | "realtime" => Layer::Edge,

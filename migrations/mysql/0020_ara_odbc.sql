@@ -273,9 +273,3 @@ CREATE TRIGGER agent_states_update AFTER UPDATE ON agent_states FOR EACH ROW
     UPDATE queue_members SET ara_state = NEW.state, ara_why = NEW.reason WHERE tenant_id = NEW.tenant_id AND user_id = NEW.user_id;
 CREATE TRIGGER agent_states_delete AFTER DELETE ON agent_states FOR EACH ROW
     UPDATE queue_members SET ara_state = '', ara_why = '' WHERE tenant_id = OLD.tenant_id AND user_id = OLD.user_id;
-
--- Mailboxes. app_voicemail asks for a password's column, and finds none set.
-CREATE VIEW ara_voicemail AS SELECT
-    b.id AS uniqueid, b.tenant_id AS context, b.name AS mailbox,
-    REPLACE(REPLACE(b.display_name, '^', '^5E'), ';', '^3B') AS fullname, 'no' AS attach, CAST(NULL AS CHAR(80)) AS password
-FROM mailboxes b;

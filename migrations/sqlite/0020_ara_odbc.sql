@@ -284,9 +284,3 @@ WHEN CAST(NEW.paused AS INTEGER) <> OLD.paused OR CAST(NEW.penalty AS INTEGER) <
             THEN COALESCE(NULLIF(NEW.reason_paused, ''), '^00') ELSE '' END,
         CASE WHEN CAST(NEW.penalty AS INTEGER) <> OLD.penalty THEN CAST(NEW.penalty AS INTEGER) ELSE '' END);
 END;
-
--- Mailboxes. app_voicemail asks for a password's column, and finds none set.
-CREATE VIEW ara_voicemail AS SELECT
-    b.id AS uniqueid, b.tenant_id AS context, b.name AS mailbox,
-    REPLACE(REPLACE(b.display_name, '^', '^5E'), ';', '^3B') AS fullname, 'no' AS attach, CAST(NULL AS CHAR(80)) AS password
-FROM mailboxes b;

@@ -19,6 +19,7 @@ use crate::outgoing::Guard;
 use crate::plugins::Plugins;
 use crate::queues::live::LiveQueues;
 use crate::routing::Router;
+use crate::storage::Signer;
 use crate::{
     agents, audit, calls, chat, contacts, endpoints, plugins, queues, routing, sms, tenants, tickets, users,
     voicemail, webhooks,
@@ -76,6 +77,8 @@ pub struct Parts {
     pub events: Arc<Events>,
     /// Which addresses tenants' URLs may reach.
     pub guard: Arc<Guard>,
+    /// Makes URLs of sounds.
+    pub signer: Arc<Signer>,
     /// Tenants' plugins; `None`: the operations are only described.
     pub plugins: Option<Arc<Plugins>>,
     /// Who waits and talks in queues.
@@ -100,7 +103,8 @@ pub fn actions(parts: &Parts) -> Vec<Action> {
     let chapters: Vec<String> = all.iter().map(|action| action.operation.tag.clone()).collect();
     all.extend(users::api::actions(&parts.auth, chapters));
     all.extend(agents::api::actions());
-    all.extend(calls::api::actions());
+    all.extend(calls::api::actions(&parts.signer));
+    all.extend(voicemail::api::actions(&parts.signer));
     all
 }
 
@@ -139,8 +143,9 @@ fn described() -> Result<Vec<Action>, Error> {
     let auth =
         Auth::new(&secret, clock.clone(), IdSource::new(clock)).map_err(|e| Error::Said(e.to_string()))?;
     let (auth, events) = (Arc::new(auth), events());
-    let live = Arc::new(LiveQueues::new(0));
-    Ok(actions(&Parts { auth, registration: false, events, guard: Arc::default(), plugins: None, live }))
+    let (live, signer) = (Arc::new(LiveQueues::new(0)), Arc::new(Signer::new([0; 32], "")));
+    let guard = Arc::default();
+    Ok(actions(&Parts { auth, registration: false, events, guard, signer, plugins: None, live }))
 }
 
 /// What stands before the operations.

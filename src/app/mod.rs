@@ -7,6 +7,7 @@ mod error;
 pub mod keep;
 pub mod models;
 pub mod plugins;
+pub mod sound;
 
 use std::future::Future;
 use std::io;
@@ -26,6 +27,7 @@ use crate::base::metrics::{Metrics, Outcome};
 use crate::base::shutdown::{self, Stopper, Stopping};
 use crate::calls;
 use crate::calls::live::Live;
+use crate::calls::recordings::Sounds;
 use crate::calls::store::Calls;
 use crate::config::{Config, limits};
 use crate::contacts::Names;
@@ -34,6 +36,7 @@ use crate::events::Events;
 use crate::http;
 use crate::http::health::{self, Health};
 use crate::journal::{self, Journal};
+use crate::mail::Mailer;
 use crate::outgoing::{Client, Guard};
 use crate::plugins::host::{Hosts, Reach};
 use crate::plugins::{HostOf, Parts, Plugins};
@@ -42,6 +45,7 @@ use crate::realtime::{self, Realtime};
 use crate::routing::Router;
 use crate::routing::memory::Memory;
 use crate::routing::types::{Destination, Place, RawDestination};
+use crate::storage::{Signer, Storage};
 use crate::tickets::Desk;
 use crate::webhooks;
 
@@ -56,6 +60,7 @@ pub fn check(config: &Config) -> Result<(), Vec<String>> {
     problems.extend(unknown_destination(config).err());
     problems.extend(guard(config).err());
     problems.extend(plugins::check(config));
+    problems.extend(sound::check(config));
     problems.extend(Db::check_url(config.database_url.expose()).err().map(|e| format!("database.url: {e}")));
     let listeners = [("http.listen", Some(config.http_listen)), ("metrics.listen", config.metrics_listen)];
     for (name, address) in listeners {
@@ -191,6 +196,10 @@ pub struct App {
     events: Arc<Events>,
     webhooks: Arc<webhooks::desk::Stats>,
     plugins: Arc<Plugins>,
+    storage: Storage,
+    mailer: Option<Mailer>,
+    signer: Arc<Signer>,
+    sounds: Sounds,
     /// Not the one that calls wait for: a name that hangs must not keep a route webhook from its look-up.
     outgoing: Client,
 }
@@ -247,6 +256,10 @@ impl App {
             .map_err(|e| Error::Said(format!("keys can't be made of the secret: {e}")))?;
         Ok(Self {
             outgoing: client(&config)?,
+            storage: Storage::open(&config.storage).map_err(|e| Error::Said(format!("storage.url: {e}")))?,
+            mailer: Mailer::open(&config.mail).map_err(Error::Said)?,
+            signer: Arc::new(sound::signer(&config)?),
+            sounds: Sounds { kept: config.spool.is_some(), ..Sounds::default() },
             config,
             clock,
             db,
@@ -351,6 +364,7 @@ impl App {
             ids: self.router.ids.clone(),
             live: Arc::clone(&self.router.live),
             news: self.events.news.clone(),
+            sounds: self.sounds.clone(),
         }
     }
 
@@ -396,6 +410,7 @@ impl App {
         let legs = tokio::spawn(calls::legs_store::run(self.calls(), keep.clone()));
         tasks.extend([fresh, reap, watch, deliver, legs]);
         tasks.extend(plugins::background(self, keep));
+        tasks.extend(sound::background(self, keep));
         tasks
     }
 
@@ -413,6 +428,7 @@ impl App {
             registration: self.config.registration,
             events: Arc::clone(&self.events),
             guard: Arc::new(guard(&self.config).map_err(Error::Said)?),
+            signer: Arc::clone(&self.signer),
             plugins: Some(Arc::clone(&self.plugins)),
             live: Arc::new(LiveQueues::new(
                 i64::try_from(self.config.lost_call.as_micros()).unwrap_or(i64::MAX),
@@ -433,6 +449,7 @@ impl App {
             token: self.config.realtime_token.clone(),
         });
         let mut routes = health::routes(health).merge(api).merge(http::socket::routes(&sockets));
+        routes = routes.merge(sound::routes(self, &gate));
         routes = routes.merge(realtime::routes(Arc::clone(&realtime)));
         let mut tasks = keep::start(&gate, self.config.events_kept, keep);
         tasks.extend(realtime.start(keep));

@@ -7,16 +7,20 @@ mod stats;
 
 pub use exports::EXPORTS;
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::cdr::{Disposition, RecordingStatus};
+use super::recordings;
 use crate::api::{
     Action, Call, Change, Doing, Field, Handler, Hooks, Input, May, Null, Operation, Output, Own, Problem,
-    Reply, Resource, Shape, Verb, Who, check, crud, rules, store,
+    Reply, Resource, Shape, Tells, Verb, Who, check, crud, rules, store,
 };
 use crate::base::ids::TenantId;
 use crate::base::role::Roles;
-use crate::db::{Tx, db_read};
+use crate::db::{Tx, db_read, db_tx};
+use crate::storage::{self, Signer};
 
 const DIRECTIONS: &[&str] = &["inbound", "internal", "outbound"];
 
@@ -176,7 +180,23 @@ pub static RECORDINGS: Resource = Resource {
         moment("expires_at", "When it is deleted of itself."),
         Field::metadata(),
     ],
-    hooks: Hooks::before(recording),
+    hooks: Hooks { before: Some(recording), after: Some(gone) },
+    tells: Tells {
+        key: ("call", "call_id"),
+        kinds: &[
+            ("call.recording.ready", "A call's recording is in the store."),
+            (
+                "call.recording.failed",
+                "A call was to be recorded, and there is no recording of it; the reason is in error.",
+            ),
+        ],
+        which: Some(|line| match &*line.action {
+            "recordings.complete" => Some("call.recording.ready"),
+            "recordings.fail" => Some("call.recording.failed"),
+            _ => None,
+        }),
+        ..Tells::USUAL
+    },
     ..Resource::PLAIN
 };
 
@@ -193,7 +213,7 @@ static TRACED: &[Field] = &[
 ];
 
 /// What is no collection.
-pub fn actions() -> Vec<Action> {
+pub fn actions(signer: &Arc<Signer>) -> Vec<Action> {
     let operation = Operation {
         id: "calls.trace".into(),
         method: "GET",
@@ -211,7 +231,12 @@ pub fn actions() -> Vec<Action> {
         again: "",
         deadline: Operation::DEADLINE,
     };
-    let mut all = vec![Action { operation, handler: Handler::read(trace) }, legs::action(), stats::action()];
+    let mut all = vec![
+        Action { operation, handler: Handler::read(trace) },
+        storage::api::action(&RECORDINGS, signer, recordings::stored),
+        legs::action(),
+        stats::action(),
+    ];
     all.extend(exports::actions());
     all
 }
@@ -234,6 +259,23 @@ fn trace(call: &Call) -> Doing<'_, Result<Reply, Problem>> {
             })
             .collect::<Result<Vec<Value>, Problem>>()?;
         Ok(Reply::json(json!({"data": data})))
+    })
+}
+
+/// Has the sound of a deleted recording removed.
+fn gone<'a>(call: &'a Call, tx: &'a mut Tx, change: &'a mut Change) -> Doing<'a, Result<(), Problem>> {
+    const SQL: &str = "UPDATE call_recordings SET remove_at = ? WHERE tenant_id = ? AND id = ?";
+    Box::pin(async move {
+        if change.verb == Verb::Remove {
+            db_tx!(tx, |c| sqlx::query(SQL)
+                .bind(call.now_us())
+                .bind(call.tenant()?.as_str())
+                .bind(&change.id)
+                .execute(c)
+                .await
+                .map(drop)?);
+        }
+        Ok(())
     })
 }
 

@@ -9,7 +9,9 @@ pub mod exports;
 pub mod legs;
 pub mod legs_store;
 pub mod live;
+pub mod recordings;
 mod records;
+pub mod retention;
 pub mod stats;
 mod stats_store;
 pub mod store;
@@ -87,6 +89,9 @@ pub struct Decided<T = Box<serde_json::value::RawValue>> {
     pub reason: String,
     /// Microseconds since 1970 UTC.
     pub at_us: i64,
+    /// Whether the call is recorded from here on.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub record: bool,
     /// The trace.
     pub trace: T,
     /// Runs of plugins on the way to it.
@@ -125,6 +130,9 @@ pub struct Ended {
     pub queue_status: String,
     /// VMSTATUS.
     pub voicemail_status: String,
+    /// Whether somebody had it recorded by a key.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub recorded: bool,
     /// Why the dialplan took the operator's fallback; empty when it did not.
     pub fallback: String,
     /// Number dialled, for a call that we never decided.

@@ -17,6 +17,7 @@ use crate::plugins;
 
 use super::events::Tells;
 use super::live::Live;
+use super::recordings::{self, Sounds};
 use super::records::{Closed, Ends};
 use super::{CallAndDecision, Decided, Ended, Record, fit, records};
 
@@ -33,6 +34,8 @@ pub struct Calls {
     pub live: Arc<Live>,
     /// Who waits for events.
     pub news: News,
+    /// What becomes of recordings and messages.
+    pub sounds: Sounds,
 }
 
 /// Only a fault of the values is a fault of the record. Everything else (no right, no table, no disk, no server) is a
@@ -91,6 +94,9 @@ impl Sink for Calls {
         advance(&mut tx, node, from, last.sequence, self.clock.now_us()).await?;
         let (found, told) = self.write(&mut tx, node, &parsed).await.map_err(sink_error)?;
         tx.commit().await.map_err(sink_error)?;
+        if parsed.iter().any(|(_, record)| matches!(record, Record::Ended(_))) {
+            self.sounds.ended.send_replace(());
+        }
         found.iter().for_each(|id| self.live.remove(id));
         told.iter().for_each(|(tenant, position)| self.news.tell(tenant, *position));
         Ok(())
@@ -144,7 +150,7 @@ impl Calls {
         records: &[(u64, Record)],
     ) -> sqlx::Result<(Vec<Id>, Vec<(TenantId, i64)>)> {
         let (mut begun, mut traces, mut ends) = (Begun::default(), Vec::new(), Ends::default());
-        let (mut tells, mut found) = (Tells::default(), Vec::new());
+        let (mut tells, mut found, mut recorded) = (Tells::default(), Vec::new(), Vec::new());
         for (sequence, record) in records {
             match record {
                 Record::Began(call) => {
@@ -161,6 +167,7 @@ impl Calls {
                 Record::Ended(ended) => {
                     begun.insert_before(tx, ended.id.as_ref()).await?;
                     let id = self.end(tx, ended, &mut ends).await?;
+                    recorded.extend(id.clone().filter(|_| ended.recorded));
                     found.extend(id.filter(|_| ended.id.is_none()).and_then(|id| Id::parse(&id).ok()));
                 }
             }
@@ -169,6 +176,11 @@ impl Calls {
         insert_traces(tx, node, &traces).await?;
         insert_runs(tx, traces.iter().map(|(_, decided)| *decided)).await?;
         let now_us = self.clock.now_us();
+        if self.sounds.kept {
+            let all = traces.iter().filter(|(_, decided)| decided.record);
+            recorded.extend(all.map(|(_, decided)| decided.id.to_string()));
+            recordings::begin(tx, node, &recorded, now_us).await?;
+        }
         tells.ended(tx, ends.ids()).await?;
         ends.insert(tx, now_us).await?;
         Ok((found, tells.write(tx, &self.ids, now_us).await?))

@@ -15,6 +15,7 @@ pub mod queues;
 pub mod realtime;
 pub mod script;
 pub mod sockets;
+pub mod sound;
 pub mod webhooks;
 
 /// AGI: what one connection from Asterisk may cost.
@@ -390,6 +391,10 @@ pub mod agents {
 
 /// Voicemail.
 pub mod voicemail {
+    /// Messages in a folder at most: Asterisk's own limit (`MAXMSGLIMIT`).
+    pub const MESSAGES: i64 = 9_999;
+    /// Seconds of a message at most: an hour, which nobody hears to its end.
+    pub const MESSAGE_S: i64 = 3_600;
     /// Characters of a folder's name; Asterisk's own have at most 7.
     pub const FOLDER_CHARACTERS: usize = 20;
 }

@@ -14,7 +14,9 @@ use ipnet::IpNet;
 
 use crate::base::secret::Secret;
 use crate::base::telemetry::LogFormat;
+use crate::mail::MailSettings;
 use crate::sandbox::{Grant, Grants};
+use crate::storage::StorageSettings;
 
 /// The defaults with a comment on each setting; also what `check-config` shows as the full list.
 pub const DEFAULTS: &str = include_str!("defaults.toml");
@@ -64,6 +66,14 @@ pub struct Config {
     pub outgoing_allow: Vec<IpNet>,
     /// Whether tenants' URLs may reach public addresses.
     pub outgoing_public: bool,
+    /// Where the service is reached; empty: unknown.
+    pub public_url: String,
+    /// Asterisk's spool; `None`: there are no sounds.
+    pub spool: Option<PathBuf>,
+    /// Where sounds are kept.
+    pub storage: StorageSettings,
+    /// How mail leaves.
+    pub mail: MailSettings,
     /// Password of Asterisk's realtime requests over HTTP; `None`: off.
     pub realtime_token: Option<Secret>,
     /// Bytes of the journal on disk at most.
@@ -198,6 +208,10 @@ impl Config {
             log_format,
             outgoing_allow: r.networks("outgoing.allow"),
             outgoing_public: r.flag("outgoing.public"),
+            public_url: public_url(r),
+            spool: Some(r.text("asterisk.spool")).filter(|folder| !folder.is_empty()).map(PathBuf::from),
+            storage: storage(r),
+            mail: mail(r),
             realtime_token: Some(r.text("realtime.token")).filter(|s| !s.is_empty()).map(Secret::new),
             journal_bytes: r.number("journal.max_mib", 1, 1 << 20) * 1024 * 1024,
             journal_sync: Duration::from_millis(r.number("journal.sync_ms", 1, 10_000)),
@@ -256,6 +270,38 @@ fn plugins(r: &mut layers::Reader<'_>) -> PluginSettings {
         http_hosts: r.texts("plugins.http_hosts"),
         slow_routers: r.flag("plugins.slow_routers"),
         threads: r.number("plugins.threads", 1, 64) as usize,
+    }
+}
+
+fn public_url(r: &mut layers::Reader<'_>) -> String {
+    let text = r.text("http.public_url");
+    if !text.is_empty() && !text.starts_with("https://") && !text.starts_with("http://") {
+        r.problem("http.public_url", "starts with neither https:// nor http://");
+    }
+    text.to_owned()
+}
+
+fn mail(r: &mut layers::Reader<'_>) -> MailSettings {
+    let (least, most) = limits::sound::GIVE_UP_DAYS;
+    let settings = MailSettings {
+        url: Secret::new(r.text("mail.url")),
+        from: r.text("mail.from").to_owned(),
+        give_up: limits::events::DAY * r.number("mail.give_up_days", least, most) as u32,
+    };
+    if !settings.url.expose().is_empty() && settings.from.is_empty() {
+        r.problem("mail.from", "is missing, and mail.url is given");
+    }
+    settings
+}
+
+fn storage(r: &mut layers::Reader<'_>) -> StorageSettings {
+    StorageSettings {
+        url: r.text("storage.url").to_owned(),
+        folder: Path::new(r.text("data.dir")).join("sounds"),
+        endpoint: r.text("storage.endpoint").to_owned(),
+        region: r.text("storage.region").to_owned(),
+        access_key: r.text("storage.access_key").to_owned(),
+        secret_key: Secret::new(r.text("storage.secret_key")),
     }
 }
 

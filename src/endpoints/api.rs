@@ -111,6 +111,7 @@ pub static ENDPOINTS: Resource = Resource {
         )
         .default("1"),
         Field::int("ring_timeout_s", 1, routing::WAIT_S as i64, "Seconds it rings.").default("30"),
+        Field::flag("record", "Whether its calls are recorded.").default("false"),
         Field::flag("registered", "Whether a phone is registered as it.").server().filter(),
         Field::time("registered_since", "Since when.").nullable(Null::Null).server(),
     ],

@@ -1,10 +1,11 @@
-//! The HTTP edge: the REST API's gate and router, the sockets of events, health, readiness and metrics.
+//! The HTTP edge: the REST API's gate and router, the sockets of events, signed URLs of sounds, health, readiness and metrics.
 
 pub mod authenticate;
 pub mod dispatch;
 pub mod docs;
 pub mod health;
 pub mod idempotency;
+pub mod media;
 pub mod problem;
 pub mod rate;
 pub mod request;

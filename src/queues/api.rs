@@ -145,6 +145,12 @@ pub static QUEUES: Resource = Resource {
         Field::one_of("autopause", Autopause::WORDS, "Whether a member who does not answer is paused.")
             .default("\"no\""),
         Field::flag("record", "Whether its calls are recorded.").default("false"),
+        Field::rule(
+            "recording_announcement",
+            &ANNOUNCE,
+            "A sound that callers hear before they are recorded, once a call; null: the tenant's.",
+        )
+        .nullable(Null::Empty),
         Field::metadata(),
     ],
     hooks: Hooks::before(before),

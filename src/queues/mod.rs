@@ -116,6 +116,8 @@ pub struct Queue {
     pub autopause: Autopause,
     /// Whether its calls are recorded.
     pub record: bool,
+    /// The sound before that; `None`: the tenant's.
+    pub recording_announcement: Option<String>,
     /// Whatever the tenant keeps with it.
     #[serde(default)]
     pub metadata: Map<String, Value>,

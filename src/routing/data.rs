@@ -55,6 +55,8 @@ pub struct TenantRules {
     pub outbound: Vec<OutboundRule>,
     /// Its plugins.
     pub plugins: HashMap<Name, Arc<Setup>>,
+    /// The sound before a recording.
+    pub announcement: Option<Sound>,
 }
 
 /// Numbers outside that begin so.
@@ -120,6 +122,8 @@ pub struct EndpointRules {
     pub ring_timeout_s: u32,
     /// The number it shows outside; empty: none of its own.
     pub caller_number: String,
+    /// Whether its calls are recorded.
+    pub record: bool,
 }
 
 /// One queue.
@@ -131,6 +135,10 @@ pub struct QueueRules {
     pub max_wait_s: u32,
     /// The extension that reaches it inside; empty: none.
     pub extension: String,
+    /// Whether its calls are recorded.
+    pub record: bool,
+    /// The sound before that; `None`: the tenant's.
+    pub announcement: Option<Sound>,
 }
 
 /// One menu.

@@ -396,6 +396,7 @@ mod tests {
             menus: HashMap::new(),
             outbound: Vec::new(),
             plugins: HashMap::new(),
+            announcement: None,
             zone: chrono_tz::UTC,
         })
     }

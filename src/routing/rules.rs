@@ -4,7 +4,7 @@
 //! (skips hours), holiday, opening hours, plugin or webhook, static destination, overflow in order, tenant fallback.
 //! Every path ends in a [`Decision`]; every check is a step in the trace.
 
-use super::data::{DidRules, OutboundRule, TenantRules};
+use super::data::{DidRules, EndpointRules, OutboundRule, TenantRules};
 use super::plugin;
 use super::schedule::Status;
 use super::trace::Recorder;
@@ -12,7 +12,7 @@ use super::types::{
     Action, Decision, Destination, Inputs, Origin, Place, Stage, State, WebhookReply, cause, reason,
 };
 use crate::base::clock::from_us;
-use crate::base::ids::{Name, Number, TenantId, global_name, split_global_name};
+use crate::base::ids::{Name, Number, Sound, TenantId, global_name, split_global_name};
 use crate::sandbox::World;
 
 /// What the rules say.
@@ -39,6 +39,7 @@ pub fn hang_up(tenant: Option<&TenantId>, cause: u8, reason: &'static str) -> De
         timeout_s: 0,
         options: String::new(),
         record: false,
+        announcement: None,
         reason: reason.into(),
         message: String::new(),
         language: String::new(),
@@ -284,7 +285,9 @@ pub(super) fn resolve(
         target,
         timeout_s,
         options: to.options.clone(),
-        record: did.record && matches!(action, Action::Queue | Action::Endpoint | Action::External),
+        record: did.record && matches!(action, Action::Queue | Action::Endpoint | Action::External)
+            || rules.records(&to.place),
+        announcement: rules.announcement(&to.place),
         reason: why.into(),
         message: to.message.as_ref().map(|m| m.as_str().to_owned()).unwrap_or_default(),
         language: language.clone(),
@@ -295,6 +298,25 @@ pub(super) fn resolve(
 }
 
 impl TenantRules {
+    /// Whether calls to a place are recorded because of the place itself.
+    pub(super) fn records(&self, place: &Place) -> bool {
+        match place {
+            Place::Queue(name) => self.queues.get(name).is_some_and(|queue| queue.record),
+            Place::Endpoint(name) => self.endpoints.get(name).is_some_and(|endpoint| endpoint.record),
+            _ => false,
+        }
+    }
+
+    /// What the caller is told before a recording.
+    pub(super) fn announcement(&self, place: &Place) -> Option<Box<Sound>> {
+        let own = match place {
+            Place::Queue(name) => self.queues.get(name)?.announcement.as_ref(),
+            Place::Endpoint(_) | Place::External(_) => None,
+            _ => return None,
+        };
+        own.or(self.announcement.as_ref()).cloned().map(Box::new)
+    }
+
     /// What Asterisk calls a destination: action, target, seconds; or why it can't be used.
     pub(super) fn target(&self, to: &Destination) -> Result<(Action, String, u32), &'static str> {
         let or = |own: u32, theirs: u32| if own == 0 { theirs } else { own };
@@ -370,6 +392,7 @@ impl TenantRules {
             timeout_s,
             options: String::new(),
             record: false,
+            announcement: None,
             reason: why.into(),
             message: String::new(),
             language: self.language.clone(),
@@ -406,7 +429,7 @@ pub fn internal(rules: &TenantRules, inputs: &Inputs, steps: &mut Recorder) -> D
     if inputs.dialled == CHECK_VOICEMAIL {
         return check_voicemail(rules, &from, endpoint.mailbox.as_ref(), steps);
     }
-    if let Some(decision) = extension(rules, &inputs.dialled, steps) {
+    if let Some(decision) = extension(rules, endpoint, &inputs.dialled, steps) {
         return decision;
     }
     // Nothing follows a call outside, but `next` must know whose it was.
@@ -414,16 +437,21 @@ pub fn internal(rules: &TenantRules, inputs: &Inputs, steps: &mut Recorder) -> D
         let origin = Origin::Internal(rules.tenant.clone(), from.clone());
         State::at(origin, Stage::Refused).to_string()
     };
+    // Who is called can't be told first: only the caller would hear it.
+    let outside = |number: String| Decision {
+        record: endpoint.record,
+        ..rules.inside(Action::External, number, 0, reason::OUTBOUND, last(&from))
+    };
     if !inputs.dialled.starts_with('+')
         && rules.outbound_rule(&inputs.dialled).is_some_and(|rule| rule.allowed)
     {
         steps.step("outbound", "short-number", inputs.dialled.clone());
-        return rules.inside(Action::External, inputs.dialled.clone(), 0, reason::OUTBOUND, last(&from));
+        return outside(inputs.dialled.clone());
     }
     match Number::from_dialled(&inputs.dialled) {
         Ok(number) if rules.may_dial(&number) => {
             steps.step("outbound", "allowed", number.to_string());
-            rules.inside(Action::External, number.to_string(), 0, reason::OUTBOUND, last(&from))
+            outside(number.to_string())
         }
         Ok(number) => {
             steps.step("outbound", "denied", number.to_string());
@@ -457,14 +485,24 @@ fn check_voicemail(
 }
 
 /// An endpoint or queue of the tenant that `dialled` names.
-fn extension(rules: &TenantRules, dialled: &str, steps: &mut Recorder) -> Option<Decision> {
+fn extension(
+    rules: &TenantRules,
+    from: &EndpointRules,
+    dialled: &str,
+    steps: &mut Recorder,
+) -> Option<Decision> {
     let (name, to) = rules.by_extension(dialled)?;
     match rules.target(&to) {
         Ok((action, target, timeout_s)) => {
             steps.step("extension", action.as_str(), target.clone());
             let origin = Origin::Internal(rules.tenant.clone(), name);
             let state = State::at(origin, Stage::Primary).to_string();
-            Some(rules.inside(action, target, timeout_s, reason::EXTENSION, state))
+            let decision = rules.inside(action, target, timeout_s, reason::EXTENSION, state);
+            Some(Decision {
+                record: from.record || rules.records(&to.place),
+                announcement: rules.announcement(&to.place),
+                ..decision
+            })
         }
         Err(problem) => {
             steps.step("extension", problem, dialled.to_owned());

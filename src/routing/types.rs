@@ -455,6 +455,9 @@ pub struct Decision {
     pub record: bool,
     /// Why: a short stable code.
     pub reason: Cow<'static, str>,
+    /// A sound played before the recording, once a call; boxed, for few have one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub announcement: Option<Box<Sound>>,
     /// A sound played first; empty: none.
     pub message: String,
     /// Language of prompts; empty: the channel's.

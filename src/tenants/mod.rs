@@ -2,6 +2,7 @@
 
 pub mod api;
 mod room;
+mod space;
 pub mod store;
 pub mod whole;
 
@@ -12,6 +13,7 @@ use serde_json::{Map, Value};
 use crate::base::ids::TenantId;
 
 pub use room::{Room, room_for};
+pub use space::has_space;
 pub use store::{get as tenant_of, insert_whole, lock as lock_tenant, was_purged};
 
 /// Whether a tenant may have calls.

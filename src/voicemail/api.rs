@@ -1,14 +1,24 @@
 //! Mailboxes and their messages as collections.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
-use super::{INBOX, OLD};
-use crate::api::{Call, Change, Doing, Field, Hooks, May, Null, Problem, Resource, Rule, Verb, check, rules};
+use super::{INBOX, OLD, messages, store};
+use crate::api::{
+    Action, Call, Change, Doing, Field, Hooks, May, Null, Problem, Resource, Rule, Tells, Verb, check, rules,
+};
 use crate::base::role::Roles;
 use crate::config::limits::voicemail as limits;
 use crate::contacts::CONTACT;
 use crate::db::Tx;
 use crate::routing::Named;
+use crate::storage::{self, Signer};
+
+/// What is no collection.
+pub fn actions(signer: &Arc<Signer>) -> Vec<Action> {
+    vec![storage::api::action(&VOICEMAILS, signer, store::stored)]
+}
 
 /// A folder of a mailbox.
 static FOLDER: Rule = Rule {
@@ -20,6 +30,18 @@ static FOLDER: Rule = Rule {
         false => Err("This must be letters and digits, such as INBOX, Old, Work, Family, Friends.".into()),
     },
     example: "INBOX",
+};
+
+/// What opens a mailbox by phone.
+static PIN: Rule = Rule {
+    format: "pin",
+    pattern: "^[0-9]{4,10}$",
+    max: 10,
+    check: |text| match (4..=10).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit()) {
+        true => Ok(text.to_owned()),
+        false => Err("This must be 4 to 10 digits.".into()),
+    },
+    example: "4711",
 };
 
 /// `/mailboxes`
@@ -40,6 +62,29 @@ pub static MAILBOXES: Resource = Resource {
             .search(),
         Field::text("display_name", 0, 200, "Its name for people.").default("\"\"").sort().search(),
         Field::rule("email", &rules::EMAIL, "Where new messages are told.").nullable(Null::Empty).search(),
+        Field::flag("attach", "Whether that mail has the sound with it, unless it is large.").default("true"),
+        Field::flag(
+            "delete_after_mail",
+            "Whether a message is deleted once a mail with its sound was taken by the mail server.",
+        )
+        .default("false"),
+        Field::rule(
+            "pin",
+            &PIN,
+            "4 to 10 digits that open it by phone; null: no PIN does. Its own endpoint needs none (*97).",
+        )
+        .nullable(Null::Empty)
+        .secret(),
+        Field::int(
+            "max_messages",
+            1,
+            limits::MESSAGES,
+            "Messages in one folder at most; then it takes no more.",
+        )
+        .default("100"),
+        Field::int("max_message_s", 1, limits::MESSAGE_S, "Seconds of one message at most.").default("300"),
+        Field::rule("language", &rules::LANGUAGE, "Language of its menu by phone; null: the call's.")
+            .nullable(Null::Empty),
     ],
     hooks: Hooks::before(mailbox),
     ..Resource::PLAIN
@@ -69,13 +114,20 @@ pub static VOICEMAILS: Resource = Resource {
         Field::maybe("format", 10, "File format.").example("\"wav\"").server(),
         Field::int("bytes", 0, i64::MAX, "Length of the file in bytes.").server(),
         Field::int("duration_ms", 0, i64::MAX, "Its length in milliseconds.").server(),
+        Field::maybe("sha256", 64, "SHA-256 of the file, in hexadecimal digits.").server(),
+        Field::maybe("sound_error", 200, "Why its sound is not in the store yet; null: it is.").server(),
         Field::maybe("transcript", 60_000, "What was said.").server(),
         Field::flag("is_read", "Whether it was listened to.").filter(),
         Field::time("read_at", "When.").nullable(Null::Null).server(),
         Field::time("received_at", "When it was left.").server().filter().sort(),
         Field::metadata(),
     ],
-    hooks: Hooks::before(voicemail),
+    hooks: Hooks { before: Some(voicemail), after: Some(to_spool) },
+    tells: Tells {
+        kinds: &[("voicemail.received", "A caller left a message.")],
+        which: Some(|line| (line.action == "voicemails.receive").then_some("voicemail.received")),
+        ..Tells::USUAL
+    },
     ..Resource::PLAIN
 };
 
@@ -86,6 +138,11 @@ fn mailbox<'a>(call: &'a Call, tx: &'a mut Tx, change: &'a mut Change) -> Doing<
             Verb::Create | Verb::Update => Ok(()),
         }
     })
+}
+
+/// Has Asterisk's files follow.
+fn to_spool<'a>(call: &'a Call, tx: &'a mut Tx, change: &'a mut Change) -> Doing<'a, Result<(), Problem>> {
+    Box::pin(async move { Ok(messages::soon(tx, call.tenant()?, &change.id, call.now_us()).await?) })
 }
 
 /// As [`super::Voicemail::mark_read`], on what the API has of it.

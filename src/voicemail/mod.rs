@@ -1,6 +1,11 @@
 //! Mailboxes: where callers leave messages; and the messages.
 
 pub mod api;
+pub mod keep;
+mod messages;
+mod notice;
+pub mod retention;
+pub mod spool;
 pub mod store;
 
 use chrono::{DateTime, Utc};
@@ -9,6 +14,8 @@ use serde_json::{Map, Value};
 
 use crate::base::clock::from_us;
 use crate::base::ids::{Id, Name, TenantId};
+
+pub use store::stored;
 
 /// The folder that new messages come into, in Asterisk's words.
 pub const INBOX: &str = "INBOX";
@@ -42,6 +49,10 @@ pub struct Voicemail {
     pub bytes: u64,
     /// Its length in milliseconds.
     pub duration_ms: u64,
+    /// SHA-256 of the file, in hexadecimal digits.
+    pub sha256: Option<String>,
+    /// Why its sound is not in the store yet; `None`: it is.
+    pub sound_error: Option<String>,
     /// What was said.
     pub transcript: Option<String>,
     /// Whether it was listened to.

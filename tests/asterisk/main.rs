@@ -33,6 +33,7 @@ mod service_plugins;
 mod service_queue_log;
 mod service_realtime;
 mod service_rest;
+mod service_sound;
 
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "other tests use more of it")]

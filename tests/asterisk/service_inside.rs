@@ -51,7 +51,10 @@ fn phones_dial(database: Database) {
         );
         assert_eq!(booked.traces[0].inputs.from_endpoint, from);
     }
-    assert!(world.pbx.log().contains("Playing 'vm-password"));
+    // Who it is has been proved by SIP: no PIN is asked for.
+    assert!(
+        world.pbx.log().contains("Playing 'vm-youhave") && !world.pbx.log().contains("Playing 'vm-password")
+    );
 }
 
 fn phones_are_refused(database: Database) {

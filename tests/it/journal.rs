@@ -636,6 +636,7 @@ fn began(id: &Id) -> Vec<u8> {
         target: "acme-support".into(),
         reason: "static".into(),
         at_us: 1_000_000,
+        record: false,
         trace,
         runs: Vec::new(),
     };
@@ -665,6 +666,7 @@ fn calls(db: &Db) -> Calls {
         clock,
         live: Arc::default(),
         news: hookswitch::events::News::default(),
+        sounds: Default::default(),
     }
 }
 

@@ -21,8 +21,14 @@ mod plugins;
 mod queue_log;
 mod realtime;
 mod routing;
+mod s3;
 mod sandbox;
+#[path = "../support/smtp.rs"]
+#[expect(dead_code, reason = "other tests use more of it")]
+mod smtp;
 mod socket;
 mod test262;
+#[path = "../support/wait.rs"]
+mod wait;
 mod webhooks;
 mod world;

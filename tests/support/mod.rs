@@ -12,6 +12,7 @@ pub(crate) mod phone;
 pub(crate) mod ports;
 pub(crate) mod scenario;
 pub(crate) mod service;
+pub(crate) mod smtp;
 pub(crate) mod transfer;
 pub(crate) mod wait;
 pub(crate) mod webhook;

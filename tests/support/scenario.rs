@@ -41,6 +41,8 @@ pub(crate) enum Behaviour {
         /// Talking time until the phone hangs up; `None` leaves that to the other side.
         hangs_up_after_ms: Option<u64>,
     },
+    /// Answers, and presses keys, each so many milliseconds after the one before; hanging up is the other side's.
+    Presses(&'static [(char, u64)]),
     /// Refuses at once with this SIP status.
     Rejects(u16),
     /// Rings until the other side gives up.
@@ -273,7 +275,14 @@ pub(crate) fn uas(behaviour: Behaviour, audio: &str) -> String {
             xml += &ok();
             xml += &log("cancelled");
         }
-        Behaviour::Answers { after_ms, hangs_up_after_ms } => {
+        Behaviour::Answers { .. } | Behaviour::Presses(_) => {
+            let (after_ms, hangs_up_after_ms, keys) = match behaviour {
+                Behaviour::Answers { after_ms, hangs_up_after_ms } => {
+                    (after_ms, hangs_up_after_ms, [].as_slice())
+                }
+                Behaviour::Presses(keys) => (100, None, keys),
+                _ => unreachable!(),
+            };
             xml += &answer("180 Ringing", true, empty);
             let _ = writeln!(
                 xml,
@@ -286,6 +295,11 @@ pub(crate) fn uas(behaviour: Behaviour, audio: &str) -> String {
             xml += &log("answered");
             xml += &log(DIALOG);
             xml += &stream(audio);
+            for (n, (key, after_ms)) in (0..).zip(keys) {
+                xml += &bye_until(*after_ms, 100 + n, gone);
+                xml += &info_from_phone(*key, 1 + n);
+                xml += "  <recv response=\"200\"/>\n";
+            }
             xml += &bye_until(hangs_up_after_ms.unwrap_or(600_000), hang_up, gone);
             xml += &bye_from_phone();
             let _ = writeln!(xml, "  <recv response=\"200\" next=\"{done}\"/>");
@@ -299,6 +313,19 @@ pub(crate) fn uas(behaviour: Behaviour, audio: &str) -> String {
     }
     xml += "  <nop/>\n</scenario>\n";
     xml
+}
+
+/// A key from the answering side.
+fn info_from_phone(key: char, sequence: u16) -> String {
+    bye_from_phone()
+        .replace("BYE [next_url]", "INFO [next_url]")
+        .replace("CSeq: 1 BYE", &format!("CSeq: {sequence} INFO"))
+        .replace(
+            "Content-Length: 0\n",
+            &format!(
+                "Content-Type: application/dtmf-relay\nContent-Length: [len]\n\nSignal={key}\nDuration=160\n"
+            ),
+        )
 }
 
 /// BYE from the answering side: From and To change places, as the ACK had them.

@@ -2445,6 +2445,29 @@ export interface paths {
         patch: operations["recordings.update"];
         trace?: never;
     };
+    "/api/v1/recordings/{id}/url": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get a URL for the sound of a recording
+         * @description The URL holds for 15 minutes, for everybody who has it. What it leads to must still be there then.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor, agent, viewer. agent see only their own.
+         *     - 409 `no-sound`: The sound is not in the store: not yet, or no more.
+         */
+        get: operations["recordings.url"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/roles": {
         parameters: {
             query?: never;
@@ -3379,6 +3402,29 @@ export interface paths {
         patch: operations["voicemails.update"];
         trace?: never;
     };
+    "/api/v1/voicemails/{id}/url": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get a URL for the sound of a voicemail
+         * @description The URL holds for 15 minutes, for everybody who has it. What it leads to must still be there then.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor, agent, viewer.
+         *     - 409 `no-sound`: The sound is not in the store: not yet, or no more.
+         */
+        get: operations["voicemails.url"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/webhooks": {
         parameters: {
             query?: never;
@@ -3975,6 +4021,46 @@ export interface webhooks {
          * @description Key: `call:<call_id>`. Seen by: superadmin, tenant_admin, supervisor, viewer.
          */
         post: operations["event.call.missed"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "call.recording.failed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A call was to be recorded, and there is no recording of it; the reason is in error.
+         * @description Key: `call:<call_id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.call.recording.failed"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "call.recording.ready": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A call's recording is in the store.
+         * @description Key: `call:<call_id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.call.recording.ready"];
         delete?: never;
         options?: never;
         head?: never;
@@ -5252,7 +5338,7 @@ export interface webhooks {
         put?: never;
         /**
          * A recording was deleted.
-         * @description Key: `recording:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         * @description Key: `call:<call_id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
          */
         post: operations["event.recording.deleted"];
         delete?: never;
@@ -5272,7 +5358,7 @@ export interface webhooks {
         put?: never;
         /**
          * A recording was changed.
-         * @description Key: `recording:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         * @description Key: `call:<call_id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
          */
         post: operations["event.recording.updated"];
         delete?: never;
@@ -5955,6 +6041,26 @@ export interface webhooks {
          * @description Key: `voicemail:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
          */
         post: operations["event.voicemail.deleted"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "voicemail.received": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A caller left a message.
+         * @description Key: `voicemail:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.voicemail.received"];
         delete?: never;
         options?: never;
         head?: never;
@@ -9319,6 +9425,11 @@ export interface components {
              */
             name: string;
             /**
+             * @description Whether its calls are recorded.
+             * @example false
+             */
+            record: boolean;
+            /**
              * @description Whether a phone is registered as it.
              * @example false
              */
@@ -9446,6 +9557,12 @@ export interface components {
              */
             name: string;
             /**
+             * @description Whether its calls are recorded.
+             * @default false
+             * @example false
+             */
+            record?: boolean;
+            /**
              * Format: int64
              * @description Seconds it rings.
              * @default 30
@@ -9516,6 +9633,11 @@ export interface components {
              * @example 1
              */
             max_registrations?: number;
+            /**
+             * @description Whether its calls are recorded.
+             * @example false
+             */
+            record?: boolean;
             /**
              * Format: int64
              * @description Seconds it rings.
@@ -10003,11 +10125,21 @@ export interface components {
         /** @description Where callers leave messages. In Asterisk the tenant is the voicemail context: 101@acme. */
         Mailbox: {
             /**
+             * @description Whether that mail has the sound with it, unless it is large.
+             * @example true
+             */
+            attach: boolean;
+            /**
              * Format: date-time
              * @description When it was made.
              * @example 2026-11-23T08:00:00Z
              */
             readonly created_at: string;
+            /**
+             * @description Whether a message is deleted once a mail with its sound was taken by the mail server.
+             * @example false
+             */
+            delete_after_mail: boolean;
             /**
              * @description Its name for people.
              * @example text
@@ -10024,6 +10156,24 @@ export interface components {
              * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
              */
             readonly id: string;
+            /**
+             * Format: language
+             * @description Language of its menu by phone; null: the call's.
+             * @example en
+             */
+            language: string | null;
+            /**
+             * Format: int64
+             * @description Seconds of one message at most.
+             * @example 300
+             */
+            max_message_s: number;
+            /**
+             * Format: int64
+             * @description Messages in one folder at most; then it takes no more.
+             * @example 100
+             */
+            max_messages: number;
             /**
              * Format: name
              * @description Its name, by which endpoints, numbers and menus lead to it.
@@ -10045,6 +10195,18 @@ export interface components {
         };
         MailboxesCreateBody: {
             /**
+             * @description Whether that mail has the sound with it, unless it is large.
+             * @default true
+             * @example true
+             */
+            attach?: boolean;
+            /**
+             * @description Whether a message is deleted once a mail with its sound was taken by the mail server.
+             * @default false
+             * @example false
+             */
+            delete_after_mail?: boolean;
+            /**
              * @description Its name for people.
              * @default
              * @example text
@@ -10058,13 +10220,51 @@ export interface components {
              */
             email?: string | null;
             /**
+             * Format: language
+             * @description Language of its menu by phone; null: the call's.
+             * @default null
+             * @example en
+             */
+            language?: string | null;
+            /**
+             * Format: int64
+             * @description Seconds of one message at most.
+             * @default 300
+             * @example 300
+             */
+            max_message_s?: number;
+            /**
+             * Format: int64
+             * @description Messages in one folder at most; then it takes no more.
+             * @default 100
+             * @example 100
+             */
+            max_messages?: number;
+            /**
              * Format: name
              * @description Its name, by which endpoints, numbers and menus lead to it.
              * @example 101
              */
             name: string;
+            /**
+             * Format: pin
+             * @description 4 to 10 digits that open it by phone; null: no PIN does. Its own endpoint needs none (*97).
+             * @default null
+             * @example 4711
+             */
+            pin?: string | null;
         };
         MailboxesUpdateBody: {
+            /**
+             * @description Whether that mail has the sound with it, unless it is large.
+             * @example true
+             */
+            attach?: boolean;
+            /**
+             * @description Whether a message is deleted once a mail with its sound was taken by the mail server.
+             * @example false
+             */
+            delete_after_mail?: boolean;
             /**
              * @description Its name for people.
              * @example text
@@ -10076,6 +10276,30 @@ export interface components {
              * @example ada@example.com
              */
             email?: string | null;
+            /**
+             * Format: language
+             * @description Language of its menu by phone; null: the call's.
+             * @example en
+             */
+            language?: string | null;
+            /**
+             * Format: int64
+             * @description Seconds of one message at most.
+             * @example 300
+             */
+            max_message_s?: number;
+            /**
+             * Format: int64
+             * @description Messages in one folder at most; then it takes no more.
+             * @example 100
+             */
+            max_messages?: number;
+            /**
+             * Format: pin
+             * @description 4 to 10 digits that open it by phone; null: no PIN does. Its own endpoint needs none (*97).
+             * @example 4711
+             */
+            pin?: string | null;
         };
         MailboxPage: {
             data: components["schemas"]["Mailbox"][];
@@ -12250,6 +12474,12 @@ export interface components {
              */
             record: boolean;
             /**
+             * Format: sound
+             * @description A sound that callers hear before they are recorded, once a call; null: the tenant's.
+             * @example custom/acme/please-hold
+             */
+            recording_announcement: string | null;
+            /**
              * Format: int64
              * @description Seconds before the next member rings.
              * @example 5
@@ -12791,6 +13021,13 @@ export interface components {
              */
             record?: boolean;
             /**
+             * Format: sound
+             * @description A sound that callers hear before they are recorded, once a call; null: the tenant's.
+             * @default null
+             * @example custom/acme/please-hold
+             */
+            recording_announcement?: string | null;
+            /**
              * Format: int64
              * @description Seconds before the next member rings.
              * @default 5
@@ -12993,6 +13230,12 @@ export interface components {
              * @example false
              */
             record?: boolean;
+            /**
+             * Format: sound
+             * @description A sound that callers hear before they are recorded, once a call; null: the tenant's.
+             * @example custom/acme/please-hold
+             */
+            recording_announcement?: string | null;
             /**
              * Format: int64
              * @description Seconds before the next member rings.
@@ -14087,6 +14330,19 @@ export interface components {
             data: components["schemas"]["Socket"][];
             page: components["schemas"]["Page"];
         };
+        SoundUrl: {
+            /**
+             * Format: date-time
+             * @description Until when.
+             * @example 2026-11-23T08:00:00Z
+             */
+            expires_at: string;
+            /**
+             * @description Where the sound can be had without a token, in whole or in ranges; a path when the operator named no public URL.
+             * @example /media/acme/recordings/01arz3ndektsv4rrffq69g5fav?expires=1795347424&signature=x
+             */
+            url: string;
+        };
         /** @description Words that sort contacts and tickets. */
         Tag: {
             /**
@@ -14264,6 +14520,18 @@ export interface components {
              */
             plan: string | null;
             /**
+             * Format: sound
+             * @description A sound that callers hear before they are recorded, once a call.
+             * @example custom/acme/this-call-is-recorded
+             */
+            recording_announcement: string | null;
+            /**
+             * Format: int64
+             * @description Days that recordings are kept but under legal hold; null: for ever.
+             * @example 1
+             */
+            recording_days: number | null;
+            /**
              * @description Settings of its own; a JSON object.
              * @example {}
              */
@@ -14299,6 +14567,12 @@ export interface components {
              * @example 2026-11-23T08:00:00Z
              */
             readonly updated_at: string;
+            /**
+             * Format: int64
+             * @description Days that voicemails are kept; null: for ever.
+             * @example 1
+             */
+            voicemail_days: number | null;
             /**
              * Format: time-zone
              * @description IANA time zone of its reports and of schedules that name none.
@@ -14428,6 +14702,20 @@ export interface components {
              */
             plan?: string | null;
             /**
+             * Format: sound
+             * @description A sound that callers hear before they are recorded, once a call.
+             * @default null
+             * @example custom/acme/this-call-is-recorded
+             */
+            recording_announcement?: string | null;
+            /**
+             * Format: int64
+             * @description Days that recordings are kept but under legal hold; null: for ever.
+             * @default null
+             * @example 1
+             */
+            recording_days?: number | null;
+            /**
              * @description Settings of its own; a JSON object.
              * @default {}
              * @example {}
@@ -14449,6 +14737,13 @@ export interface components {
              * @example 2026-11-23T08:00:00Z
              */
             trial_ends_at?: string | null;
+            /**
+             * Format: int64
+             * @description Days that voicemails are kept; null: for ever.
+             * @default null
+             * @example 1
+             */
+            voicemail_days?: number | null;
             /**
              * Format: time-zone
              * @description IANA time zone of its reports and of schedules that name none.
@@ -14547,6 +14842,18 @@ export interface components {
              */
             plan?: string | null;
             /**
+             * Format: sound
+             * @description A sound that callers hear before they are recorded, once a call.
+             * @example custom/acme/this-call-is-recorded
+             */
+            recording_announcement?: string | null;
+            /**
+             * Format: int64
+             * @description Days that recordings are kept but under legal hold; null: for ever.
+             * @example 1
+             */
+            recording_days?: number | null;
+            /**
              * @description Settings of its own; a JSON object.
              * @example {}
              */
@@ -14559,6 +14866,12 @@ export interface components {
              * @example 2026-11-23T08:00:00Z
              */
             trial_ends_at?: string | null;
+            /**
+             * Format: int64
+             * @description Days that voicemails are kept; null: for ever.
+             * @example 1
+             */
+            voicemail_days?: number | null;
             /**
              * Format: time-zone
              * @description IANA time zone of its reports and of schedules that name none.
@@ -15772,6 +16085,16 @@ export interface components {
              * @example 2026-11-23T08:00:00Z
              */
             readonly received_at: string;
+            /**
+             * @description SHA-256 of the file, in hexadecimal digits.
+             * @example text
+             */
+            readonly sha256: string | null;
+            /**
+             * @description Why its sound is not in the store yet; null: it is.
+             * @example text
+             */
+            readonly sound_error: string | null;
             /**
              * Format: tenant-id
              * @description Whose it is.
@@ -22874,6 +23197,40 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
+    "recordings.url": {
+        parameters: {
+            query?: {
+                /** @description Whether a browser saves the file instead of playing it. */
+                download?: boolean;
+            };
+            header?: never;
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SoundUrl"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     "roles.list": {
         parameters: {
             query?: {
@@ -25670,6 +26027,40 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
+    "voicemails.url": {
+        parameters: {
+            query?: {
+                /** @description Whether a browser saves the file instead of playing it. */
+                download?: boolean;
+            };
+            header?: never;
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SoundUrl"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     "webhooks.list": {
         parameters: {
             query?: {
@@ -27121,6 +27512,124 @@ export interface operations {
                     data?: components["schemas"]["CallEnded"];
                     /** @constant */
                     type?: "call.missed";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.call.recording.failed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "agent_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "bytes": 1,
+                 *         "call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "duration_ms": 1,
+                 *         "ended_at": "2026-11-23T08:00:00Z",
+                 *         "error": "text",
+                 *         "expires_at": "2026-11-23T08:00:00Z",
+                 *         "format": "wav",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "legal_hold": false,
+                 *         "linkedid": "text",
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "queue": "support",
+                 *         "sha256": "text",
+                 *         "started_at": "2026-11-23T08:00:00Z",
+                 *         "status": "recording",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "call.recording.failed"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Recording"];
+                    /** @constant */
+                    type?: "call.recording.failed";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.call.recording.ready": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "agent_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "bytes": 1,
+                 *         "call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "duration_ms": 1,
+                 *         "ended_at": "2026-11-23T08:00:00Z",
+                 *         "error": "text",
+                 *         "expires_at": "2026-11-23T08:00:00Z",
+                 *         "format": "wav",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "legal_hold": false,
+                 *         "linkedid": "text",
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "queue": "support",
+                 *         "sha256": "text",
+                 *         "started_at": "2026-11-23T08:00:00Z",
+                 *         "status": "recording",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "call.recording.ready"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Recording"];
+                    /** @constant */
+                    type?: "call.recording.ready";
                 };
             };
         };
@@ -28663,6 +29172,7 @@ export interface operations {
                  *         "mailbox": "support",
                  *         "max_registrations": 1,
                  *         "name": "101",
+                 *         "record": false,
                  *         "registered": false,
                  *         "registered_since": "2026-11-23T08:00:00Z",
                  *         "ring_timeout_s": 30,
@@ -28720,6 +29230,7 @@ export interface operations {
                  *         "mailbox": "support",
                  *         "max_registrations": 1,
                  *         "name": "101",
+                 *         "record": false,
                  *         "registered": false,
                  *         "registered_since": "2026-11-23T08:00:00Z",
                  *         "ring_timeout_s": 30,
@@ -28862,6 +29373,7 @@ export interface operations {
                  *         "mailbox": "support",
                  *         "max_registrations": 1,
                  *         "name": "101",
+                 *         "record": false,
                  *         "registered": false,
                  *         "registered_since": "2026-11-23T08:00:00Z",
                  *         "ring_timeout_s": 30,
@@ -29308,10 +29820,15 @@ export interface operations {
                 /**
                  * @example {
                  *       "data": {
+                 *         "attach": true,
                  *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "delete_after_mail": false,
                  *         "display_name": "text",
                  *         "email": "ada@example.com",
                  *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "language": "en",
+                 *         "max_message_s": 300,
+                 *         "max_messages": 100,
                  *         "name": "101",
                  *         "tenant_id": "acme",
                  *         "updated_at": "2026-11-23T08:00:00Z"
@@ -29353,10 +29870,15 @@ export interface operations {
                 /**
                  * @example {
                  *       "data": {
+                 *         "attach": true,
                  *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "delete_after_mail": false,
                  *         "display_name": "text",
                  *         "email": "ada@example.com",
                  *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "language": "en",
+                 *         "max_message_s": 300,
+                 *         "max_messages": 100,
                  *         "name": "101",
                  *         "tenant_id": "acme",
                  *         "updated_at": "2026-11-23T08:00:00Z"
@@ -29398,10 +29920,15 @@ export interface operations {
                 /**
                  * @example {
                  *       "data": {
+                 *         "attach": true,
                  *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "delete_after_mail": false,
                  *         "display_name": "text",
                  *         "email": "ada@example.com",
                  *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "language": "en",
+                 *         "max_message_s": 300,
+                 *         "max_messages": 100,
                  *         "name": "101",
                  *         "tenant_id": "acme",
                  *         "updated_at": "2026-11-23T08:00:00Z"
@@ -30566,6 +31093,7 @@ export interface operations {
                  *         "periodic_announce": "custom/acme/please-hold",
                  *         "periodic_announce_frequency_s": 0,
                  *         "record": false,
+                 *         "recording_announcement": "custom/acme/please-hold",
                  *         "retry_s": 5,
                  *         "ring_in_use": false,
                  *         "service_level_s": 20,
@@ -30634,6 +31162,7 @@ export interface operations {
                  *         "periodic_announce": "custom/acme/please-hold",
                  *         "periodic_announce_frequency_s": 0,
                  *         "record": false,
+                 *         "recording_announcement": "custom/acme/please-hold",
                  *         "retry_s": 5,
                  *         "ring_in_use": false,
                  *         "service_level_s": 20,
@@ -30702,6 +31231,7 @@ export interface operations {
                  *         "periodic_announce": "custom/acme/please-hold",
                  *         "periodic_announce_frequency_s": 0,
                  *         "record": false,
+                 *         "recording_announcement": "custom/acme/please-hold",
                  *         "retry_s": 5,
                  *         "ring_in_use": false,
                  *         "service_level_s": 20,
@@ -31444,12 +31974,15 @@ export interface operations {
                  *         "metadata": {},
                  *         "name": "Acme Corporation",
                  *         "plan": "text",
+                 *         "recording_announcement": "custom/acme/this-call-is-recorded",
+                 *         "recording_days": 1,
                  *         "settings": {},
                  *         "status": "active",
                  *         "suspended_reason": "text",
                  *         "tenant_id": "acme",
                  *         "trial_ends_at": "2026-11-23T08:00:00Z",
                  *         "updated_at": "2026-11-23T08:00:00Z",
+                 *         "voicemail_days": 1,
                  *         "zone": "Europe/Berlin"
                  *       },
                  *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
@@ -31506,12 +32039,15 @@ export interface operations {
                  *         "metadata": {},
                  *         "name": "Acme Corporation",
                  *         "plan": "text",
+                 *         "recording_announcement": "custom/acme/this-call-is-recorded",
+                 *         "recording_days": 1,
                  *         "settings": {},
                  *         "status": "active",
                  *         "suspended_reason": "text",
                  *         "tenant_id": "acme",
                  *         "trial_ends_at": "2026-11-23T08:00:00Z",
                  *         "updated_at": "2026-11-23T08:00:00Z",
+                 *         "voicemail_days": 1,
                  *         "zone": "Europe/Berlin"
                  *       },
                  *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
@@ -31568,12 +32104,15 @@ export interface operations {
                  *         "metadata": {},
                  *         "name": "Acme Corporation",
                  *         "plan": "text",
+                 *         "recording_announcement": "custom/acme/this-call-is-recorded",
+                 *         "recording_days": 1,
                  *         "settings": {},
                  *         "status": "active",
                  *         "suspended_reason": "text",
                  *         "tenant_id": "acme",
                  *         "trial_ends_at": "2026-11-23T08:00:00Z",
                  *         "updated_at": "2026-11-23T08:00:00Z",
+                 *         "voicemail_days": 1,
                  *         "zone": "Europe/Berlin"
                  *       },
                  *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
@@ -32817,6 +33356,8 @@ export interface operations {
                  *         },
                  *         "read_at": "2026-11-23T08:00:00Z",
                  *         "received_at": "2026-11-23T08:00:00Z",
+                 *         "sha256": "text",
+                 *         "sound_error": "text",
                  *         "tenant_id": "acme",
                  *         "transcript": "text",
                  *         "updated_at": "2026-11-23T08:00:00Z"
@@ -32833,6 +33374,67 @@ export interface operations {
                     data?: components["schemas"]["Voicemail"];
                     /** @constant */
                     type?: "voicemail.deleted";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.voicemail.received": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "bytes": 1,
+                 *         "call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "caller_name": "text",
+                 *         "caller_number": "text",
+                 *         "contact_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "duration_ms": 1,
+                 *         "folder": "INBOX",
+                 *         "format": "wav",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "is_read": false,
+                 *         "mailbox": "support",
+                 *         "mailbox_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "metadata": {
+                 *           "crm_id": "42"
+                 *         },
+                 *         "read_at": "2026-11-23T08:00:00Z",
+                 *         "received_at": "2026-11-23T08:00:00Z",
+                 *         "sha256": "text",
+                 *         "sound_error": "text",
+                 *         "tenant_id": "acme",
+                 *         "transcript": "text",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "voicemail.received"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Voicemail"];
+                    /** @constant */
+                    type?: "voicemail.received";
                 };
             };
         };
@@ -32876,6 +33478,8 @@ export interface operations {
                  *         },
                  *         "read_at": "2026-11-23T08:00:00Z",
                  *         "received_at": "2026-11-23T08:00:00Z",
+                 *         "sha256": "text",
+                 *         "sound_error": "text",
                  *         "tenant_id": "acme",
                  *         "transcript": "text",
                  *         "updated_at": "2026-11-23T08:00:00Z"

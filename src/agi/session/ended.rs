@@ -122,6 +122,7 @@ impl Facts {
             dial_status: self.take("dialstatus"),
             queue_status: self.take("queuestatus"),
             voicemail_status: self.take("vmstatus"),
+            recorded: self.take("recorded") == "1",
             fallback: self.take("fallback"),
             did: self.take("did"),
             caller: self.take("caller"),

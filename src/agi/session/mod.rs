@@ -281,6 +281,7 @@ fn decided<'t>(call: &Id, trace: &'t Trace) -> Decided<&'t Trace> {
         target: decision.target.clone(),
         reason: decision.reason.to_string(),
         at_us: trace.inputs.at_us,
+        record: decision.record,
         trace,
         runs: trace.runs.clone(),
     }
@@ -315,6 +316,9 @@ async fn answer(conn: &mut C, call: Option<&Id>, trace: &Trace) -> Result<(), Se
         given.iter().map(|(name, value)| (name.as_str(), *value)).collect();
     if let Some(trunk) = &decision.trunk {
         variables.push(("HS_VIA", trunk));
+    }
+    if let Some(sound) = decision.announcement.as_ref().filter(|_| decision.record) {
+        variables.push(("HS_ANNOUNCE", sound.as_str()));
     }
     variables.extend(if trace.inputs.contact.is_empty() { &all[1..] } else { &all[..] });
     let mut commands = set_variables(&variables)?;

@@ -55,6 +55,7 @@ pub async fn tenant(db: &Db, id: &TenantId) -> sqlx::Result<Option<TenantRules>>
         menus: menus(db, id).await?,
         outbound: outbound(db, id).await?,
         plugins: plugins(db, id).await?,
+        announcement: announcement(db, id).await?,
     }))
 }
 
@@ -263,16 +264,16 @@ async fn number_rules(db: &Db, id: &TenantId) -> sqlx::Result<(NumberList, Numbe
 }
 
 async fn endpoints(db: &Db, id: &TenantId) -> sqlx::Result<HashMap<Name, EndpointRules>> {
-    const SQL: &str =
-        "SELECT name, status, mailbox, caller_number, ring_timeout_s FROM endpoints WHERE tenant_id = ?";
-    let rows: Vec<(String, String, String, String, i64)> =
-        db_read!(db, |p| sqlx::query_as(SQL).bind(id.as_str()).fetch_all(p).await)?;
-    let parse = |(name, status, mailbox, caller_number, ring): (String, String, String, String, i64)| {
+    const SQL: &str = "SELECT name, status, mailbox, caller_number, ring_timeout_s, record FROM endpoints WHERE tenant_id = ?";
+    type Row = (String, String, String, String, i64, bool);
+    let rows: Vec<Row> = db_read!(db, |p| sqlx::query_as(SQL).bind(id.as_str()).fetch_all(p).await)?;
+    let parse = |(name, status, mailbox, caller_number, ring, record): Row| {
         let rules = EndpointRules {
             active: status == "active",
             mailbox: Name::parse(&mailbox).ok(),
             ring_timeout_s: u32::try_from(ring).unwrap_or(limits::RING_S),
             caller_number,
+            record,
         };
         Some((keep("endpoints", &name, Name::parse(&name))?, rules))
     };
@@ -280,18 +281,32 @@ async fn endpoints(db: &Db, id: &TenantId) -> sqlx::Result<HashMap<Name, Endpoin
 }
 
 async fn queues(db: &Db, id: &TenantId) -> sqlx::Result<HashMap<Name, QueueRules>> {
-    const SQL: &str = "SELECT name, status, max_wait_s, extension FROM queues WHERE tenant_id = ?";
-    let rows: Vec<(String, String, i64, String)> =
-        db_read!(db, |p| sqlx::query_as(SQL).bind(id.as_str()).fetch_all(p).await)?;
-    let parse = |(name, status, wait, extension): (String, String, i64, String)| {
+    const SQL: &str = "SELECT name, status, max_wait_s, extension, record, recording_announcement FROM queues WHERE tenant_id = ?";
+    type Row = (String, String, i64, String, bool, String);
+    let rows: Vec<Row> = db_read!(db, |p| sqlx::query_as(SQL).bind(id.as_str()).fetch_all(p).await)?;
+    let parse = |(name, status, wait, extension, record, announcement): Row| {
         let rules = QueueRules {
             active: status == "active",
             max_wait_s: u32::try_from(wait).unwrap_or(0),
             extension,
+            record,
+            announcement: spoken("queues", &name, &announcement),
         };
         Some((keep("queues", &name, Name::parse(&name))?, rules))
     };
     Ok(rows.into_iter().filter_map(parse).collect())
+}
+
+async fn announcement(db: &Db, id: &TenantId) -> sqlx::Result<Option<Sound>> {
+    const SQL: &str = "SELECT recording_announcement FROM tenants WHERE id = ?";
+    let found: Option<String> =
+        db_read!(db, |p| sqlx::query_scalar(SQL).bind(id.as_str()).fetch_optional(p).await)?;
+    Ok(found.and_then(|sound| spoken("tenants", id.as_str(), &sound)))
+}
+
+/// A sound that a row may name.
+fn spoken(table: &str, row: &str, sound: &str) -> Option<Sound> {
+    if sound.is_empty() { None } else { keep(table, row, Sound::parse(sound)) }
 }
 
 async fn mailboxes(db: &Db, id: &TenantId) -> sqlx::Result<HashSet<Name>> {

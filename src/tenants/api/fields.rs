@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 use crate::api::{Field, Kind, Null, Resource, Rule, Shape, Tells, rules};
-use crate::config::limits::{api, tenants as limits};
+use crate::base::ids::Sound;
+use crate::config::limits::{api, sound, tenants as limits};
 
 /// The name of a feature.
 static FEATURE: Rule = Rule {
@@ -22,6 +23,14 @@ static FEATURE: Rule = Rule {
     example: "sms",
 };
 
+static SOUND: Rule = Rule {
+    format: "sound",
+    pattern: "",
+    max: 120,
+    check: |text| Sound::parse(text).map(|s| s.to_string()).map_err(|e| format!("{e}.")),
+    example: "custom/acme/this-call-is-recorded",
+};
+
 const MOST: i64 = 1_000_000;
 const LIMIT_NOTE: &str = "0";
 
@@ -29,6 +38,10 @@ const NAME: Field = Field::text("name", 1, 200, "Its name for people.").example(
 
 const fn limit(name: &'static str, doc: &'static str) -> Field {
     Field::int(name, 0, MOST, doc).default(LIMIT_NOTE)
+}
+
+const fn kept(name: &'static str, doc: &'static str) -> Field {
+    Field::int(name, 1, sound::DAYS_MOST, doc).nullable(Null::Null)
 }
 
 const fn object(name: &'static str, bytes: usize, doc: &'static str) -> Field {
@@ -43,7 +56,16 @@ const fn object(name: &'static str, bytes: usize, doc: &'static str) -> Field {
 }
 
 /// Fields that an admin of the tenant may change; the others are the operator's.
-pub(super) const OWN: [&str; 5] = ["name", "language", "zone", "contact_email", "settings"];
+pub(super) const OWN: [&str; 8] = [
+    "name",
+    "language",
+    "zone",
+    "contact_email",
+    "settings",
+    "voicemail_days",
+    "recording_days",
+    "recording_announcement",
+];
 
 /// A tenant's fields.
 pub(super) const FIELDS: &[Field] = &[
@@ -78,6 +100,14 @@ pub(super) const FIELDS: &[Field] = &[
     Field::time("deletion_requested_at", "When somebody asked to have it deleted.")
         .nullable(Null::Null)
         .server(),
+    kept("voicemail_days", "Days that voicemails are kept; null: for ever."),
+    kept("recording_days", "Days that recordings are kept but under legal hold; null: for ever."),
+    Field::rule(
+        "recording_announcement",
+        &SOUND,
+        "A sound that callers hear before they are recorded, once a call.",
+    )
+    .nullable(Null::Empty),
     object("metadata", api::METADATA_BYTES, "What the operator keeps with it; its own people can read it."),
 ];
 
@@ -99,7 +129,7 @@ pub static TENANTS: Resource = Resource {
 };
 
 /// The body of a new tenant.
-pub(super) static NEW: [Field; 20] = [
+pub(super) static NEW: [Field; 23] = [
     Field::rule("id", &rules::TENANT, "Its id, for good; a part of every name towards Asterisk."),
     NAME,
     Field::one_of("status", &["active", "trial"], "Whether it pays or tries.").default("\"active\""),
@@ -117,6 +147,9 @@ pub(super) static NEW: [Field; 20] = [
     FIELDS[13],
     FIELDS[14],
     FIELDS[17],
+    FIELDS[18],
+    FIELDS[19],
+    FIELDS[20],
     Field::rule("admin_email", &rules::EMAIL, "The first admin's login name; null: none is made.")
         .nullable(Null::Empty),
     Field::maybe(

@@ -13,11 +13,12 @@ use hookswitch::base::clock::Clock;
 use hookswitch::base::ids::{Id, TenantId};
 use hookswitch::base::role::Role;
 use hookswitch::config::Config;
-use hookswitch::http::router;
+use hookswitch::http::{media, router};
 use hookswitch::outgoing::Guard;
 use hookswitch::plugins::Plugins;
 use hookswitch::plugins::host::Reach;
 use hookswitch::queues::live::LiveQueues;
+use hookswitch::storage::Storage;
 use hookswitch::tenants::{self, Tenant, TenantStatus};
 use hookswitch::users::store::NewUser;
 use hookswitch::users::{self, Email};
@@ -36,6 +37,7 @@ pub(crate) struct TestApp {
     pub(crate) routes: axum::Router,
     pub(crate) gate: Arc<hookswitch::http::dispatch::Gate>,
     pub(crate) plugins: Arc<Plugins>,
+    pub(crate) storage: Storage,
 }
 
 /// A user with a session.
@@ -112,11 +114,14 @@ impl TestApp {
         let plugins = Arc::clone(&routing.plugins);
         let auth =
             Arc::new(Auth::new(&config.secret().unwrap(), clock.clone(), routing.ids.clone()).unwrap());
+        let signer = Arc::new(app::sound::signer(&config).unwrap());
+        let storage = Storage::open(&config.storage).unwrap();
         let parts = app::api::Parts {
             auth: Arc::clone(&auth),
             registration,
             events,
             guard: Arc::new(Guard::parse("127.0.0.0/8").unwrap()),
+            signer: Arc::clone(&signer),
             plugins: Some(Arc::clone(&plugins)),
             live: Arc::new(LiveQueues::new(config.lost_call.as_micros().try_into().unwrap())),
         };
@@ -129,7 +134,8 @@ impl TestApp {
             &app::api::document().unwrap(),
             &config.http_origins,
         );
-        Self { test, clock, routes, gate, plugins }
+        let routes = routes.merge(media::routes(&app::sound::media(&gate, &storage, &signer)));
+        Self { test, clock, routes, gate, plugins, storage }
     }
 
     /// A tenant.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use super::telephony::Desk;
 use crate::support::{both_databases, tenant};
 
-const NODE: &str = "01arz3ndektsv4rrffq69g5fav";
+pub(crate) const NODE: &str = "01arz3ndektsv4rrffq69g5fav";
 /// When the calls of these tests begin, microseconds.
 const START: i64 = 1_790_000_000_000_000;
 
@@ -40,10 +40,20 @@ pub(crate) fn began(id: &Id, owner: &str, action: &str, target: &str) -> Vec<u8>
         target: target.into(),
         reason: "static".into(),
         at_us: START,
+        record: false,
         trace,
         runs: Vec::new(),
     };
     serde_json::to_vec(&Record::Began(CallAndDecision { started, decided })).unwrap()
+}
+
+/// As [`began`], recorded.
+pub(crate) fn began_recorded(id: &Id, owner: &str, action: &str, target: &str) -> Vec<u8> {
+    let mut record: Record = serde_json::from_slice(&began(id, owner, action, target)).unwrap();
+    if let Record::Began(call) = &mut record {
+        call.decided.record = true;
+    }
+    serde_json::to_vec(&record).unwrap()
 }
 
 pub(crate) fn end(id: &Id) -> Ended {
@@ -82,6 +92,7 @@ impl Drain {
                 ids: gate.ids.clone(),
                 live: Arc::clone(&gate.routing.live),
                 news: gate.events.news.clone(),
+                sounds: Default::default(),
             },
             at: 0,
         }

@@ -60,6 +60,7 @@ fn decided<'t>(ids: &CallIds, trace: &'t Trace) -> Decided<&'t Trace> {
         target: trace.decision.target.clone(),
         reason: trace.decision.reason.to_string(),
         at_us: trace.inputs.at_us,
+        record: false,
         trace,
         runs: trace.runs.clone(),
     }
