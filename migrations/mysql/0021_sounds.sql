@@ -59,7 +59,8 @@ CREATE TABLE mail_outbox (
     UNIQUE (tenant_id, reference),
     FOREIGN KEY (tenant_id) REFERENCES tenants (id) ON DELETE CASCADE,
     INDEX mail_outbox_next (next_at),
-    INDEX mail_outbox_created (created_at)
+    INDEX mail_outbox_created (tenant_id, created_at, id),
+    INDEX mail_outbox_old (created_at)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 
 -- Mailboxes, as Asterisk reads them over ODBC. Without a pin nobody can dial the password; behind a - the owner can't change

@@ -54,7 +54,8 @@ CREATE TABLE mail_outbox (
     FOREIGN KEY (tenant_id) REFERENCES tenants (id) ON DELETE CASCADE
 ) STRICT;
 CREATE INDEX mail_outbox_next ON mail_outbox (next_at);
-CREATE INDEX mail_outbox_created ON mail_outbox (created_at);
+CREATE INDEX mail_outbox_created ON mail_outbox (tenant_id, created_at, id);
+CREATE INDEX mail_outbox_old ON mail_outbox (created_at);
 
 -- Mailboxes, as Asterisk reads them over ODBC. Without a pin nobody can dial the password; behind a - the owner can't change
 -- it by phone.

@@ -57,7 +57,7 @@ fn models() -> Vec<(&'static str, Vec<&'static str>, Names, Names)> {
             "queue_members",
             fields::<queues::QueueMember>(),
             &[],
-            &["ara_queue_name", "ara_paused", "ara_pause_reason", "ara_penalty"],
+            &["ara_queue_name", "ara_paused", "ara_pause_reason", "ara_penalty", "ara_state", "ara_why"],
         ),
         ("cdrs", fields::<cdr::Cdr>(), &[], &[]),
         (
