@@ -273,10 +273,15 @@ fn sql_is_for_both_databases() {
     for dialect in ["sqlite", "mysql"] {
         for name in names(dialect) {
             let text = std::fs::read_to_string(migrations.join(dialect).join(&name)).unwrap();
-            assert_eq!(wrong_sql(&text), [""; 0], "{dialect}/{name}");
+            let mut wrong = wrong_sql(&text);
+            // Asterisk, which writes into ara_inbox itself, brings no key, and the order is what counts there.
+            wrong.retain(|word| name != "0020_ara_odbc.sql" || !word.starts_with("AUTO"));
+            assert_eq!(wrong, [""; 0], "{dialect}/{name}");
             assert!(text.starts_with("-- "), "{dialect}/{name} does not say what it is for");
             let ends = if dialect == "sqlite" { ") STRICT;" } else { "COLLATE=utf8mb4_bin;" };
-            assert_eq!(text.matches("CREATE TABLE").count(), text.matches(ends).count(), "{dialect}/{name}");
+            // A table that is not strict says why.
+            let closed = text.matches(ends).count() + text.matches("-- Not strict: ").count();
+            assert_eq!(text.matches("CREATE TABLE").count(), closed, "{dialect}/{name}");
         }
     }
 }
