@@ -275,16 +275,16 @@ fn sql_is_for_both_databases() {
     for dialect in ["sqlite", "mysql"] {
         for name in names(dialect) {
             let text = std::fs::read_to_string(migrations.join(dialect).join(&name)).unwrap();
-            // Asterisk writes the rows of this table, and knows no ids of ours.
-            let numbered = name == "0022_cdr.sql" && dialect == "mysql";
-            let wrong: Vec<_> = wrong_sql(&text)
-                .into_iter()
-                .filter(|word| !(numbered && *word == "AUTO_INCREMENT"))
-                .collect();
+            // Asterisk writes rows of these tables itself and brings no key; the order is what counts there.
+            let numbered = ["0020_ara_odbc.sql", "0022_cdr.sql"].contains(&name.as_str());
+            let mut wrong = wrong_sql(&text);
+            wrong.retain(|word| !(numbered && word.starts_with("AUTO")));
             assert_eq!(wrong, [""; 0], "{dialect}/{name}");
             assert!(text.starts_with("-- "), "{dialect}/{name} does not say what it is for");
             let ends = if dialect == "sqlite" { ") STRICT;" } else { "COLLATE=utf8mb4_bin;" };
-            assert_eq!(text.matches("CREATE TABLE").count(), text.matches(ends).count(), "{dialect}/{name}");
+            // A table that is not strict says why.
+            let closed = text.matches(ends).count() + text.matches("-- Not strict: ").count();
+            assert_eq!(text.matches("CREATE TABLE").count(), closed, "{dialect}/{name}");
         }
     }
 }

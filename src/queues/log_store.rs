@@ -38,7 +38,7 @@ pub async fn write(
     Ok(written)
 }
 
-/// As [`write`], as a part of a transaction.
+/// As [`write()`], as a part of a transaction.
 ///
 /// # Errors
 /// When the database is away, or a value does not fit its column.

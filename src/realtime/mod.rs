@@ -8,7 +8,7 @@
 //! database is away.
 //!
 //! The other way is over `res_odbc`: Asterisk reads the same rows from views of the database itself, and what it writes there
-//! is taken from an [`inbox`].
+//! is taken from an inbox.
 
 mod answer;
 mod contacts;
