@@ -183,10 +183,16 @@ fn gets(to: SocketAddr, text: &str, seconds: f64) -> Vec<f64> {
     })
 }
 
-/// Two programs of the lowest class that do nothing but use processors, outside the service: what the machine itself
-/// takes from whoever has to be woken while no processor is ever at rest.
+/// Two programs of the lowest class that do nothing but use processors, outside the service, and as many plain calls as the
+/// neighbours make: what the machine itself takes from whoever has to be woken while no processor is ever at rest, and what
+/// the traffic does.
 fn beside_anything(service: &Service, get: &str, seconds: f64) -> [f64; 4] {
     let stop = Arc::new(AtomicBool::new(false));
+    let (load, to) = (
+        Load { stop: Arc::clone(&stop), pause: Duration::from_millis(20), ..Load::to(STATIC, 4 * CALLS) },
+        service.agi,
+    );
+    let calls = std::thread::spawn(move || load.run(to, 3_600.0));
     let spinning: Vec<_> = (0..2)
         .map(|_| {
             let stop = Arc::clone(&stop);
@@ -202,6 +208,7 @@ fn beside_anything(service: &Service, get: &str, seconds: f64) -> [f64; 4] {
     let during = quiet(service, get, seconds);
     stop.store(true, Relaxed);
     spinning.into_iter().for_each(|one| one.join().expect("a spinner"));
+    assert_eq!(calls.join().expect("a caller").1, 0, "calls failed");
     during
 }
 
@@ -273,6 +280,6 @@ fn beside(report: &mut Report, service: &Service, rounds: usize, seconds: f64) {
             percentile(&mut outside, 0.0),
             percentile(&mut outside, 1.0)
         );
-        report.note(&format!("{name}, beside two idle-class loops outside the service ÷ alone"), shown);
+        report.note(&format!("{name}, beside two idle-class loops outside and plain calls ÷ alone"), shown);
     }
 }

@@ -10,6 +10,7 @@ use axum::extract::{RawPathParams, Request};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use ipnet::IpNet;
 use serde_json::{Map, Value};
 
@@ -501,7 +502,8 @@ fn streamed(file: OpenFile) -> axum::body::Body {
         };
         Some((piece.map(Bytes::from), (file, at + length, next)))
     };
-    axum::body::Body::from_stream(futures_util::stream::unfold((file.file, 0, file.bytes), read))
+    // Compression asks once more after the end.
+    axum::body::Body::from_stream(futures_util::stream::unfold((file.file, 0, file.bytes), read).fuse())
 }
 
 /// Headers of every answer.

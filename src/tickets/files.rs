@@ -55,7 +55,8 @@ pub(super) fn actions() -> Vec<Action> {
         Action {
             operation: Operation {
                 doc: "With `Content-Disposition: attachment`: a browser saves it and shows nothing of it.".into(),
-                output: Output::Bytes("application/octet-stream"),
+                // As whoever attached it named it.
+                output: Output::Bytes("*/*"),
                 ..Operation::new(
                     "ticket-attachments.content",
                     "GET",
