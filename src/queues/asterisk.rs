@@ -137,11 +137,11 @@ impl Member {
 /// # Errors
 /// When the database is away.
 pub async fn members(db: &Db, tenant: &TenantId, queue: &Name) -> sqlx::Result<Vec<Row>> {
+    // By the queue's id: by the tenant both databases would look through the members of all its queues.
     const SQL: &str = "SELECT m.id, e.name, m.penalty, m.paused, m.pause_reason, a.state, a.reason FROM queue_members m \
-         JOIN queues q ON q.id = m.queue_id AND q.tenant_id = m.tenant_id \
          JOIN endpoints e ON e.id = m.endpoint_id AND e.tenant_id = m.tenant_id AND e.status = 'active' \
          LEFT JOIN agent_states a ON a.tenant_id = m.tenant_id AND a.user_id = m.user_id \
-         WHERE m.tenant_id = ? AND q.name = ? ORDER BY m.created_at, m.id";
+         WHERE m.queue_id = (SELECT q.id FROM queues q WHERE q.tenant_id = ? AND q.name = ?) ORDER BY m.created_at, m.id";
     let found: Vec<Member> =
         db_read!(db, |p| sqlx::query_as(SQL).bind(tenant.as_str()).bind(queue.as_str()).fetch_all(p).await)?;
     Ok(found.into_iter().filter_map(|member| member.row(tenant, queue)).collect())
