@@ -12,7 +12,8 @@
 //!    [`contacts`], [`agents`], [`sms`], [`tickets`], [`chat`], [`audit`],
 //!    [`plugins`] (code of tenants' own), [`users`], [`auth`] (passwords, tokens, sessions, keys).
 //! 4. Engines, which know no domain: [`api`] (collections and operations as data), [`events`] (what happens, as one stream
-//!    for each tenant), [`outgoing`] (the one door to tenants' URLs), [`sandbox`] (runs code of tenants), [`storage`] (keeps sounds), [`mail`] (takes it to the mail server), [`journal`], [`db`], [`config`].
+//!    for each tenant), [`outgoing`] (the one door to tenants' URLs), [`sandbox`] (runs code of tenants),
+//!    [`storage`] (keeps sounds), [`mail`] (an outbox and the way to the mail server), [`journal`], [`db`], [`config`].
 //! 5. [`base`]: ids, clock, secrets, shutdown, telemetry, counters.
 //!
 //! # Follow one call

@@ -232,7 +232,7 @@ pub async fn rows_behind(db: &Db, tenant: &TenantId, kind: Kind, after: &str) ->
     let (table, names) = kind.table();
     let sql = format!(
         "SELECT {} FROM {table} p JOIN endpoints e ON e.tenant_id = p.tenant_id \
-         AND CONCAT(e.tenant_id, '-', e.name) = p.id AND e.status = 'active' \
+         AND e.name = SUBSTR(p.id, LENGTH(p.tenant_id) + 2) AND e.status = 'active' \
          WHERE p.tenant_id = ? AND p.id > ? ORDER BY p.id LIMIT {}",
         columns("p", names),
         limits::PIECE

@@ -208,7 +208,7 @@ async fn remove(tx: &mut Tx, tenant: &TenantId, endpoint: &str) -> sqlx::Result<
 /// When the database is away.
 pub async fn all(db: &Db) -> sqlx::Result<Vec<Row>> {
     const SQL: &str = "SELECT p.id, p.endpoint, p.`match`, p.srv_lookups FROM ps_endpoint_id_ips p \
-         JOIN endpoints e ON e.tenant_id = p.tenant_id AND CONCAT(e.tenant_id, '-', e.name) = p.endpoint \
+         JOIN endpoints e ON e.tenant_id = p.tenant_id AND e.name = SUBSTR(p.endpoint, LENGTH(p.tenant_id) + 2) \
          AND e.status = 'active' ORDER BY p.id";
     let rows: Vec<(String, String, String, String)> =
         db_read!(db, |p| sqlx::query_as(SQL).fetch_all(p).await)?;
