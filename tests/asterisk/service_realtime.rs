@@ -182,14 +182,19 @@ pub(crate) fn follows_agents(way: Way, database: Database) {
     let (_port, phone) = ready(&pbx, &password);
     let state = |state: &str| nina.ask("PATCH", "/agents/me", &json!({"state": state, "reason": null}), 200);
     let seen = || pbx.cli("queue show newco-support");
+    // Asterisk gives a question half a second, and goes on with what it knew: on a starved machine one may be lost.
+    let shown = |what: &str| wait::until(what, || seen().contains(what).then_some(()));
     state("break");
+    shown("(paused:break");
     Call::to(NUMBER).from(CALLER).patience(5_000).run(&pbx);
     assert_eq!(phone.rang(), 0);
     assert!(seen().contains("(paused:break"), "{}", seen());
     state("available");
+    shown("(Not in use)");
     Call::to(NUMBER).from(CALLER).stay(1_500).expect_answered(&pbx);
     assert_eq!(phone.answered(), 1);
     state("offline");
+    shown("No Members");
     Call::to(NUMBER).from(CALLER).patience(5_000).run(&pbx);
     assert_eq!(phone.rang(), 1);
     assert!(seen().contains("No Members"), "{}", seen());
