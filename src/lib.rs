@@ -12,7 +12,8 @@
 //!    [`contacts`], [`agents`], [`sms`], [`tickets`], [`chat`], [`audit`],
 //!    [`plugins`] (code of tenants' own), [`users`], [`auth`] (passwords, tokens, sessions, keys).
 //! 4. Engines, which know no domain: [`api`] (collections and operations as data), [`events`] (what happens, as one stream
-//!    for each tenant), [`outgoing`] (the one door to tenants' URLs), [`sandbox`] (runs code of tenants),
+//!    for each tenant), [`outgoing`] (the one door to tenants' URLs), [`ari`] (Asterisks' events, and requests to them; [`calls`] use it as
+//!    [`webhooks`] use [`outgoing`], hence no edge), [`sandbox`] (runs code of tenants),
 //!    [`storage`] (keeps sounds), [`mail`] (an outbox and the way to the mail server), [`journal`], [`db`], [`config`].
 //! 5. [`base`]: ids, clock, secrets, shutdown, telemetry, counters.
 //!
@@ -54,6 +55,7 @@ pub mod agents;
 pub mod agi;
 pub mod api;
 pub mod app;
+pub mod ari;
 pub mod audit;
 pub mod auth;
 pub mod base;

@@ -22,12 +22,11 @@ enum Layer {
 fn layer(module: &str) -> Option<Layer> {
     Some(match module {
         "base" => Layer::Base,
-        "api" | "config" | "db" | "events" | "journal" | "mail" | "outgoing" | "sandbox" | "storage" => {
-            Layer::Engine
-        }
+        "api" | "ari" | "config" | "db" | "events" | "journal" | "mail" | "outgoing" | "sandbox"
+        | "storage" => Layer::Engine,
         "agents" | "audit" | "auth" | "calls" | "chat" | "contacts" | "endpoints" | "plugins" | "queues"
         | "routing" | "sms" | "tenants" | "tickets" | "users" | "voicemail" | "webhooks" => Layer::Domain,
-        "agi" | "ari" | "http" | "realtime" => Layer::Edge,
+        "agi" | "http" | "realtime" => Layer::Edge,
         "app" | "cli" | "lib" | "main" => Layer::Top,
         _ => return None,
     })

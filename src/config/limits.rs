@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 pub mod answer;
+pub mod ari;
 pub mod auth;
 pub mod calls;
 pub mod events;
