@@ -83,6 +83,8 @@ pub struct Parts {
     pub plugins: Option<Arc<Plugins>>,
     /// Who waits and talks in queues.
     pub live: Arc<LiveQueues>,
+    /// Acts on living calls; `None`: the operations are only described.
+    pub control: Option<Arc<calls::control::Control>>,
 }
 
 /// Every operation that is the same for every process.
@@ -103,7 +105,7 @@ pub fn actions(parts: &Parts) -> Vec<Action> {
     let chapters: Vec<String> = all.iter().map(|action| action.operation.tag.clone()).collect();
     all.extend(users::api::actions(&parts.auth, chapters));
     all.extend(agents::api::actions());
-    all.extend(calls::api::actions(&parts.signer));
+    all.extend(calls::api::actions(&parts.signer, parts.control.as_ref()));
     all.extend(voicemail::api::actions(&parts.signer));
     all
 }
@@ -145,7 +147,16 @@ fn described() -> Result<Vec<Action>, Error> {
     let (auth, events) = (Arc::new(auth), events());
     let (live, signer) = (Arc::new(LiveQueues::new(0)), Arc::new(Signer::new([0; 32], "")));
     let guard = Arc::default();
-    Ok(actions(&Parts { auth, registration: false, events, guard, signer, plugins: None, live }))
+    Ok(actions(&Parts {
+        auth,
+        registration: false,
+        events,
+        guard,
+        signer,
+        plugins: None,
+        live,
+        control: None,
+    }))
 }
 
 /// What stands before the operations.

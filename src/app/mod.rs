@@ -5,6 +5,7 @@ mod collect;
 mod desk;
 mod error;
 pub mod keep;
+mod live;
 pub mod models;
 pub mod plugins;
 pub mod sound;
@@ -325,8 +326,10 @@ impl App {
             http: http.local_addr()?,
             metrics: metrics.as_ref().map(TcpListener::local_addr).transpose()?,
         };
+        let live = live::LiveCalls::new(&self);
         let mut background = self.background(&keep);
-        background.extend(self.http(http, metrics, &keep)?);
+        background.extend(self.http(http, metrics, &live, &keep)?);
+        background.extend(live.start(&keep));
         ready(addresses);
         stop.await;
 
@@ -418,6 +421,7 @@ impl App {
         &self,
         listener: TcpListener,
         metrics: Option<TcpListener>,
+        live: &live::LiveCalls,
         keep: &Stopping,
     ) -> Result<Vec<tokio::task::JoinHandle<()>>, Error> {
         let health = Health { db: self.db.clone(), router: Arc::clone(&self.router) };
@@ -433,6 +437,7 @@ impl App {
             live: Arc::new(LiveQueues::new(
                 i64::try_from(self.config.lost_call.as_micros()).unwrap_or(i64::MAX),
             )),
+            control: Some(Arc::clone(&live.control)),
         };
         let events = Arc::clone(&self.events);
         let gate = api::gate(&self.config, self.db.clone(), self.clock.clone(), routing, auth, events)?;
@@ -450,7 +455,7 @@ impl App {
         });
         let mut routes = health::routes(health).merge(api).merge(http::socket::routes(&sockets));
         routes = routes.merge(sound::routes(self, &gate));
-        routes = routes.merge(realtime::routes(Arc::clone(&realtime)));
+        routes = routes.merge(realtime::routes(Arc::clone(&realtime))).merge(live.links.routes());
         let mut tasks = keep::start(&gate, self.config.events_kept, keep);
         tasks.extend(realtime.start(keep));
         tasks.extend(sockets.start(keep));

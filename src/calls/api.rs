@@ -1,8 +1,10 @@
 //! Calls, their traces, detail records and recordings over REST. All but a recording's legal hold is written by the
 //! service alone.
 
+mod control;
 mod exports;
 mod legs;
+mod live;
 mod stats;
 
 pub use exports::EXPORTS;
@@ -12,6 +14,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::cdr::{Disposition, RecordingStatus};
+use super::control::Control;
 use super::recordings;
 use crate::api::{
     Action, Call, Change, Doing, Field, Handler, Hooks, Input, May, Null, Operation, Output, Own, Problem,
@@ -213,7 +216,7 @@ static TRACED: &[Field] = &[
 ];
 
 /// What is no collection.
-pub fn actions(signer: &Arc<Signer>) -> Vec<Action> {
+pub fn actions(signer: &Arc<Signer>, control: Option<&Arc<Control>>) -> Vec<Action> {
     let operation = Operation {
         id: "calls.trace".into(),
         method: "GET",
@@ -238,6 +241,8 @@ pub fn actions(signer: &Arc<Signer>) -> Vec<Action> {
         stats::action(),
     ];
     all.extend(exports::actions());
+    all.extend(live::actions(control));
+    all.extend(control::actions(control));
     all
 }
 

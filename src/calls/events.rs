@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{CallAndDecision, Decided};
+use super::{CallAndDecision, Decided, Seen, happened};
 use crate::api::check::show_time;
 use crate::api::{Field, Null, Record};
 use crate::base::ids::{IdSource, TenantId};
@@ -13,7 +13,7 @@ use crate::base::role::Roles;
 use crate::db::{self, Tx, db_tx};
 use crate::events::{Data, Draft, Kind, outbox};
 
-const CALL: Field = Field::id("call_id", "The call.").server();
+pub(super) const CALL: Field = Field::id("call_id", "The call.").server();
 const DIRECTION: Field =
     Field::one_of("direction", &["inbound", "internal", "outbound"], "How it came to us.").server();
 const DID: Field = told("did", 80, "The number as dialled.");
@@ -27,7 +27,7 @@ const TARGET: Field = told("target", 150, "To what, as Asterisk names it.");
 const REASON: Field = told("reason", 40, "Why: a short stable code, such as static, closed, blocked.");
 const STARTED: Field = Field::time("started_at", "When it began.").server();
 
-const fn told(name: &'static str, max: usize, doc: &'static str) -> Field {
+pub(super) const fn told(name: &'static str, max: usize, doc: &'static str) -> Field {
     Field::maybe(name, max, doc).server()
 }
 
@@ -62,7 +62,7 @@ static CALL_ENDED: [Field; 22] = [
         "ended_by",
         20,
         "Who told of the end: hook; late (kept by Asterisk while the service was away); legs (Asterisk's own records); \
-         lost (nobody).",
+         live (Asterisk's events); lost (nobody).",
     ),
     length("cause", "Q.850 cause."),
     told("disposition", 20, "How it ended, in Asterisk's words."),
@@ -85,7 +85,7 @@ pub fn kinds() -> Vec<Kind> {
         own: None,
         chapter: "calls".into(),
     };
-    vec![
+    let mut all = vec![
         kind(
             "call.started",
             "A call came in, or a phone dialled.",
@@ -106,7 +106,9 @@ pub fn kinds() -> Vec<Kind> {
             "A call from outside is over and nobody answered it; beside call.ended.",
             Data::Fields("CallEnded", &CALL_ENDED),
         ),
-    ]
+    ];
+    all.extend(happened::kinds(kind));
+    all
 }
 
 /// Events of one batch of records, tenant by tenant.
@@ -186,6 +188,17 @@ impl Tells {
             ("decided_at", show_time(decided.at_us).into()),
         ]);
         self.add(decided.tenant.as_ref(), decided.id.as_str(), ("call.routed", decided.at_us), data);
+    }
+
+    pub(super) fn seen(&mut self, seen: &Seen) {
+        let draft = Draft {
+            kind: seen.kind.clone(),
+            key: seen.key.clone(),
+            at_us: seen.at_us,
+            owners: None,
+            data: seen.data.clone(),
+        };
+        self.drafts.entry(seen.tenant.clone()).or_default().push(draft);
     }
 
     /// Calls whose end changed: their rows are read, for an end says little of its call.

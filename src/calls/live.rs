@@ -84,6 +84,11 @@ impl Live {
         self.inner().remove(id);
     }
 
+    /// Whether a call is among them.
+    pub fn has(&self, id: &Id) -> bool {
+        self.inner().calls.contains_key(id)
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.inner().calls.len()

@@ -3,9 +3,12 @@
 //! What happens to a call is a [`Record`] in the journal; [`store`] turns records into rows.
 
 pub mod api;
+pub mod board;
 pub mod cdr;
+pub mod control;
 pub mod events;
 pub mod exports;
+pub mod happened;
 pub mod legs;
 pub mod legs_store;
 pub mod live;
@@ -15,6 +18,7 @@ pub mod retention;
 pub mod stats;
 mod stats_store;
 pub mod store;
+pub mod table;
 
 use serde::{Deserialize, Serialize};
 
@@ -157,6 +161,23 @@ pub enum Record<T = Box<serde_json::value::RawValue>> {
     Moved(Decided<T>),
     /// A call ended.
     Ended(Ended),
+    /// Something happened to a living call.
+    Seen(Seen),
+}
+
+/// An event of a living call, of which the call's row says nothing.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Seen {
+    /// Whose call.
+    pub tenant: TenantId,
+    /// What orders it: `call:<id>`.
+    pub key: String,
+    /// The event's type.
+    pub kind: String,
+    /// Microseconds since 1970 UTC.
+    pub at_us: i64,
+    /// What it says.
+    pub data: crate::api::Record,
 }
 
 /// The first record of a call.

@@ -164,6 +164,7 @@ impl Calls {
                     tells.routed(decided);
                     traces.push((*sequence, decided));
                 }
+                Record::Seen(seen) => tells.seen(seen),
                 Record::Ended(ended) => {
                     begun.insert_before(tx, ended.id.as_ref()).await?;
                     let id = self.end(tx, ended, &mut ends).await?;
@@ -361,8 +362,19 @@ async fn move_call(tx: &mut Tx, decided: &Decided) -> sqlx::Result<()> {
 
 /// Sets a call's end, unless it has a real one.
 async fn end_call(tx: &mut Tx, id: &str, ended: &Ended) -> sqlx::Result<Closed> {
-    // Who told of the end before: nobody, the look for lost calls, or Asterisk's own records, which a report says more than.
-    for (by, closed) in [("", Closed::Now), ("lost", Closed::AfterAll), ("legs", Closed::AfterAll)] {
+    // Who told of the end before: nobody, the look for lost calls, or Asterisk's own records or events, which a report says
+    // more than.
+    const ENDS: [(&str, Closed); 4] = [
+        ("", Closed::Now),
+        ("lost", Closed::AfterAll),
+        ("legs", Closed::AfterAll),
+        ("live", Closed::AfterAll),
+    ];
+    for (by, closed) in ENDS {
+        // Events say less than anybody else.
+        if ended.by == "live" && !by.is_empty() {
+            break;
+        }
         if set_end(tx, id, ended, by).await? > 0 {
             return Ok(closed);
         }

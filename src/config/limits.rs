@@ -11,6 +11,7 @@ pub mod auth;
 pub mod calls;
 pub mod events;
 pub mod kit;
+pub mod live;
 pub mod plugins;
 pub mod queues;
 pub mod realtime;

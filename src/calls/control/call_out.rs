@@ -1,0 +1,110 @@
+//! Click to call: the phone of whoever clicked rings first, then the number is called as if that phone had dialled it, by
+//! the same rules.
+
+use serde_json::json;
+
+use super::{Control, Refusal};
+use crate::ari::Request;
+use crate::base::ids::{Id, Name, TenantId, global_name};
+use crate::calls::{CallAndDecision, Decided, Direction, Record, Started};
+use crate::config::limits::live as limits;
+use crate::routing::types::Action;
+
+/// Who calls whom.
+#[derive(Clone, Debug)]
+pub struct Click {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The endpoint that rings first.
+    pub from: Name,
+    /// The number or extension that is called then.
+    pub to: String,
+    /// The number that is shown to it; empty: as if the endpoint had dialled.
+    pub shows: String,
+}
+
+/// The context that dials for a phone.
+const CLICK: &str = "hookswitch-click";
+
+impl Control {
+    /// Begins a call. Its id is ours, and on record before Asterisk is asked. Returns it.
+    ///
+    /// # Errors
+    /// When the number leads nowhere by the rules, the endpoint can't be called, or Asterisk is away.
+    pub async fn click(&self, click: &Click) -> Result<Id, Refusal> {
+        let trace = self.may(&click.tenant, &click.from, &click.to).await?;
+        let asterisk = self.any()?;
+        let (id, at_us) = (self.ids.next(), self.clock.now_us());
+        let channel = format!("hs-{id}");
+        let endpoint = global_name(&click.tenant, &click.from);
+        let direction = match trace.decision.action {
+            Action::External => Direction::Outbound,
+            _ => Direction::Internal,
+        };
+        let started = Started {
+            id: id.clone(),
+            direction,
+            did: click.to.clone(),
+            caller: click.from.to_string(),
+            caller_name: String::new(),
+            channel: String::new(),
+            uniqueid: channel.clone(),
+            linkedid: channel.clone(),
+            language: String::new(),
+            at_us,
+        };
+        let decided = Decided {
+            id: id.clone(),
+            tenant: Some(click.tenant.clone()),
+            hook: "originate".into(),
+            action: "endpoint".into(),
+            target: endpoint.clone(),
+            reason: "click-to-call".into(),
+            at_us,
+            record: false,
+            trace: json!({ "hook": "originate", "steps": [], "to": click.to }),
+            runs: Vec::new(),
+        };
+        self.router.live.add(&id, Some(&click.tenant), &click.to);
+        self.write(&Record::Began(CallAndDecision { started, decided })).await;
+        let request = Request::post("channels")
+            .with("endpoint", format!("PJSIP/{endpoint}"))
+            .with("context", CLICK)
+            .with("extension", &click.to)
+            .with("priority", 1)
+            .with("callerId", format!("{} <{}>", click.to, click.to))
+            .with("timeout", limits::RING_S)
+            .with("channelId", &channel)
+            .json(json!({ "variables": {
+                "HS_CALL_ID": id.as_str(),
+                "HS_TENANT": click.tenant.as_str(),
+                "HS_SHOWS": if click.shows.is_empty() { click.from.as_str() } else { &click.shows },
+            } }));
+        match self.ask(asterisk.name(), request).await {
+            Ok(_) => Ok(id),
+            Err(refusal) => {
+                self.never_was(&id, &channel).await;
+                Err(match refusal {
+                    // Asterisk says no more than that it could not make the channel.
+                    Refusal::Pbx(_) => Refusal::Target("endpoint-unavailable".into()),
+                    other => other,
+                })
+            }
+        }
+    }
+
+    /// A call whose channel was never made.
+    async fn never_was(&self, id: &Id, channel: &str) {
+        let ended = crate::calls::Ended {
+            id: Some(id.clone()),
+            uniqueid: channel.to_owned(),
+            linkedid: channel.to_owned(),
+            at_us: self.clock.now_us(),
+            by: "live".into(),
+            disposition: "FAILED".into(),
+            ..crate::calls::Ended::default()
+        };
+        self.router.live.remove(id);
+        self.write::<serde_json::Value>(&Record::Ended(ended)).await;
+    }
+}

@@ -1,0 +1,352 @@
+//! What people do to living calls, as requests to Asterisk.
+//!
+//! A call is Asterisk's dialplan's until a command needs more than that: then it is *taken*. An errand of the dialplan sends
+//! the called channel to us, its caller follows by what comes behind `Dial()` or `Queue()`, and both go on talking in a bridge
+//! of ours; that takes some milliseconds. What we do with each of our channels stands on it ([`Place`]), so that all of it
+//! outlives this process: the next one finds the channels and goes on.
+//!
+//! Whoever hangs up meanwhile wins: a request for a channel that is gone is answered with what there is.
+
+mod call_out;
+mod commands;
+mod follow;
+mod monitor;
+mod steward;
+mod transfer;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use serde_json::json;
+
+pub use call_out::Click;
+pub use commands::{Record, Which};
+pub use follow::Follow;
+pub use transfer::Step;
+
+use super::board::Board;
+use super::table::{Call, Kind, Leg, Place, State, Table, variables};
+use crate::ari::{Answer, AskError, Asterisk, Links, Request};
+use crate::base::clock::Clock;
+use crate::base::ids::{Id, IdSource, Name, TenantId, global_name};
+use crate::config::limits::live as limits;
+use crate::journal::Journal;
+use crate::routing::Router;
+use crate::routing::types::Inputs;
+use crate::routing::{Mode as Routing, trace::Trace};
+
+/// The dialplan's context for channels that come to us.
+const LIVE: &str = "hookswitch-live";
+/// The dialplan's context where a call goes on that was handed to somebody.
+const MOVED: &str = "hookswitch-moved";
+/// The variable that says there who did it: a global name.
+const MOVED_BY: &str = "HS_MOVED_BY";
+
+/// Why a command was not done.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No Asterisk is connected that could do it.
+    #[error("no Asterisk is connected over ARI")]
+    NoPbx,
+    /// The tenant has no such living call.
+    #[error("the call is not alive")]
+    NotLive,
+    /// The call is not where this can be done.
+    #[error("{0}")]
+    State(&'static str),
+    /// It ended meanwhile, or one of its parties hung up.
+    #[error("somebody hung up meanwhile")]
+    Gone,
+    /// Where it should go is nowhere: the reason of the decision.
+    #[error("{0}")]
+    Target(String),
+    /// Asterisk did not do it.
+    #[error("Asterisk refused: {0}")]
+    Pbx(String),
+    /// Asterisk did not answer; it may be done all the same.
+    #[error("{0}")]
+    Away(AskError),
+}
+
+impl From<AskError> for Refusal {
+    fn from(error: AskError) -> Self {
+        match error {
+            AskError::NotConnected => Self::NoPbx,
+            other => Self::Away(other),
+        }
+    }
+}
+
+/// Acts on living calls.
+#[derive(Debug)]
+pub struct Control {
+    /// The living calls.
+    pub board: Arc<Board>,
+    links: Links,
+    router: Arc<Router>,
+    journal: Journal,
+    ids: IdSource,
+    clock: Clock,
+    /// One command at a time for each call.
+    locks: Mutex<HashMap<String, Weak<tokio::sync::Mutex<()>>>>,
+}
+
+/// The two parties of a call, from the side of one of the tenant's endpoints.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Pair {
+    /// The Asterisk they are on.
+    asterisk: String,
+    linkedid: String,
+    /// The channel of the endpoint that acts.
+    near: End,
+    /// The other one.
+    far: End,
+    /// The channel whose dialplan runs the call; one of the two.
+    caller: End,
+    /// Whether both are ours.
+    ours: bool,
+}
+
+/// A channel, by id and name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct End {
+    id: String,
+    name: String,
+    endpoint: Option<(TenantId, Name)>,
+}
+
+impl End {
+    fn of(leg: &Leg) -> Self {
+        Self { id: leg.id.clone(), name: leg.name.clone(), endpoint: leg.endpoint.clone() }
+    }
+}
+
+impl Control {
+    /// With these parts.
+    pub fn new(
+        board: Arc<Board>,
+        links: Links,
+        router: Arc<Router>,
+        journal: Journal,
+        clock: Clock,
+    ) -> Arc<Self> {
+        let ids = router.ids.clone();
+        Arc::new(Self { board, links, router, journal, ids, clock, locks: Mutex::default() })
+    }
+
+    fn asterisk(&self, name: &str) -> Result<&Arc<Asterisk>, Refusal> {
+        self.links.get(name).filter(|asterisk| asterisk.is_connected()).ok_or(Refusal::NoPbx)
+    }
+
+    /// Any that is connected: the first by name.
+    fn any(&self) -> Result<&Arc<Asterisk>, Refusal> {
+        self.links.all().find(|asterisk| asterisk.is_connected()).ok_or(Refusal::NoPbx)
+    }
+
+    /// Every configured Asterisk, and since when it is connected; microseconds since 1970 UTC.
+    pub fn connections(&self) -> Vec<(String, Option<i64>)> {
+        let connected = self.board.connected();
+        let since = |one: &Arc<Asterisk>| (one.name().to_owned(), connected.get(one.name()).copied());
+        self.links.all().map(since).collect()
+    }
+
+    async fn ask(&self, asterisk: &str, request: Request) -> Result<Answer, Refusal> {
+        done(self.asterisk(asterisk)?.ask(request).await?)
+    }
+
+    /// As [`Control::ask`]; what is gone already is as good as ended.
+    async fn end(&self, asterisk: &str, request: Request) -> Result<(), Refusal> {
+        match self.ask(asterisk, request).await {
+            Ok(_) | Err(Refusal::Gone) => Ok(()),
+            Err(other) => Err(other),
+        }
+    }
+
+    async fn hang_up_leg(&self, asterisk: &str, leg: &str) -> Result<(), Refusal> {
+        self.end(asterisk, Request::delete("channels").part(leg).with("reason", "normal")).await
+    }
+
+    /// Writes on a channel what we do with it.
+    async fn put(&self, asterisk: &str, leg: &str, place: Place) -> Result<(), Refusal> {
+        self.set(asterisk, leg, variables::PLACE, &place.to_text()).await?;
+        self.board.table().place(leg, place);
+        self.board.touch();
+        Ok(())
+    }
+
+    async fn set(&self, asterisk: &str, leg: &str, name: &str, value: &str) -> Result<(), Refusal> {
+        let request = Request::post("channels").part(leg).part("variable");
+        self.ask(asterisk, request.with("variable", name).with("value", value)).await.map(drop)
+    }
+
+    async fn join(&self, asterisk: &str, bridge: &str, leg: &str, place: Place) -> Result<(), Refusal> {
+        self.put(asterisk, leg, place).await?;
+        // Music that nobody began ends without harm.
+        self.end(asterisk, Request::delete("channels").part(leg).part("moh")).await?;
+        let request = Request::post("bridges").part(bridge).part("addChannel").with("channel", leg);
+        self.ask(asterisk, request).await.map(drop)
+    }
+
+    /// Out of the talk, with music.
+    async fn apart(&self, asterisk: &str, bridge: &str, leg: &str, place: Place) -> Result<(), Refusal> {
+        self.put(asterisk, leg, place).await?;
+        let request = Request::post("bridges").part(bridge).part("removeChannel").with("channel", leg);
+        self.end(asterisk, request).await?;
+        self.ask(asterisk, Request::post("channels").part(leg).part("moh")).await.map(drop)
+    }
+
+    async fn bridge(&self, asterisk: &str, id: &str) -> Result<(), Refusal> {
+        // Making it again is no harm.
+        let request = Request::post("bridges").part(id).with("type", "mixing,proxy_media").with("name", id);
+        self.end(asterisk, request).await
+    }
+
+    /// Has the dialplan run an errand.
+    async fn errand(&self, asterisk: &str, errand: &str, told: &[(&str, &str)]) -> Result<(), Refusal> {
+        let app = self.asterisk(asterisk)?.app().to_owned();
+        let variables: serde_json::Map<String, serde_json::Value> =
+            told.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+        let request = Request::post("channels")
+            .with("endpoint", format!("Local/{errand}@{}/n", super::table::ERRANDS))
+            .with("app", app)
+            .with("timeout", limits::ERRAND_S)
+            .with("channelId", format!("hs-errand-{}", self.ids.next()))
+            .json(json!({ "variables": variables }));
+        self.ask(asterisk, request).await.map(drop)
+    }
+
+    /// One command at a time for each call.
+    async fn alone(&self, linkedid: &str) -> tokio::sync::OwnedMutexGuard<()> {
+        let lock = {
+            let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
+            locks.retain(|_, lock| lock.strong_count() > 0);
+            match locks.get(linkedid).and_then(Weak::upgrade) {
+                Some(lock) => lock,
+                None => {
+                    let lock = Arc::new(tokio::sync::Mutex::new(()));
+                    locks.insert(linkedid.to_owned(), Arc::downgrade(&lock));
+                    lock
+                }
+            }
+        };
+        lock.lock_owned().await
+    }
+
+    fn see<T>(
+        &self,
+        (tenant, call): (&TenantId, &Id),
+        see: impl FnOnce(&Call<'_>) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        let table = self.board.table();
+        see(&table.call(tenant, call).ok_or(Refusal::NotLive)?)
+    }
+
+    /// The Asterisk and linkedid of a call.
+    fn place(&self, of: (&TenantId, &Id)) -> Result<(String, String), Refusal> {
+        self.see(of, |call| {
+            let leg = call.caller().ok_or(Refusal::NotLive)?;
+            let asterisk = leg.seen_by.first().ok_or(Refusal::NoPbx)?;
+            Ok((asterisk.clone(), leg.linkedid.clone()))
+        })
+    }
+
+    /// Who talks, seen from an endpoint: the one that is named, or the one that was called.
+    fn pair(&self, of: (&TenantId, &Id), near: Option<&[Name]>) -> Result<Pair, Refusal> {
+        self.see(of, |call| pair(call, near))
+    }
+
+    /// Takes a call from the dialplan, if we do not have it yet. Both parties go on talking.
+    async fn take(&self, of: (&TenantId, &Id), near: Option<&[Name]>) -> Result<Pair, Refusal> {
+        let pair = self.pair(of, near)?;
+        if pair.ours {
+            return Ok(pair);
+        }
+        let called = if pair.caller == pair.near { &pair.far } else { &pair.near };
+        let (a, b) = (pair.caller.id.clone(), called.id.clone());
+        let told = [("HS_A", pair.caller.name.as_str()), ("HS_B", called.name.as_str())];
+        self.errand(&pair.asterisk, "take", &told).await?;
+        let came = |table: &Table| match (table.leg(&a), table.leg(&b)) {
+            (Some(a), Some(b)) => (a.ours && b.ours).then_some(true),
+            _ => Some(false),
+        };
+        match self.board.until(came).await {
+            Some(true) => {}
+            Some(false) => return Err(Refusal::Gone),
+            None => return Err(Refusal::State("the call can't be taken from the dialplan now")),
+        }
+        let bridge = bridge_of(of.1);
+        self.bridge(&pair.asterisk, &bridge).await?;
+        for leg in [&a, &b] {
+            self.join(&pair.asterisk, &bridge, leg, Place::Talk).await?;
+        }
+        Ok(Pair { ours: true, ..pair })
+    }
+
+    /// What the rules say of a number that an endpoint would dial. Nothing is counted.
+    async fn may(&self, tenant: &TenantId, from: &Name, to: &str) -> Result<Trace, Refusal> {
+        use crate::routing::types::Action;
+        let inputs = Inputs {
+            at_us: self.clock.now_us(),
+            dialled: to.to_owned(),
+            from_endpoint: global_name(tenant, from),
+            caller: from.to_string(),
+            ..Inputs::default()
+        };
+        let trace = self.router.internal(&self.ids.next(), inputs, Routing::Replay).await;
+        match trace.decision.action {
+            Action::Hangup | Action::Fallback => Err(Refusal::Target(trace.decision.reason.to_string())),
+            _ => Ok(trace),
+        }
+    }
+}
+
+/// The bridge in which a call talks once it is ours.
+fn bridge_of(call: &Id) -> String {
+    format!("hs-{call}")
+}
+
+fn done(answer: Answer) -> Result<Answer, Refusal> {
+    if answer.is_done() {
+        Ok(answer)
+    } else if answer.is_gone() {
+        Err(Refusal::Gone)
+    } else {
+        Err(Refusal::Pbx(answer.why().to_owned()))
+    }
+}
+
+fn pair(call: &Call<'_>, near: Option<&[Name]>) -> Result<Pair, Refusal> {
+    let caller = call.caller().ok_or(Refusal::NotLive)?;
+    let talks = |leg: &&&Leg| {
+        let is_there = leg.talks_us.is_some() || matches!(leg.place, Place::Talk | Place::Held);
+        leg.kind == Kind::Phone && is_there && !matches!(leg.place, Place::Monitor(_))
+    };
+    let all: Vec<&Leg> = call.legs.iter().filter(talks).copied().collect();
+    if call.state == State::Parked {
+        return Err(Refusal::State("the call is parked; take it first"));
+    }
+    let acts = |leg: &&&Leg| match near {
+        Some(names) => {
+            leg.endpoint.as_ref().is_some_and(|(of, name)| *of == call.tenant && names.contains(name))
+        }
+        None => leg.id != caller.id && leg.endpoint.is_some(),
+    };
+    let near =
+        all.iter().find(acts).or_else(|| all.iter().find(|leg| near.is_none() && leg.endpoint.is_some()));
+    let near = near.ok_or(Refusal::State("nobody talks to the caller"))?;
+    let mut others = all.iter().filter(|leg| leg.id != near.id);
+    let far = match (others.next(), others.next()) {
+        (Some(far), None) => far,
+        (None, _) => return Err(Refusal::State("nobody talks to the caller")),
+        (Some(_), Some(_)) => return Err(Refusal::State("more than two talk")),
+    };
+    let asterisk = near.seen_by.first().ok_or(Refusal::NoPbx)?.clone();
+    Ok(Pair {
+        asterisk,
+        linkedid: near.linkedid.clone(),
+        near: End::of(near),
+        far: End::of(far),
+        caller: End::of(caller),
+        ours: near.ours && far.ours,
+    })
+}

@@ -1,0 +1,85 @@
+//! What becomes of the channels that are ours when another one has gone. Pure.
+
+use crate::calls::table::{Call, Kind, Leg, Place};
+
+/// What is to be done to a channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// It goes (back) into the talk.
+    Join(String),
+    /// It ends.
+    HangUp(String),
+}
+
+/// Whoever talks alone gets back whom he held; who is held by nobody, and who talks alone for good, ends; who listens to
+/// nobody ends. Who is parked stays. So the phone that hangs up while it asks a third one hands the call on to that one.
+pub fn what_now(call: &Call<'_>) -> Vec<Act> {
+    let of = |is: fn(&Leg) -> bool| call.legs.iter().filter(move |leg| leg.kind != Kind::Snoop && is(leg));
+    let ours: Vec<&&Leg> = of(|leg| leg.ours && matches!(leg.place, Place::Talk | Place::Asked)).collect();
+    let held: Vec<&&Leg> = of(|leg| leg.ours && leg.place == Place::Held).collect();
+    let is_parked = of(|leg| matches!(leg.place, Place::Parked(_))).next().is_some();
+    let end = |leg: &&&Leg| Act::HangUp(leg.id.clone());
+    let mut acts: Vec<Act> = match (ours.len(), held.is_empty()) {
+        (1, false) => held.iter().map(|leg| Act::Join(leg.id.clone())).collect(),
+        (1, true) if calls_nobody(call) => ours.iter().map(end).collect(),
+        (0, false) => held.iter().map(end).collect(),
+        _ => Vec::new(),
+    };
+    let others = of(|leg| !matches!(leg.place, Place::Monitor(_))).count();
+    if others == 0 || (is_parked && others == 1) {
+        acts.extend(of(|leg| matches!(leg.place, Place::Monitor(_))).map(|leg| Act::HangUp(leg.id.clone())));
+    }
+    acts
+}
+
+/// Whether no phone is being called that will join.
+fn calls_nobody(call: &Call<'_>) -> bool {
+    !call
+        .legs
+        .iter()
+        .any(|leg| leg.call.is_none() && !leg.ours && leg.state != "Up" && leg.kind != Kind::Snoop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ari::Channel;
+    use crate::base::clock::Clock;
+    use crate::base::ids::{IdSource, TenantId};
+    use crate::calls::table::{Mode, State};
+
+    fn acts(places: &[Place]) -> Vec<Act> {
+        let legs: Vec<Leg> = (0..)
+            .zip(places)
+            .map(|(n, place)| {
+                let channel = Channel { id: format!("{n}"), state: "Up".into(), ..Channel::default() };
+                Leg { ours: *place != Place::Dialplan, place: place.clone(), ..Leg::new(&channel, 1) }
+            })
+            .collect();
+        let id = IdSource::new(Clock::system()).next();
+        let tenant = TenantId::parse("acme").unwrap();
+        what_now(&Call { id, tenant, legs: legs.iter().collect(), queue: "", state: State::Talking })
+    }
+
+    #[test]
+    fn who_is_left_alone() {
+        let (join, end) = (|n: &str| Act::Join(n.into()), |n: &str| Act::HangUp(n.into()));
+        let (talk, held, asked) = (Place::Talk, Place::Held, Place::Asked);
+        for (places, wanted) in [
+            (vec![talk.clone()], vec![end("0")]),
+            (vec![talk.clone(), talk.clone()], vec![]),
+            (vec![held.clone()], vec![end("0")]),
+            (vec![talk.clone(), held.clone()], vec![join("1")]),
+            (vec![asked.clone(), held.clone()], vec![join("1")]),
+            (vec![talk.clone(), asked, held.clone()], vec![]),
+            (vec![Place::Parked(701)], vec![]),
+            (vec![Place::Monitor(Mode::Listen)], vec![end("0")]),
+            (vec![talk.clone(), talk, Place::Monitor(Mode::Barge)], vec![]),
+            (vec![Place::Parked(701), Place::Monitor(Mode::Listen)], vec![end("1")]),
+            (vec![Place::Dialplan, Place::Dialplan, Place::Monitor(Mode::Listen)], vec![]),
+            (vec![], vec![]),
+        ] {
+            assert_eq!(acts(&places), wanted, "{places:?}");
+        }
+    }
+}
