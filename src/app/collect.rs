@@ -5,19 +5,23 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
+use super::App;
 use crate::agi::AgiStats;
+use crate::ari::Links;
 use crate::journal::Journal;
 use crate::routing::Router;
 use crate::webhooks::desk::Stats;
 
 /// Adds the collector to the router's metrics.
-pub(super) fn register(router: &Arc<Router>, journal: &Journal, agi: Arc<AgiStats>, webhooks: Arc<Stats>) {
-    let collector = Collected { router: Arc::clone(router), journal: journal.clone(), agi, webhooks };
-    router.metrics.collect_from(collector);
+pub(super) fn register(app: &App, agi: Arc<AgiStats>) {
+    let (router, webhooks) = (Arc::clone(&app.router), Arc::clone(&app.webhooks));
+    let links = app.links.clone();
+    app.router.metrics.collect_from(Collected { router, journal: app.journal.clone(), agi, webhooks, links });
 }
 
 #[derive(Debug)]
@@ -26,6 +30,7 @@ struct Collected {
     journal: Journal,
     agi: Arc<AgiStats>,
     webhooks: Arc<Stats>,
+    links: Links,
 }
 
 fn write(
@@ -36,6 +41,18 @@ fn write(
 ) -> fmt::Result {
     let metric_type = metric.metric_type();
     metric.encode(encoder.encode_descriptor(name, help, None, metric_type)?)
+}
+
+/// Which Asterisks are connected: 1 or 0 for each.
+fn write_links(encoder: &mut DescriptorEncoder<'_>, links: &Links) -> fmt::Result {
+    let help = "Whether an Asterisk of the settings is connected";
+    let mut family = encoder.encode_descriptor("ari_connected", help, None, MetricType::Gauge)?;
+    for asterisk in links.all() {
+        let labels = [("asterisk", asterisk.name())];
+        let mut series: MetricEncoder<'_> = family.encode_family(&labels)?;
+        series.encode_gauge(&i64::from(asterisk.is_connected()))?;
+    }
+    Ok(())
 }
 
 impl Collector for Collected {
@@ -103,6 +120,6 @@ impl Collector for Collected {
         for (name, help, value) in counters {
             write(&mut encoder, name, help, &ConstCounter::new(value))?;
         }
-        Ok(())
+        write_links(&mut encoder, &self.links)
     }
 }

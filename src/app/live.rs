@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::App;
-use crate::ari::Links;
+use crate::ari::{Links, Watch};
 use crate::base::shutdown::Stopping;
 use crate::calls::board::{Board, Item};
 use crate::calls::control::{Control, Follow};
@@ -16,8 +16,7 @@ use crate::calls::table::Change;
 pub(super) struct LiveCalls {
     /// Acts on calls.
     pub(super) control: Arc<Control>,
-    /// All Asterisks.
-    pub(super) links: Links,
+    links: Links,
     board: Arc<Board>,
     items: mpsc::Receiver<Item>,
 }
@@ -32,7 +31,7 @@ impl Follow for Nobody {
 impl LiveCalls {
     pub(super) fn new(app: &App) -> Self {
         let (board, items) = Board::new(app.clock.clone());
-        let links = Links::new(&app.config.ari, app.clock.clone());
+        let links = app.links.clone();
         let control = Control::new(
             Arc::clone(&board),
             links.clone(),
@@ -46,7 +45,8 @@ impl LiveCalls {
     /// Connects, and follows until `keep` ends.
     pub(super) fn start(self, keep: &Stopping) -> Vec<JoinHandle<()>> {
         let follow = Arc::clone(&self.control).follow(self.items, Arc::new(Nobody), keep.clone());
-        let mut tasks = self.links.start(self.board, keep);
+        let watch: Arc<dyn Watch> = self.board;
+        let mut tasks = self.links.start(&watch, keep);
         tasks.push(tokio::spawn(follow));
         tasks
     }

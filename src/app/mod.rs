@@ -20,6 +20,7 @@ use tokio::net::TcpListener;
 
 use crate::agi::session::Sessions;
 use crate::agi::{AgiStats, DrainReport, Server, ServerOptions};
+use crate::ari::Links;
 use crate::auth::Auth;
 use crate::base::clock::Clock;
 use crate::base::descriptors;
@@ -62,6 +63,7 @@ pub fn check(config: &Config) -> Result<(), Vec<String>> {
     problems.extend(guard(config).err());
     problems.extend(plugins::check(config));
     problems.extend(sound::check(config));
+    problems.extend(crate::ari::check(&config.ari));
     problems.extend(Db::check_url(config.database_url.expose()).err().map(|e| format!("database.url: {e}")));
     let listeners = [("http.listen", Some(config.http_listen)), ("metrics.listen", config.metrics_listen)];
     for (name, address) in listeners {
@@ -201,6 +203,7 @@ pub struct App {
     mailer: Option<Mailer>,
     signer: Arc<Signer>,
     sounds: Sounds,
+    links: Links,
     /// Not the one that calls wait for: a name that hangs must not keep a route webhook from its look-up.
     outgoing: Client,
 }
@@ -261,6 +264,7 @@ impl App {
             mailer: Mailer::open(&config.mail).map_err(Error::Said)?,
             signer: Arc::new(sound::signer(&config)?),
             sounds: Sounds { kept: config.spool.is_some(), ..Sounds::default() },
+            links: Links::new(&config.ari, clock.clone()),
             config,
             clock,
             db,
@@ -320,7 +324,7 @@ impl App {
             None => None,
         };
         let agi = AgiThread::start(&self)?;
-        collect::register(&self.router, &self.journal, agi.stats.clone(), Arc::clone(&self.webhooks));
+        collect::register(&self, agi.stats.clone());
         let addresses = Addresses {
             agi: agi.address,
             http: http.local_addr()?,
@@ -455,7 +459,7 @@ impl App {
         });
         let mut routes = health::routes(health).merge(api).merge(http::socket::routes(&sockets));
         routes = routes.merge(sound::routes(self, &gate));
-        routes = routes.merge(realtime::routes(Arc::clone(&realtime))).merge(live.links.routes());
+        routes = routes.merge(realtime::routes(Arc::clone(&realtime))).merge(self.links.routes());
         let mut tasks = keep::start(&gate, self.config.events_kept, keep);
         tasks.extend(realtime.start(keep));
         tasks.extend(sockets.start(keep));

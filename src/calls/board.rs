@@ -127,8 +127,14 @@ impl Board {
 impl Watch for Board {
     fn hear(&self, from: &Arc<Asterisk>, news: News) {
         match news {
-            News::Connected { snapshot, gap } => self.whole(from, &snapshot, gap),
+            News::Connected { snapshot, gap } => {
+                let gap_ms = gap.map(|(from_us, to_us)| (to_us - from_us) / 1_000);
+                let channels = snapshot.channels.len();
+                tracing::info!(ari.asterisk = from.name(), channels, gap_ms, "an Asterisk's calls are known");
+                self.whole(from, &snapshot, gap);
+            }
             News::Lost => {
+                tracing::warn!(ari.asterisk = from.name(), "an Asterisk is no longer heard of");
                 self.connections().remove(from.name());
                 self.table().lost(from.name());
                 self.touch();

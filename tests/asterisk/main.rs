@@ -17,6 +17,7 @@ macro_rules! on_both {
 }
 
 mod actions;
+mod ari;
 mod ended;
 mod hostile;
 mod service_away;

@@ -18,7 +18,27 @@ pub(crate) struct PbxOptions {
     pub(crate) extra_phones: Vec<ExtraPhone>,
     /// More of `pjsip.conf`.
     pub(crate) extra_pjsip: String,
+    /// How the service watches it.
+    pub(crate) ari: Way,
 }
+
+/// Who opens the sockets of ARI.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Nobody.
+    None,
+    /// The service dials [`Pbx::ari_url`].
+    Dialled,
+    /// Asterisk connects to the service at this HTTP address, for ever.
+    Connects(SocketAddr),
+    /// The same, with a connection for each call.
+    ConnectsForCalls(SocketAddr),
+}
+
+/// The user of ARI in both directions, and the application.
+pub(crate) const ARI_USER: &str = "hookswitch";
+/// Its password.
+pub(crate) const ARI_PASSWORD: &str = "ari-secret-1";
 
 /// A phone besides the demo's, and the queue whose only member it is.
 pub(crate) struct ExtraPhone {
@@ -39,6 +59,7 @@ impl PbxOptions {
             realtime: Vec::new(),
             extra_phones: Vec::new(),
             extra_pjsip: String::new(),
+            ari: Way::None,
         }
     }
 
@@ -70,6 +91,28 @@ impl PbxOptions {
     pub(crate) fn cdr_odbc(mut self, url: &str) -> Self {
         self.realtime.extend([("CDR_ODBC", url.to_owned()), ("REPORT", "no".to_owned())]);
         self
+    }
+
+    /// Lets the service watch it.
+    pub(crate) fn ari(mut self, way: Way) -> Self {
+        self.ari = way;
+        self
+    }
+
+    /// As `asterisk/demo/run` understands it.
+    fn ari_settings(&self, port: u16) -> Vec<(&'static str, String)> {
+        let mut settings = vec![("ARI_PASSWORD", ARI_PASSWORD.to_owned())];
+        match self.ari {
+            Way::None => settings.clear(),
+            Way::Dialled => settings.push(("ARI_PORT", port.to_string())),
+            Way::Connects(http) => {
+                settings.extend([("ARI_CONNECT", "persistent".to_owned()), ("HTTP", http.to_string())]);
+            }
+            Way::ConnectsForCalls(http) => {
+                settings.extend([("ARI_CONNECT", "per_call_config".to_owned()), ("HTTP", http.to_string())]);
+            }
+        }
+        settings
     }
 
     /// Adds a phone and its queue.
@@ -110,6 +153,8 @@ struct Ports {
 pub(crate) struct Pbx {
     run: TempDir,
     child: Child,
+    settings: Vec<(&'static str, String)>,
+    ari_port: u16,
     ports: Ports,
     extra_ports: Vec<(String, u16)>,
 }
@@ -133,9 +178,8 @@ impl Pbx {
     /// # Panics
     /// When no Asterisk is installed (run `scripts/lab-install`) or it does not come up.
     pub(crate) fn start(options: &PbxOptions) -> Self {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let run = tempfile::Builder::new().prefix("hs").tempdir().unwrap();
-        let [sip, carrier, acme_101, acme_102, globex_101, globex_102] = ports::free();
+        let [sip, carrier, acme_101, acme_102, globex_101, globex_102, ari_port] = ports::free();
         let ports = Ports { sip, carrier, acme_101, acme_102, globex_101, globex_102 };
         let (rtp_start, rtp_end) = ports::rtp();
         std::fs::create_dir(run.path().join("etc")).unwrap();
@@ -148,28 +192,27 @@ impl Pbx {
         write("pjsip-extra.conf", phones + &options.extra_pjsip);
         write("queues-extra.conf", extra.iter().map(|(phone, _)| phone.queue()).collect());
         let extra_ports = extra.into_iter().map(|(phone, port)| (phone.name.clone(), port)).collect();
-        let console = std::fs::File::create(run.path().join("console")).unwrap();
-        let child = Command::new(root.join("asterisk/demo/run"))
-            .arg(run.path())
-            .env("DIES_WITH_PARENT", "1")
-            .env("AGI", options.agi.to_string())
-            .envs(options.realtime.iter().cloned())
-            .envs([
-                ("SIP_PORT", ports.sip.to_string()),
-                ("CARRIER_PORT", ports.carrier.to_string()),
-                ("ACME_101_PORT", ports.acme_101.to_string()),
-                ("ACME_102_PORT", ports.acme_102.to_string()),
-                ("GLOBEX_101_PORT", ports.globex_101.to_string()),
-                ("GLOBEX_102_PORT", ports.globex_102.to_string()),
-                ("RTP_START", rtp_start.to_string()),
-                ("RTP_END", rtp_end.to_string()),
-            ])
-            .stdin(Stdio::null())
-            .stdout(console.try_clone().unwrap())
-            .stderr(console)
-            .spawn()
-            .unwrap();
-        let mut pbx = Self { run, child, ports, extra_ports };
+        let mut settings = vec![
+            ("AGI", options.agi.to_string()),
+            ("SIP_PORT", ports.sip.to_string()),
+            ("CARRIER_PORT", ports.carrier.to_string()),
+            ("ACME_101_PORT", ports.acme_101.to_string()),
+            ("ACME_102_PORT", ports.acme_102.to_string()),
+            ("GLOBEX_101_PORT", ports.globex_101.to_string()),
+            ("GLOBEX_102_PORT", ports.globex_102.to_string()),
+            ("RTP_START", rtp_start.to_string()),
+            ("RTP_END", rtp_end.to_string()),
+        ];
+        settings.extend(options.realtime.iter().cloned());
+        settings.extend(options.ari_settings(ari_port));
+        let child = launch(run.path(), &settings);
+        let mut pbx = Self { run, child, settings, ari_port, ports, extra_ports };
+        pbx.wait_booted();
+        pbx
+    }
+
+    fn wait_booted(&mut self) {
+        let pbx = self;
         wait::until("Asterisk to boot (is it installed? run scripts/lab-install)", || {
             let ended = pbx.child.try_wait().unwrap();
             assert!(
@@ -181,7 +224,38 @@ impl Pbx {
             let booted = pbx.path("cli").exists() && pbx.cli("core waitfullybooted").contains("fully booted");
             booted.then_some(())
         });
-        pbx
+    }
+
+    /// Ends it at once (SIGKILL).
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts it, as before, after [`Pbx::kill`].
+    pub(crate) fn start_again(&mut self) {
+        self.child = launch(self.run.path(), &self.settings);
+        self.wait_booted();
+    }
+
+    /// Stops its clockwork (SIGSTOP): its sockets stay open, nothing moves.
+    pub(crate) fn freeze(&self) {
+        self.signal("STOP");
+    }
+
+    /// Lets it go on after [`Pbx::freeze`].
+    pub(crate) fn thaw(&self) {
+        self.signal("CONT");
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+    }
+
+    /// Where its HTTP server listens, for [`Way::Dialled`].
+    pub(crate) fn ari_address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.ari_port))
     }
 
     /// Runs a CLI command and returns what it prints.
@@ -276,6 +350,20 @@ impl Drop for Pbx {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Renders the configuration and becomes Asterisk.
+fn launch(run: &Path, settings: &[(&'static str, String)]) -> Child {
+    let console = std::fs::File::create(run.join("console")).unwrap();
+    Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("asterisk/demo/run"))
+        .arg(run)
+        .env("DIES_WITH_PARENT", "1")
+        .envs(settings.iter().cloned())
+        .stdin(Stdio::null())
+        .stdout(console.try_clone().unwrap())
+        .stderr(console)
+        .spawn()
+        .unwrap()
 }
 
 /// Reads a line as `cdr_custom.conf` writes it.

@@ -4,6 +4,7 @@
 //! Everything started here ends with its owner: on drop, and by the kernel when the test process
 //! dies first. Nothing sleeps to synchronise; see [`wait`].
 
+pub(crate) mod ari;
 pub(crate) mod asterisk;
 pub(crate) mod call;
 pub(crate) mod fastagi;

@@ -4,7 +4,7 @@ use crate::calls::table::{Call, Kind, Leg, Place};
 
 /// What is to be done to a channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Act {
+pub(super) enum Act {
     /// It goes (back) into the talk.
     Join(String),
     /// It ends.
@@ -13,7 +13,7 @@ pub enum Act {
 
 /// Whoever talks alone gets back whom he held; who is held by nobody, and who talks alone for good, ends; who listens to
 /// nobody ends. Who is parked stays. So the phone that hangs up while it asks a third one hands the call on to that one.
-pub fn what_now(call: &Call<'_>) -> Vec<Act> {
+pub(super) fn what_now(call: &Call<'_>) -> Vec<Act> {
     let of = |is: fn(&Leg) -> bool| call.legs.iter().filter(move |leg| leg.kind != Kind::Snoop && is(leg));
     let ours: Vec<&&Leg> = of(|leg| leg.ours && matches!(leg.place, Place::Talk | Place::Asked)).collect();
     let held: Vec<&&Leg> = of(|leg| leg.ours && leg.place == Place::Held).collect();

@@ -21,12 +21,12 @@ pub const TAKE_OVER_PAUSE: Duration = Duration::from_secs(2);
 pub const FIRST_FRAME_TIME: Duration = Duration::from_secs(5);
 /// How often we ask whether the socket lives.
 pub const PING_TIME: Duration = Duration::from_secs(3);
-/// A socket that is silent for so long is given up: three questions without an answer. Asterisk under load answers late.
-pub const SILENT_TIME: Duration = Duration::from_secs(10);
 /// Time for a frame of ours to leave.
 pub const WRITE_TIME: Duration = Duration::from_secs(5);
 /// Time for our goodbye.
 pub const CLOSE_TIME: Duration = Duration::from_secs(1);
+/// A socket is given up at the next ping behind so many without an answer: 9 to 12 s. Asterisk under load answers late.
+pub const SILENT_PINGS: u32 = 3;
 /// Frames of ours that wait to be written.
 pub const OUT_FRAMES: usize = 128;
 /// Time from a request to its answer, the wait for a place included. Asterisk takes 0.3 to 3 ms.
@@ -47,3 +47,5 @@ pub const HEAD_BYTES: usize = 16 * 1024;
 pub const QUEUE_EVENTS: usize = 10_000;
 /// Connections for single calls that one group may have at a time.
 pub const CALL_SOCKETS: usize = 1_000;
+/// Connections that all Asterisks together may have opened: file descriptors are needed for calls too.
+pub const SOCKETS: usize = 2_000;
