@@ -3,9 +3,11 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
 use super::conn::Conn;
 use super::event::Channel;
@@ -106,7 +108,12 @@ pub(super) async fn run(asterisk: Arc<Asterisk>, watch: Arc<dyn Watch>, mut stop
                     Err(error) => {
                         tracing::warn!(ari.asterisk = asterisk.name(), %error, "Asterisk's state can't be read");
                         refused = Some(conn.id);
-                        conn.close();
+                        // At once, Asterisk would connect again at once.
+                        let pause = if conn.is_theirs { limits::RETRY_MOST } else { Duration::ZERO };
+                        tokio::spawn(async move {
+                            sleep(pause).await;
+                            conn.close();
+                        });
                     }
                 }
             }
@@ -121,7 +128,9 @@ pub(super) async fn run(asterisk: Arc<Asterisk>, watch: Arc<dyn Watch>, mut stop
 /// Says which events we want, and reads how things stand.
 async fn meet(asterisk: &Asterisk, conn: &Conn) -> Result<Snapshot, MeetError> {
     let application = || Request::get("applications").part(asterisk.app());
-    let allowed: Vec<Value> = WANTED.iter().map(|kind| json!({ "type": kind })).collect();
+    // Asterisk's filter holds for its answers too.
+    let allowed: Vec<Value> =
+        WANTED.iter().chain(&["RESTResponse"]).map(|kind| json!({ "type": kind })).collect();
     let filter = Request::put("applications").part(asterisk.app()).part("eventFilter");
     let (_, mut at_us) = done(conn, filter.json(json!({ "allowed": allowed }))).await?;
     if conn.is_theirs {

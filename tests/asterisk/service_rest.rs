@@ -34,6 +34,11 @@ impl<'a> Person<'a> {
         Self { service: self.service, token: text(&answer, "access_token") }
     }
 
+    /// The access token.
+    pub(crate) fn token(&self) -> &str {
+        &self.token
+    }
+
     /// The answer, which must have this status; null: no body.
     pub(crate) fn ask(&self, method: &str, path: &str, body: &Value, status: u16) -> Value {
         let body = if body.is_null() { String::new() } else { body.to_string() };

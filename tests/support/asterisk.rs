@@ -20,6 +20,8 @@ pub(crate) struct PbxOptions {
     pub(crate) extra_pjsip: String,
     /// How the service watches it.
     pub(crate) ari: Way,
+    /// Where it is dialled; 0: at a free port.
+    pub(crate) ari_port: u16,
 }
 
 /// Who opens the sockets of ARI.
@@ -60,6 +62,7 @@ impl PbxOptions {
             extra_phones: Vec::new(),
             extra_pjsip: String::new(),
             ari: Way::None,
+            ari_port: 0,
         }
     }
 
@@ -96,6 +99,12 @@ impl PbxOptions {
     /// Lets the service watch it.
     pub(crate) fn ari(mut self, way: Way) -> Self {
         self.ari = way;
+        self
+    }
+
+    /// Lets the service watch it by dialling this port.
+    pub(crate) fn dialled_at(mut self, port: u16) -> Self {
+        (self.ari, self.ari_port) = (Way::Dialled, port);
         self
     }
 
@@ -180,6 +189,7 @@ impl Pbx {
     pub(crate) fn start(options: &PbxOptions) -> Self {
         let run = tempfile::Builder::new().prefix("hs").tempdir().unwrap();
         let [sip, carrier, acme_101, acme_102, globex_101, globex_102, ari_port] = ports::free();
+        let ari_port = if options.ari_port == 0 { ari_port } else { options.ari_port };
         let ports = Ports { sip, carrier, acme_101, acme_102, globex_101, globex_102 };
         let (rtp_start, rtp_end) = ports::rtp();
         std::fs::create_dir(run.path().join("etc")).unwrap();

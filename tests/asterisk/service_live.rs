@@ -1,0 +1,177 @@
+//! Living calls over ARI: what is known of them, and what is done to them, with phones that ring. The service dials Asterisk,
+//! or Asterisk connects to the service.
+
+use crate::service_rest::Person;
+use crate::support::asterisk::{ARI_PASSWORD, ARI_USER, Pbx, PbxOptions, Way};
+use crate::support::call::Call;
+use crate::support::phone::Phone;
+use crate::support::scenario::Behaviour;
+use crate::support::service::{Database, Service, ServiceOptions};
+use crate::support::{ports, wait};
+use serde_json::{Value, json};
+
+on_both! {
+    a_call_is_held_and_parked,
+    a_call_is_handed_on,
+}
+
+/// To the endpoint 101.
+const NUMBER: &str = "+15550001001";
+const CALLER: &str = "+15557770001";
+const ANSWERS: Behaviour = Behaviour::Answers { after_ms: 200, hangs_up_after_ms: None };
+
+/// A service and an Asterisk that are connected; with SQLite by dialling, with MariaDB by waiting.
+fn start(database: Database) -> (Service, Pbx) {
+    let dials = matches!(database, Database::Sqlite);
+    let [port] = ports::free();
+    let mut options = ServiceOptions::new(database)
+        .set("HOOKSWITCH_ARI__PBX__USERNAME", ARI_USER)
+        .set("HOOKSWITCH_ARI__PBX__PASSWORD", ARI_PASSWORD)
+        .set("HOOKSWITCH_ARI__PBX__APP", "hookswitch");
+    if dials {
+        let url: &'static str = Box::leak(format!("http://127.0.0.1:{port}").into_boxed_str());
+        options = options.set("HOOKSWITCH_ARI__PBX__URL", url);
+    }
+    let service = Service::start(&options);
+    let pbx = PbxOptions::new(service.agi());
+    let pbx = if dials { pbx.dialled_at(port) } else { pbx.ari(Way::Connects(service.http())) };
+    let pbx = Pbx::start(&pbx);
+    let person = supervisor(&service);
+    wait::until("Asterisk to be connected", || {
+        (person.list("/asterisks")[0]["connected"] == true).then_some(())
+    });
+    (service, pbx)
+}
+
+fn supervisor(service: &Service) -> Person<'_> {
+    Person::sign_in(service, "supervisor@acme.test", "hookswitch-demo-1")
+}
+
+/// The only living call, once it is like this.
+fn wait_state(person: &Person<'_>, state: &str) -> Value {
+    wait::until(&format!("a call to be {state}"), || {
+        let calls = person.list("/calls/live");
+        (calls.len() == 1 && calls[0]["state"] == state).then(|| calls[0].clone())
+    })
+}
+
+fn wait_nobody(person: &Person<'_>) {
+    wait::until("no call to be alive", || person.list("/calls/live").is_empty().then_some(()));
+}
+
+fn id(call: &Value) -> String {
+    call["call_id"].as_str().unwrap().to_owned()
+}
+
+fn command(person: &Person<'_>, call: &Value, command: &str, body: &Value) -> Value {
+    person.ask("POST", &format!("/calls/{}/{command}", id(call)), body, 200)
+}
+
+fn roles(call: &Value) -> Vec<String> {
+    let legs = call["legs"].as_array().unwrap().iter();
+    legs.map(|leg| format!("{} {}", leg["endpoint"].as_str().unwrap_or("-"), leg["role"].as_str().unwrap())).collect()
+}
+
+fn a_call_is_held_and_parked(database: Database) {
+    let (service, pbx) = start(database);
+    let person = supervisor(&service);
+    let (one, two) = (Phone::start(&pbx, "acme-101", ANSWERS), Phone::start(&pbx, "acme-102", ANSWERS));
+    let calling = Call::to(NUMBER).from(CALLER).stay(60_000).start(&pbx);
+    let call = wait_state(&person, "talking");
+    assert_eq!(call["caller_number"], CALLER);
+    assert_eq!(call["did"], NUMBER);
+    assert_eq!(roles(&call), ["- caller", "101 called"]);
+    let done = command(&person, &call, "hold", &json!({}));
+    assert_eq!(done["state"], "held", "{done}");
+    assert_eq!(roles(&wait_state(&person, "held")), ["- held", "101 called"]);
+    command(&person, &call, "hold", &json!({}));
+    command(&person, &call, "unhold", &Value::Null);
+    wait_state(&person, "talking");
+    command(&person, &call, "mute", &json!({}));
+    command(&person, &call, "mute", &json!({"on": false}));
+    command(&person, &call, "dtmf", &json!({"digits": "12#"}));
+    for action in ["start", "pause", "resume", "stop"] {
+        command(&person, &call, "record", &json!({"action": action}));
+        wait_state(&person, "talking");
+    }
+    let parked = command(&person, &call, "park", &json!({}));
+    assert_eq!((&parked["state"], &parked["slot"]), (&json!("parked"), &json!(701)), "{parked}");
+    assert_eq!(one.answered(), 1);
+    command(&person, &call, "pickup", &json!({"phone": "102"}));
+    two.wait_answered(0);
+    let call = wait_state(&person, "talking");
+    assert_eq!(roles(&call), ["- caller", "102 called"]);
+    command(&person, &call, "hangup", &Value::Null);
+    wait_nobody(&person);
+    assert!(calling.finish()[0].hung_up_by_pbx);
+    pbx.wait_idle();
+    let cdr = person.wait_list("/cdrs", 1).remove(0);
+    assert_eq!((&cdr["disposition"], &cdr["call_id"]), (&json!("ANSWERED"), &json!(id(&call))), "{cdr}");
+    let told: Vec<String> = person
+        .list("/events?types=call.*&limit=100")
+        .iter()
+        .map(|event| event["type"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "call.started",
+            "call.routed",
+            "call.ringing",
+            "call.answered",
+            "call.held",
+            "call.unheld",
+            "call.parked",
+            "call.ringing",
+            "call.ended"
+        ]
+    );
+}
+
+fn a_call_is_handed_on(database: Database) {
+    let (service, pbx) = start(database);
+    let person = supervisor(&service);
+    let (one, two) = (Phone::start(&pbx, "acme-101", ANSWERS), Phone::start(&pbx, "acme-102", ANSWERS));
+    let dial = || Call::to(NUMBER).from(CALLER).stay(60_000).start(&pbx);
+    // At once, out of the dialplan, and once more when it is ours.
+    let calling = dial();
+    let call = wait_state(&person, "talking");
+    command(&person, &call, "transfer", &json!({"to": "102"}));
+    two.wait_answered(0);
+    assert_eq!(roles(&wait_state(&person, "talking")), ["- caller", "102 called"]);
+    command(&person, &call, "hold", &json!({}));
+    command(&person, &call, "unhold", &Value::Null);
+    command(&person, &call, "transfer", &json!({"to": "101"}));
+    one.wait_answered(1);
+    assert_eq!(roles(&wait_state(&person, "talking")), ["- caller", "101 called"]);
+    let nowhere = person.ask("POST", &format!("/calls/{}/transfer", id(&call)), &json!({"to": "199"}), 422);
+    assert_eq!(nowhere["code"], "no-destination");
+    command(&person, &call, "hangup", &Value::Null);
+    wait_nobody(&person);
+    calling.finish();
+    // After asking: given up, then done.
+    let calling = dial();
+    let call = wait_state(&person, "talking");
+    let ask = || command(&person, &call, "transfer", &json!({"to": "102", "attended": true}));
+    let before = two.answered();
+    ask();
+    two.wait_answered(before);
+    wait::until("who was asked to be there", || {
+        let call = person.list("/calls/live").remove(0);
+        roles(&call).iter().any(|role| role.ends_with("asked")).then_some(())
+    });
+    command(&person, &call, "transfer/cancel", &Value::Null);
+    wait_state(&person, "talking");
+    let before = two.answered();
+    ask();
+    two.wait_answered(before);
+    wait::until("the call to be handed over", || {
+        let path = format!("/api/v1/calls/{}/transfer/complete", id(&call));
+        (service.ask("POST", &path, person.token(), "").0 == 200).then_some(())
+    });
+    wait_state(&person, "talking");
+    command(&person, &call, "hangup", &Value::Null);
+    wait_nobody(&person);
+    calling.finish();
+    pbx.wait_idle();
+}
