@@ -36,7 +36,7 @@ impl LiveCalls {
             Arc::clone(&board),
             links.clone(),
             Arc::clone(&app.router),
-            app.journal.clone(),
+            (app.journal.clone(), app.db.clone()),
             app.clock.clone(),
         );
         Self { control, links, board, items }

@@ -112,9 +112,13 @@ pub struct Ended {
     pub uniqueid: String,
     /// Asterisk's linkedid.
     pub linkedid: String,
+    /// Asterisk's channel; empty: it was known when the call began.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub channel: String,
     /// Microseconds since 1970 UTC.
     pub at_us: i64,
-    /// Who told: `hook`, `late` (kept by Asterisk while we were away), `legs` (Asterisk's own records), `lost` (nobody did).
+    /// Who told: `hook`, `late` (kept by Asterisk while we were away), `legs` (Asterisk's own records), `live` (Asterisk's events),
+    /// `lost` (nobody did).
     pub by: String,
     /// Q.850 cause.
     pub cause: Option<i64>,

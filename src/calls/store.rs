@@ -385,7 +385,8 @@ async fn end_call(tx: &mut Tx, id: &str, ended: &Ended) -> sqlx::Result<Closed> 
 async fn set_end(tx: &mut Tx, id: &str, ended: &Ended, before: &str) -> sqlx::Result<u64> {
     const SQL: &str = "UPDATE calls SET ended_at = ?, ended_by = ?, cause = ?, disposition = ?, answered_at = ?, \
          duration_ms = ?, billed_ms = ?, answered_by = ?, dial_status = ?, queue_status = ?, voicemail_status = ?, \
-         fallback = ?, talk_ms = ?, transferred = ?, started_at = CASE WHEN started_at > ? THEN ? ELSE started_at END \
+         fallback = ?, talk_ms = ?, transferred = ?, \
+         channel = CASE WHEN channel = '' THEN ? ELSE channel END, started_at = CASE WHEN started_at > ? THEN ? ELSE started_at END \
          WHERE id = ? AND ended_by = ?";
     // A decision that came when the caller had long left (this process was frozen) began no call after its end.
     let started = ended.at_us - ended.duration_ms.unwrap_or(0) * 1_000;
@@ -404,6 +405,7 @@ async fn set_end(tx: &mut Tx, id: &str, ended: &Ended, before: &str) -> sqlx::Re
         .bind(fit(&ended.fallback, 40))
         .bind(ended.talk_ms)
         .bind(ended.transferred)
+        .bind(fit(&ended.channel, 120))
         .bind(ended.at_us)
         .bind(started)
         .bind(id)
@@ -451,6 +453,38 @@ pub async fn open_calls(db: &Db) -> sqlx::Result<Vec<(Id, Option<TenantId>, Stri
         .into_iter()
         .filter_map(|(id, tenant, did)| Some((Id::parse(&id).ok()?, TenantId::parse(&tenant).ok(), did)))
         .collect())
+}
+
+/// A call that has no end in the books.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct OpenCall {
+    /// Its id.
+    pub id: String,
+    /// Asterisk's uniqueid of its channel.
+    pub uniqueid: String,
+    /// Asterisk's linkedid.
+    pub linkedid: String,
+    /// When it began, microseconds since 1970 UTC.
+    pub started_at: i64,
+}
+
+/// Calls that began before `before_us` on the Asterisk whose uniqueids begin with `prefix`, and that have no end. Of all
+/// tenants: a channel is looked for, and nobody is shown it.
+///
+/// # Errors
+/// When the database is away.
+pub async fn open_on(db: &Db, prefix: &str, before_us: i64) -> sqlx::Result<Vec<OpenCall>> {
+    const SQL: &str = "SELECT id, uniqueid, linkedid, started_at FROM calls WHERE ended_at IS NULL AND started_at < ? \
+         AND SUBSTR(uniqueid, 1, ?) = ? ORDER BY id LIMIT ?";
+    let most = i64::try_from(LIVE_CALLS).unwrap_or(i64::MAX);
+    let length = i64::try_from(prefix.chars().count()).unwrap_or(i64::MAX);
+    db_read!(db, |p| sqlx::query_as(SQL)
+        .bind(before_us)
+        .bind(length)
+        .bind(prefix)
+        .bind(most)
+        .fetch_all(p)
+        .await)
 }
 
 /// Which of `ids` have an end.

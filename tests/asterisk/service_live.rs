@@ -13,6 +13,11 @@ use serde_json::{Value, json};
 on_both! {
     a_call_is_held_and_parked,
     a_call_is_handed_on,
+    supervisors_listen_and_take_over,
+    more_than_two_talk,
+    a_click_calls_both,
+    what_was_done_outlives_the_service,
+    who_is_left_alone_is_looked_after,
 }
 
 /// To the endpoint 101.
@@ -69,7 +74,8 @@ fn command(person: &Person<'_>, call: &Value, command: &str, body: &Value) -> Va
 
 fn roles(call: &Value) -> Vec<String> {
     let legs = call["legs"].as_array().unwrap().iter();
-    legs.map(|leg| format!("{} {}", leg["endpoint"].as_str().unwrap_or("-"), leg["role"].as_str().unwrap())).collect()
+    legs.map(|leg| format!("{} {}", leg["endpoint"].as_str().unwrap_or("-"), leg["role"].as_str().unwrap()))
+        .collect()
 }
 
 fn a_call_is_held_and_parked(database: Database) {
@@ -173,5 +179,201 @@ fn a_call_is_handed_on(database: Database) {
     command(&person, &call, "hangup", &Value::Null);
     wait_nobody(&person);
     calling.finish();
+    pbx.wait_idle();
+}
+
+fn supervisors_listen_and_take_over(database: Database) {
+    let (service, pbx) = start(database);
+    let person = supervisor(&service);
+    let (one, two) = (Phone::start(&pbx, "acme-101", ANSWERS), Phone::start(&pbx, "acme-102", ANSWERS));
+    let calling = Call::to(NUMBER).from(CALLER).stay(60_000).start(&pbx);
+    let call = wait_state(&person, "talking");
+    let monitor = |mode: &str| command(&person, &call, "monitor", &json!({"phone": "102", "mode": mode}));
+    let wait_role = |role: &str| {
+        wait::until(role, || {
+            let calls = person.list("/calls/live");
+            roles(&calls[0]).iter().any(|one| one == role).then_some(())
+        });
+    };
+    monitor("listen");
+    two.wait_answered(0);
+    wait_role("102 listen");
+    for mode in ["whisper", "barge", "listen"] {
+        monitor(mode);
+        wait_role(&format!("102 {mode}"));
+    }
+    // The dialplan still has the call: nobody noticed anything.
+    assert_eq!(one.answered(), 1);
+    assert!(pbx.cli("core show channels concise").contains("!Dial!"), "the call was taken");
+    monitor("stop");
+    wait::until("who listened to be gone", || {
+        (person.list("/calls/live")[0]["legs"].as_array().unwrap().len() == 2).then_some(())
+    });
+    command(&person, &call, "takeover", &json!({"phone": "102"}));
+    two.wait_answered(1);
+    wait::until("the other to have the call", || {
+        let calls = person.list("/calls/live");
+        (roles(&calls[0]) == ["- caller", "102 called"] && calls[0]["state"] == "talking").then_some(())
+    });
+    // Who listens to nobody any more is free.
+    monitor("stop");
+    command(&person, &call, "monitor", &json!({"phone": "101", "mode": "listen"}));
+    one.wait_answered(1);
+    wait_role("101 listen");
+    command(&person, &call, "hangup", &Value::Null);
+    wait_nobody(&person);
+    pbx.wait_idle();
+    calling.finish();
+    // Only supervisors and those above them listen.
+    let agent = Person::sign_in(&service, "agent@acme.test", "hookswitch-demo-1");
+    agent.ask("POST", &format!("/calls/{}/monitor", id(&call)), &json!({}), 403);
+}
+
+fn more_than_two_talk(database: Database) {
+    let (service, pbx) = start(database);
+    let person = supervisor(&service);
+    let (one, two) = (Phone::start(&pbx, "acme-101", ANSWERS), Phone::start(&pbx, "acme-102", ANSWERS));
+    let carrier = Phone::start(&pbx, "carrier", ANSWERS);
+    let calling = Call::to(NUMBER).from(CALLER).stay(60_000).start(&pbx);
+    let call = wait_state(&person, "talking");
+    command(&person, &call, "conference", &json!({"to": "102"}));
+    two.wait_answered(0);
+    wait_state(&person, "conference");
+    command(&person, &call, "conference", &json!({"to": "+15559990000"}));
+    carrier.wait_answered(0);
+    wait::until("four to talk", || {
+        let calls = person.list("/calls/live");
+        let talking =
+            calls[0]["legs"].as_array().unwrap().iter().filter(|leg| !leg["talking_since"].is_null());
+        (talking.filter(|leg| leg["channel"].as_str().unwrap().starts_with("PJSIP/")).count() == 4)
+            .then_some(())
+    });
+    let hold = person.ask("POST", &format!("/calls/{}/hold", id(&call)), &json!({}), 409);
+    assert_eq!(hold["code"], "call-state", "{hold}");
+    // Asterisk ends every channel: nothing of it is left here.
+    pbx.hang_up_all();
+    wait_nobody(&person);
+    pbx.wait_idle();
+    assert_eq!((one.answered(), calling.finish()[0].hung_up_by_pbx), (1, true));
+}
+
+fn a_click_calls_both(database: Database) {
+    let (service, pbx) = start(database);
+    let person = supervisor(&service);
+    let carrier = Phone::start(&pbx, "carrier", ANSWERS);
+    let one = Phone::start(&pbx, "acme-101", ANSWERS);
+    let click = |to: &str| json!({"from": "101", "to": to, "caller_id": "+15550001000"});
+    let made = person.make("/calls", &click("+15559990000"));
+    carrier.wait_answered(0);
+    wait_state(&person, "talking");
+    assert_eq!(one.answered(), 1);
+    assert!(carrier.invites()[0].contains("+15550001000"), "{:?}", carrier.invites());
+    let call = id(&made);
+    let row = wait::until("the call in the books", || {
+        Some(person.get(&format!("/calls/{call}"))).filter(|row| row["reason"] == "outbound")
+    });
+    assert_eq!((&row["direction"], &row["did"]), (&json!("outbound"), &json!("+15559990000")), "{row}");
+    command(&person, &made, "hangup", &Value::Null);
+    wait_nobody(&person);
+    let cdr = person.wait_list("/cdrs", 1).remove(0);
+    assert_eq!(
+        (&cdr["call_id"], &cdr["disposition"], &cdr["endpoint"]),
+        (&json!(call), &json!("ANSWERED"), &json!("101")),
+        "{cdr}"
+    );
+    // What can't be, is not begun.
+    for (body, code) in [
+        (click("+4412345678"), "no-destination"),
+        (json!({"from": "199", "to": "102"}), "no-destination"),
+        (json!({"from": "101", "to": "102", "caller_id": "+15550002000"}), "invalid"),
+        (json!({"from": "101", "to": "102'"}), "invalid"),
+    ] {
+        let problem = person.ask("POST", "/calls", &body, 422);
+        assert_eq!(problem["code"], code, "{problem}");
+    }
+    drop(one);
+    // Nobody takes the phone up: the end is told by Asterisk's events alone.
+    let _one = Phone::start(&pbx, "acme-101", Behaviour::Rejects(486));
+    let made = person.make("/calls", &click("102"));
+    let over = wait::until("the end of the call", || {
+        Some(person.get(&format!("/cdrs/{}", id(&made)))).filter(|row| !row["id"].is_null())
+    });
+    assert_eq!(
+        (&over["disposition"], &over["direction"]),
+        (&json!("NO ANSWER"), &json!("internal")),
+        "{over}"
+    );
+    let row = person.get(&format!("/calls/{}", id(&made)));
+    assert_eq!((&row["ended_by"], &row["cause"]), (&json!("live"), &json!(17)), "{row}");
+}
+
+fn what_was_done_outlives_the_service(database: Database) {
+    let (mut service, pbx) = start(database);
+    let _one = Phone::start(&pbx, "acme-101", ANSWERS);
+    let dial = || Call::to(NUMBER).from(CALLER).stay(60_000).start(&pbx);
+    let held = dial();
+    let call = {
+        let person = supervisor(&service);
+        let call = wait_state(&person, "talking");
+        command(&person, &call, "hold", &json!({}));
+        call
+    };
+    service.kill();
+    service.start_again();
+    {
+        let person = supervisor(&service);
+        let again = wait_state(&person, "held");
+        assert_eq!(id(&again), id(&call));
+        command(&person, &call, "unhold", &Value::Null);
+        wait_state(&person, "talking");
+    }
+    // It ends while nobody hears it: the end is told all the same.
+    service.kill();
+    std::thread::sleep(std::time::Duration::from_secs(5));
+    pbx.hang_up_all();
+    pbx.wait_idle();
+    held.finish();
+    service.start_again();
+    let person = supervisor(&service);
+    wait::until("the end of the call", || {
+        let events = person.list("/events?types=call.ended");
+        (events.len() == 1 && events[0]["data"]["call_id"] == id(&call)).then_some(())
+    });
+    assert!(person.list("/calls/live").is_empty());
+}
+
+fn who_is_left_alone_is_looked_after(database: Database) {
+    let (service, pbx) = start(database);
+    let person = supervisor(&service);
+    let hangs_up = Behaviour::Answers { after_ms: 200, hangs_up_after_ms: Some(4_000) };
+    let one = Phone::start(&pbx, "acme-101", hangs_up);
+    let two = Phone::start(&pbx, "acme-102", ANSWERS);
+    let dial = |stay| Call::to(NUMBER).from(CALLER).stay(stay).start(&pbx);
+    // Who asks somebody and hangs up has handed the call on.
+    let calling = dial(60_000);
+    let call = wait_state(&person, "talking");
+    command(&person, &call, "transfer", &json!({"to": "102", "attended": true}));
+    two.wait_answered(0);
+    wait::until("the asked one to have the call", || {
+        let calls = person.list("/calls/live");
+        let gone = !roles(&calls[0]).iter().any(|role| role.starts_with("101"));
+        (gone && calls[0]["state"] == "talking").then_some(())
+    });
+    command(&person, &call, "hangup", &Value::Null);
+    wait_nobody(&person);
+    calling.finish();
+    // Who holds and hangs up leaves nobody in the dark.
+    let calling = dial(60_000);
+    let call = wait_state(&person, "talking");
+    command(&person, &call, "hold", &json!({}));
+    wait_nobody(&person);
+    assert!(calling.finish()[0].hung_up_by_pbx);
+    // The caller hangs up while held.
+    let calling = dial(2_000);
+    let call = wait_state(&person, "talking");
+    command(&person, &call, "hold", &json!({}));
+    wait_nobody(&person);
+    assert!(!calling.finish()[0].hung_up_by_pbx);
+    assert_eq!(one.answered(), 3);
     pbx.wait_idle();
 }

@@ -21,7 +21,9 @@ impl Sessions {
         }
         facts.add(&format!("call={}", text(env.query("call"))));
         facts.known.entry("uniqueid".into()).or_insert_with(|| text(env.get("uniqueid")));
-        if self.end(facts.into_ended("hook", self.clock.now_us())).await? {
+        let mut ended = facts.into_ended("hook", self.clock.now_us());
+        ended.channel = text(env.get("channel"));
+        if self.end(ended).await? {
             conn.command(&Command::set_variable("HS_ENDED", "1")?).await?.ok()?;
         }
         // The shipped dialplan has looked already and saves us the question.
@@ -111,6 +113,7 @@ impl Facts {
             id: Id::parse(&self.take("call")).ok(),
             uniqueid: self.take("uniqueid"),
             linkedid: self.take("linkedid"),
+            channel: self.take("channel"),
             at_us,
             by: by.to_owned(),
             cause: self.take("cause").parse().ok(),

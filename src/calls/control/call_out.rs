@@ -26,6 +26,11 @@ pub struct Click {
 /// The context that dials for a phone.
 const CLICK: &str = "hookswitch-click";
 
+/// The channel of a call that we begin: the Asterisk it is on can be read out of it.
+pub(super) fn clicked(asterisk: &str, call: &str) -> String {
+    format!("hs-{asterisk}-{call}")
+}
+
 impl Control {
     /// Begins a call. Its id is ours, and on record before Asterisk is asked. Returns it.
     ///
@@ -35,7 +40,7 @@ impl Control {
         let trace = self.may(&click.tenant, &click.from, &click.to).await?;
         let asterisk = self.any()?;
         let (id, at_us) = (self.ids.next(), self.clock.now_us());
-        let channel = format!("hs-{id}");
+        let channel = clicked(asterisk.name(), id.as_str());
         let endpoint = global_name(&click.tenant, &click.from);
         let direction = match trace.decision.action {
             Action::External => Direction::Outbound,

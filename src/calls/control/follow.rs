@@ -8,13 +8,15 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
+use super::call_out::clicked;
 use super::steward::{Act, what_now};
 use super::{Control, LIVE, Refusal, bridge_of};
 use crate::ari::Request;
 use crate::base::ids::Id;
 use crate::base::shutdown::Stopping;
 use crate::calls::board::Item;
-use crate::calls::table::{Change, Mode, Over, Place};
+use crate::calls::store::{self, OpenCall};
+use crate::calls::table::{Change, Mode, Over, Place, Table};
 use crate::calls::{Ended, Record, Seen, happened};
 use crate::config::limits::live as limits;
 
@@ -125,6 +127,7 @@ impl Control {
         let ended = Ended {
             id: Some(over.call.clone()),
             uniqueid: over.uniqueid,
+            channel: over.channel,
             linkedid: over.linkedid,
             at_us: over.at_us,
             by: "live".into(),
@@ -226,45 +229,97 @@ impl Control {
         self.ask(asterisk, request).await.map(drop)
     }
 
-    /// After an Asterisk was looked at as a whole: who was left alone meanwhile, and whom nobody asks for.
+    /// After an Asterisk was looked at as a whole: who was left alone meanwhile, whom nobody asks for, and whose end nobody
+    /// saw.
     async fn found(&self, asterisk: &str) -> Result<(), Refusal> {
-        let (groups, stale, apart) = {
-            let table = self.board.table();
-            let ours =
-                || table.legs().filter(|leg| leg.ours && leg.seen_by.iter().any(|name| name == asterisk));
-            let mut groups: Vec<String> = ours().map(|leg| leg.linkedid.clone()).collect();
-            groups.sort();
-            groups.dedup();
-            let stale = ours().filter(|leg| leg.place == Place::Dialplan);
-            // One that was sent through a piece of the dialplan came back to nobody.
-            let apart = ours().filter(|leg| leg.place == Place::Talk && leg.bridge.is_none());
-            let apart = apart.filter_map(|leg| Some((leg.id.clone(), table.group(&leg.linkedid)?.id)));
-            (
-                groups,
-                stale.map(|leg| leg.id.clone()).collect::<Vec<String>>(),
-                apart.collect::<Vec<(String, Id)>>(),
-            )
-        };
-        for (leg, call) in apart {
+        let found = Found::of(&self.board.table(), asterisk);
+        for (leg, call) in found.apart {
             self.bridge(asterisk, &bridge_of(&call)).await?;
-            match self.join(asterisk, &bridge_of(&call), &leg, Place::Talk).await {
-                Ok(()) | Err(Refusal::Gone) => {}
-                Err(error) => return Err(error),
-            }
+            gone_is_fine(self.join(asterisk, &bridge_of(&call), &leg, Place::Talk).await)?;
         }
-        for linkedid in groups {
-            match self.tend(&linkedid).await {
-                Ok(()) | Err(Refusal::Gone) => {}
-                Err(error) => return Err(error),
-            }
+        for linkedid in found.groups {
+            gone_is_fine(self.tend(&linkedid).await)?;
         }
         tokio::time::sleep(limits::GRACE).await;
-        for channel in stale {
-            match self.stale(asterisk, &channel, Duration::ZERO).await {
-                Ok(()) | Err(Refusal::Gone) => {}
-                Err(error) => return Err(error),
+        for channel in found.stale {
+            gone_is_fine(self.stale(asterisk, &channel, Duration::ZERO).await)?;
+        }
+        self.sweep(asterisk).await
+    }
+
+    /// Ends calls that are in the books as living and that Asterisk does not have any more: they ended while this process was
+    /// away. An Asterisk without a name of its own (`systemname`) can't be told from another.
+    async fn sweep(&self, asterisk: &str) -> Result<(), Refusal> {
+        let info = self.ask(asterisk, Request::get("asterisk/info").with("only", "config")).await?;
+        let name = info.body["config"]["name"].as_str().unwrap_or_default().to_owned();
+        let now_us = self.clock.now_us();
+        let before_us = now_us - i64::try_from(limits::YOUNG.as_micros()).unwrap_or(i64::MAX);
+        let prefixes = [clicked(asterisk, ""), format!("{name}-")];
+        for prefix in prefixes.iter().take(if name.is_empty() { 1 } else { 2 }) {
+            let open = match store::open_on(&self.db, prefix, before_us).await {
+                Ok(open) => open,
+                Err(error) => {
+                    tracing::warn!(%error, "ends that nobody saw can't be looked for");
+                    return Ok(());
+                }
+            };
+            let gone: Vec<OpenCall> = {
+                let table = self.board.table();
+                open.into_iter().filter(|call| table.leg(&call.uniqueid).is_none()).collect()
+            };
+            for call in gone {
+                self.unseen(call, now_us).await;
             }
         }
         Ok(())
+    }
+
+    async fn unseen(&self, call: OpenCall, at_us: i64) {
+        let Ok(id) = Id::parse(&call.id) else { return };
+        self.router.live.remove(&id);
+        let ended = Ended {
+            id: Some(id),
+            uniqueid: call.uniqueid,
+            linkedid: call.linkedid,
+            at_us,
+            by: "live".into(),
+            duration_ms: Some((at_us - call.started_at).max(0) / 1_000),
+            ..Ended::default()
+        };
+        self.write::<serde_json::Value>(&Record::Ended(ended)).await;
+    }
+}
+
+fn gone_is_fine(done: Result<(), Refusal>) -> Result<(), Refusal> {
+    match done {
+        Err(Refusal::Gone) => Ok(()),
+        other => other,
+    }
+}
+
+/// What needs looking after on an Asterisk.
+struct Found {
+    /// Linkedids of calls in which channels are ours.
+    groups: Vec<String>,
+    /// Channels that nobody asked for.
+    stale: Vec<String>,
+    /// Channels that talk and are in no bridge, and their calls: one that was sent through a piece of the dialplan came back
+    /// to nobody.
+    apart: Vec<(String, Id)>,
+}
+
+impl Found {
+    fn of(table: &Table, asterisk: &str) -> Self {
+        let ours = || table.legs().filter(|leg| leg.ours && leg.seen_by.iter().any(|name| name == asterisk));
+        let mut groups: Vec<String> = ours().map(|leg| leg.linkedid.clone()).collect();
+        groups.sort();
+        groups.dedup();
+        let stale = ours().filter(|leg| leg.place == Place::Dialplan);
+        let apart = ours().filter(|leg| leg.place == Place::Talk && leg.bridge.is_none());
+        Self {
+            groups,
+            stale: stale.map(|leg| leg.id.clone()).collect(),
+            apart: apart.filter_map(|leg| Some((leg.id.clone(), table.group(&leg.linkedid)?.id))).collect(),
+        }
     }
 }

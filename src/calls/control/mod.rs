@@ -30,6 +30,7 @@ use crate::ari::{Answer, AskError, Asterisk, Links, Request};
 use crate::base::clock::Clock;
 use crate::base::ids::{Id, IdSource, Name, TenantId, global_name};
 use crate::config::limits::live as limits;
+use crate::db::Db;
 use crate::journal::Journal;
 use crate::routing::Router;
 use crate::routing::types::Inputs;
@@ -85,6 +86,7 @@ pub struct Control {
     links: Links,
     router: Arc<Router>,
     journal: Journal,
+    db: Db,
     ids: IdSource,
     clock: Clock,
     /// One command at a time for each call.
@@ -127,11 +129,11 @@ impl Control {
         board: Arc<Board>,
         links: Links,
         router: Arc<Router>,
-        journal: Journal,
+        (journal, db): (Journal, Db),
         clock: Clock,
     ) -> Arc<Self> {
         let ids = router.ids.clone();
-        Arc::new(Self { board, links, router, journal, ids, clock, locks: Mutex::default() })
+        Arc::new(Self { board, links, router, journal, db, ids, clock, locks: Mutex::default() })
     }
 
     fn asterisk(&self, name: &str) -> Result<&Arc<Asterisk>, Refusal> {
@@ -318,7 +320,8 @@ fn done(answer: Answer) -> Result<Answer, Refusal> {
 fn pair(call: &Call<'_>, near: Option<&[Name]>) -> Result<Pair, Refusal> {
     let caller = call.caller().ok_or(Refusal::NotLive)?;
     let talks = |leg: &&&Leg| {
-        let is_there = leg.talks_us.is_some() || matches!(leg.place, Place::Talk | Place::Held);
+        let is_there =
+            leg.talks_us.is_some() || matches!(leg.place, Place::Talk | Place::Held | Place::Waits);
         leg.kind == Kind::Phone && is_there && !matches!(leg.place, Place::Monitor(_))
     };
     let all: Vec<&Leg> = call.legs.iter().filter(talks).copied().collect();

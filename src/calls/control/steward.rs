@@ -11,24 +11,35 @@ pub(super) enum Act {
     HangUp(String),
 }
 
-/// Whoever talks alone gets back whom he held; who is held by nobody, and who talks alone for good, ends; who listens to
-/// nobody ends. Who is parked stays. So the phone that hangs up while it asks a third one hands the call on to that one.
+/// Whoever talks alone because who was to be asked is gone gets back who waited; so the phone that hangs up while it asks
+/// hands the call on to whom it asks. Who talks alone for good, and who is held by nobody, ends; who listens to nobody ends.
+/// Who is parked stays.
 pub(super) fn what_now(call: &Call<'_>) -> Vec<Act> {
     let of = |is: fn(&Leg) -> bool| call.legs.iter().filter(move |leg| leg.kind != Kind::Snoop && is(leg));
-    let ours: Vec<&&Leg> = of(|leg| leg.ours && matches!(leg.place, Place::Talk | Place::Asked)).collect();
+    let talk: Vec<&&Leg> = of(|leg| leg.ours && matches!(leg.place, Place::Talk | Place::Asked)).collect();
     let held: Vec<&&Leg> = of(|leg| leg.ours && leg.place == Place::Held).collect();
+    let waits: Vec<&&Leg> = of(|leg| leg.ours && leg.place == Place::Waits).collect();
     let is_parked = of(|leg| matches!(leg.place, Place::Parked(_))).next().is_some();
     let end = |leg: &&&Leg| Act::HangUp(leg.id.clone());
-    let mut acts: Vec<Act> = match (ours.len(), held.is_empty()) {
-        (1, false) => held.iter().map(|leg| Act::Join(leg.id.clone())).collect(),
-        (1, true) if calls_nobody(call) => ours.iter().map(end).collect(),
-        (0, false) => held.iter().map(end).collect(),
+    let mut acts: Vec<Act> = match talk.len() {
+        1 if calls_nobody(call) && !waits.is_empty() => {
+            waits.iter().map(|leg| Act::Join(leg.id.clone())).collect()
+        }
+        1 if calls_nobody(call) && held.is_empty() => talk.iter().map(end).collect(),
+        0 => held.iter().chain(&waits).map(end).collect(),
         _ => Vec::new(),
     };
     let others = of(|leg| !matches!(leg.place, Place::Monitor(_))).count();
     if others == 0 || (is_parked && others == 1) {
         acts.extend(of(|leg| matches!(leg.place, Place::Monitor(_))).map(|leg| Act::HangUp(leg.id.clone())));
     }
+    // One that listens for a phone that is gone.
+    let alone = |leg: &&&Leg| {
+        leg.kind == Kind::Snoop && leg.bridge.is_some() && {
+            !call.legs.iter().any(|other| other.id != leg.id && other.bridge == leg.bridge)
+        }
+    };
+    acts.extend(call.legs.iter().filter(alone).map(|leg| Act::HangUp(leg.id.clone())));
     acts
 }
 
@@ -64,14 +75,16 @@ mod tests {
     #[test]
     fn who_is_left_alone() {
         let (join, end) = (|n: &str| Act::Join(n.into()), |n: &str| Act::HangUp(n.into()));
-        let (talk, held, asked) = (Place::Talk, Place::Held, Place::Asked);
+        let (talk, held, waits, asked) = (Place::Talk, Place::Held, Place::Waits, Place::Asked);
         for (places, wanted) in [
             (vec![talk.clone()], vec![end("0")]),
             (vec![talk.clone(), talk.clone()], vec![]),
             (vec![held.clone()], vec![end("0")]),
-            (vec![talk.clone(), held.clone()], vec![join("1")]),
-            (vec![asked.clone(), held.clone()], vec![join("1")]),
-            (vec![talk.clone(), asked, held.clone()], vec![]),
+            (vec![waits.clone()], vec![end("0")]),
+            (vec![talk.clone(), held], vec![]),
+            (vec![talk.clone(), waits.clone()], vec![join("1")]),
+            (vec![asked.clone(), waits.clone()], vec![join("1")]),
+            (vec![talk.clone(), asked, waits], vec![]),
             (vec![Place::Parked(701)], vec![]),
             (vec![Place::Monitor(Mode::Listen)], vec![end("0")]),
             (vec![talk.clone(), talk, Place::Monitor(Mode::Barge)], vec![]),

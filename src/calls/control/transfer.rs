@@ -69,7 +69,7 @@ impl Control {
         self.may(of.0, &by.1, to).await?;
         if self.legs_of(of, |place| *place == Place::Asked)?.is_empty() {
             let pair = self.take(of, near).await?;
-            self.apart(&pair.asterisk, &bridge_of(of.1), &pair.far.id, Place::Held).await?;
+            self.apart(&pair.asterisk, &bridge_of(of.1), &pair.far.id, Place::Waits).await?;
             self.call_in(of, &pair, to, "asked").await?;
         }
         Ok(Step::Asking)
@@ -83,7 +83,7 @@ impl Control {
         let (asterisk, linkedid) = self.place(of)?;
         let _alone = self.alone(&linkedid).await;
         let asked = self.legs_of(of, |place| *place == Place::Asked)?;
-        let held = self.legs_of(of, |place| *place == Place::Held)?;
+        let held = self.legs_of(of, |place| *place == Place::Waits)?;
         let [asked] = asked.as_slice() else {
             return Err(Refusal::State("nobody was asked who has answered"));
         };
@@ -113,7 +113,7 @@ impl Control {
         for leg in self.invited(of)? {
             self.hang_up_leg(&asterisk, &leg).await?;
         }
-        for leg in self.legs_of(of, |place| *place == Place::Held)? {
+        for leg in self.legs_of(of, |place| *place == Place::Waits)? {
             self.join(&asterisk, &bridge_of(of.1), &leg, Place::Talk).await?;
         }
         Ok(Step::Cancelled)

@@ -37,6 +37,8 @@ pub enum Place {
     Talk,
     /// It hears music until its peer comes back.
     Held,
+    /// It hears music until who is asked first answers, or does not.
+    Waits,
     /// It hears music in a slot, from which anybody may take it.
     Parked(u16),
     /// It was called to be asked before the call is handed to it.
@@ -82,6 +84,7 @@ impl Place {
             Self::Dialplan => String::new(),
             Self::Talk => "talk".into(),
             Self::Held => "held".into(),
+            Self::Waits => "waits".into(),
             Self::Parked(slot) => format!("parked:{slot}"),
             Self::Asked => "asked".into(),
             Self::Monitor(mode) => format!("monitor:{}", mode.as_str()),
@@ -93,6 +96,7 @@ impl Place {
         match text.split_once(':').unwrap_or((text, "")) {
             ("talk", _) => Self::Talk,
             ("held", _) => Self::Held,
+            ("waits", _) => Self::Waits,
             ("asked", _) => Self::Asked,
             ("parked", slot) => slot.parse().map_or(Self::Held, Self::Parked),
             ("monitor", mode) => Mode::parse(mode).map_or(Self::Dialplan, Self::Monitor),
@@ -263,6 +267,7 @@ mod tests {
             Place::Dialplan,
             Place::Talk,
             Place::Held,
+            Place::Waits,
             Place::Parked(701),
             Place::Asked,
             Place::Monitor(Mode::Whisper),

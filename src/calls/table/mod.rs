@@ -75,6 +75,8 @@ pub struct Over {
     pub call: Id,
     /// Asterisk's id of the channel.
     pub uniqueid: String,
+    /// Its name.
+    pub channel: String,
     /// Asterisk's linkedid.
     pub linkedid: String,
     /// When, microseconds since 1970 UTC.
@@ -431,6 +433,7 @@ impl Table {
             changes.push(Change::Over(Over {
                 call,
                 uniqueid: leg.id,
+                channel: leg.name,
                 linkedid: leg.linkedid,
                 at_us,
                 cause,

@@ -115,7 +115,7 @@ fn show(leg: &Leg, tenant: &TenantId) -> Value {
 /// What a leg is to its call, in the words of the API.
 fn role(leg: &Leg) -> &'static str {
     match leg.place {
-        Place::Held => "held",
+        Place::Held | Place::Waits => "held",
         Place::Parked(_) => "parked",
         Place::Asked => "asked",
         Place::Monitor(mode) => mode.as_str(),
@@ -155,7 +155,8 @@ impl Table {
 
 fn state(legs: &[&Leg]) -> State {
     let talking = legs.iter().filter(|leg| leg.talks_us.is_some() && leg.kind == super::Kind::Phone);
-    let holds = legs.iter().any(|leg| leg.holds_us.is_some() || leg.place == Place::Held);
+    let holds =
+        legs.iter().any(|leg| leg.holds_us.is_some() || matches!(leg.place, Place::Held | Place::Waits));
     match talking.count() {
         _ if legs.iter().any(|leg| matches!(leg.place, Place::Parked(_))) => State::Parked,
         _ if holds => State::Held,

@@ -11,6 +11,8 @@ pub const GRACE: Duration = Duration::from_millis(1_000);
 pub const WAIT_TIME: Duration = Duration::from_secs(3);
 /// Time that a channel has to be asked for after it came to us, before it goes back to the dialplan.
 pub const STALE_TIME: Duration = Duration::from_secs(4);
+/// Calls younger than this are not looked for on an Asterisk: their channel may not have told of them yet.
+pub const YOUNG: Duration = Duration::from_secs(5);
 /// Seconds that a phone rings which is called for a command.
 pub const RING_S: u32 = 30;
 /// Seconds that an errand of the dialplan may take.
