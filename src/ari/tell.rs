@@ -62,8 +62,12 @@ const TURN: usize = 64;
 enum MeetError {
     #[error(transparent)]
     Ask(#[from] AskError),
-    #[error("{0} was refused ({1} {2}); does the user of ari.conf have read_only = no?")]
+    #[error("{0} was refused: {1} {2}")]
     Refused(String, u16, String),
+    #[error("{0} was refused: the user of ari.conf needs read_only = no")]
+    ReadOnly(String),
+    #[error("it does not end booting")]
+    Boots,
     #[error("{0} can't be read: {1}")]
     Unreadable(&'static str, serde_json::Error),
 }
@@ -147,11 +151,22 @@ async fn meet(asterisk: &Asterisk, conn: &Conn) -> Result<Snapshot, MeetError> {
 }
 
 async fn done(conn: &Conn, request: Request) -> Result<(Value, i64), MeetError> {
-    let (answer, at_us) = conn.ask(&request, limits::SNAPSHOT_TIME).await?;
-    if answer.is_done() {
-        return Ok((answer.body, at_us));
+    let mut left = limits::BOOT_PAUSES;
+    loop {
+        let (answer, at_us) = conn.ask(&request, limits::SNAPSHOT_TIME).await?;
+        return match answer.status {
+            200..=299 => Ok((answer.body, at_us)),
+            // It connects before it has booted.
+            503 if left == 0 => Err(MeetError::Boots),
+            503 => {
+                left -= 1;
+                sleep(limits::BOOT_PAUSE).await;
+                continue;
+            }
+            403 => Err(MeetError::ReadOnly(request.to_string())),
+            status => Err(MeetError::Refused(request.to_string(), status, answer.why().to_owned())),
+        };
     }
-    Err(MeetError::Refused(request.to_string(), answer.status, answer.why().to_owned()))
 }
 
 fn read<T: DeserializeOwned>(what: &'static str, body: Value) -> Result<T, MeetError> {

@@ -54,6 +54,9 @@ impl Engine {
     }
 
     fn new(url: Option<String>, at: Option<SocketAddr>) -> Self {
+        // Shown with a test that failed.
+        let log = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_test_writer();
+        let _ = log.try_init();
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
         let group = config::Ari {

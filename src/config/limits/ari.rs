@@ -33,6 +33,10 @@ pub const OUT_FRAMES: usize = 128;
 pub const ANSWER_TIME: Duration = Duration::from_secs(5);
 /// The same for a snapshot: thousands of channels.
 pub const SNAPSHOT_TIME: Duration = Duration::from_secs(20);
+/// Pause before an Asterisk that has connected while it boots is asked again.
+pub const BOOT_PAUSE: Duration = Duration::from_millis(100);
+/// So many of them: a minute; it takes half a second.
+pub const BOOT_PAUSES: u32 = 600;
 /// Requests under way on one socket. Asterisk works on one at a time.
 pub const REQUESTS: usize = 64;
 /// Bytes of a request: Asterisk closes the connection at frames over 65,535.
