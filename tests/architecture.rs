@@ -33,7 +33,7 @@ fn layer(module: &str) -> Option<Layer> {
 }
 
 /// Imports between modules that the layers would refuse, each with its reason.
-const EXCEPTIONS: [(&str, &str, &str); 7] = [
+const EXCEPTIONS: [(&str, &str, &str); 8] = [
     // Raises the version of a tenant's routing data inside the writer's own transaction.
     (
         "routing",
@@ -42,6 +42,7 @@ const EXCEPTIONS: [(&str, &str, &str); 7] = [
     ),
     ("endpoints", "tenants::store", "touch"),
     ("queues", "tenants::store", "touch"),
+    ("agents", "tenants::store", "touch"),
     ("voicemail", "tenants::store", "touch"),
     ("plugins", "tenants::store", "touch"),
     // Limits look at the living calls.

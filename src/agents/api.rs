@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::AgentStatus;
+use super::change::{put, settle, standing_of, text};
+use super::standing::Signal;
+use super::{AgentPhase, AgentStatus};
 use crate::api::{
     Action, Audited, Call, Change, Doing, Field, Handler, Hooks, Input, May, Null, Operation, Output,
     Problem, Record, Reply, Resource, Tells, Verb, Who, check, crud, rules, store,
@@ -11,7 +13,7 @@ use crate::base::ids::{Id, TenantId};
 use crate::base::role::{Role, Roles};
 use crate::config::limits::agents as limits;
 use crate::db::{Tx, db_read, db_tx};
-use crate::endpoints::ENDPOINT;
+use crate::endpoints::{ENDPOINT, Template};
 use crate::users::MEMBER;
 
 /// `/agents`
@@ -21,7 +23,10 @@ pub static AGENTS: Resource = Resource {
     path: "/agents",
     doc: "What agents do: available, busy, away ... A user has a state once it was set: with POST /agents, or with \
           PATCH /agents/me for the own one. Queues in which the user is a member follow it with Asterisk's next question: \
-          away, break and dnd are a pause, offline logs out.",
+          away, break and dnd are a pause, offline logs out; and the user's members ring where the user sits. While the phone \
+          at which the agent sits talks, the agent is busy (`phase` talking); a state that is set meanwhile is the `choice`, \
+          which comes true after the talk. Where the queue or the tenant has `wrapup_s`, an agent who works is busy with \
+          reason `wrap-up` until `wrapup_until` and left out by queues; setting a state ends it early.",
     table: "agent_states",
     index: "agent_states_created",
     may: May { read: Roles::ALL, create: Roles::AGENTS, update: Roles::AGENTS, remove: Roles::SUPERVISORS },
@@ -30,32 +35,63 @@ pub static AGENTS: Resource = Resource {
         STATE,
         REASON,
         Field::time("since", "Since when the agent is in this state.").server().sort(),
+        Field::one_of("previous_state", AgentStatus::WORDS, "The state before.")
+            .nullable(Null::Empty)
+            .server(),
+        Field::one_of("phase", AgentPhase::WORDS, "What holds the agent beside the own choice.")
+            .server()
+            .filter(),
+        Field::one_of(
+            "choice",
+            AgentStatus::WORDS,
+            "The agent's own choice; the state, unless the agent is held.",
+        )
+        .server(),
+        Field::maybe("choice_reason", 80, "Why.").server(),
+        Field::time("wrapup_until", "When the rest after a call ends.").nullable(Null::Null).server(),
         PHONE,
         Field::rule("extension", &rules::NAME, "The phone's extension.")
             .nullable(Null::Empty)
             .server()
             .filter(),
-        Field::id("call_id", "The call that is talked on.").nullable(Null::Empty).server(),
+        Field::flag("reachable", "Whether a phone is registered where the agent sits.")
+            .column(REACHABLE)
+            .server(),
+        Field::time("login_at", "Since when the agent sits there.").nullable(Null::Null).server(),
+        Field::id("call_id", "The call that is talked on, or that the rest follows.")
+            .nullable(Null::Empty)
+            .server(),
         CALLS,
+        TICKETS,
         Field::metadata(),
     ],
     hooks: Hooks { before: Some(before), after: Some(after) },
     tells: Tells {
-        kinds: &[("agent.state_changed", "An agent is in another state.")],
+        kinds: &[(
+            "agent.state_changed",
+            "An agent is in another state; `previous_state` is the one before.",
+        )],
         which: Some(tells),
         ..Tells::USUAL
     },
     ..Resource::PLAIN
 };
 
+const REACHABLE: &str = "(SELECT COUNT(*) > 0 FROM endpoints e WHERE e.tenant_id = t.tenant_id AND e.id = t.endpoint_id AND e.registered)";
 const STATE: Field =
     Field::one_of("state", AgentStatus::WORDS, "What the agent does.").default("\"available\"").filter();
 const REASON: Field = Field::maybe("reason", 80, "Why, in the agent's words.").example("\"lunch\"");
-const PHONE: Field = Field::to("endpoint_id", &ENDPOINT, "The phone.").nullable(Null::Null).filter();
+const PHONE: Field =
+    Field::to("endpoint_id", &ENDPOINT, "The phone at which the agent sits; nobody else does meanwhile.")
+        .nullable(Null::Null)
+        .filter();
 const CALLS: Field =
     Field::int("max_calls", 1, limits::CALLS, "Calls at the same time at most.").default("1");
+const TICKETS: Field =
+    Field::int("max_tickets", 0, limits::TICKETS, "Open tickets at most that the agent is given.")
+        .default("20");
 
-static MINE: &[Field] = &[STATE, REASON, PHONE, CALLS, Field::metadata()];
+static MINE: &[Field] = &[STATE, REASON, PHONE, CALLS, TICKETS, Field::metadata()];
 
 /// `/websocket-sessions`
 pub static SOCKETS: Resource = Resource {
@@ -105,7 +141,7 @@ pub fn actions() -> Vec<Action> {
         output: Output::Record(&AGENTS, 200),
         own: None,
         once: &[],
-        problems: &[(404, "not-found", "The state was never set.")],
+        problems: &[(404, "not-found", "The state was never set."), TAKEN],
         again: "",
         deadline: Operation::DEADLINE,
     };
@@ -118,19 +154,25 @@ pub fn actions() -> Vec<Action> {
         "What is not given stays; the first time it is as in a new record.",
         Input::Patch(MINE, &[]),
     );
-    vec![
+    let mut all = vec![
         Action { operation: get, handler: Handler::read(get_mine) },
         Action { operation: set, handler: Handler::write(set_mine) },
-    ]
+        super::report::action(),
+        super::pop::action(),
+    ];
+    all.extend(super::desk::actions());
+    all.extend(super::capacity::actions());
+    all
 }
 
+pub(super) const TAKEN: (u16, &str, &str) = (409, "endpoint-taken", "Another agent sits at this phone.");
+
 /// The user who asks; keys have no state.
-fn user(call: &Call) -> Result<&Id, Problem> {
+pub(super) fn user(call: &Call) -> Result<&Id, Problem> {
     call.caller()?.user().ok_or_else(|| Problem::forbidden("A key has no state; name a user: POST /agents."))
 }
 
 fn before<'a>(call: &'a Call, tx: &'a mut Tx, change: &'a mut Change) -> Doing<'a, Result<(), Problem>> {
-    const EXTENSION: &str = "SELECT name FROM endpoints WHERE tenant_id = ? AND id = ?";
     Box::pin(async move {
         if call.caller()?.role == Role::Agent && change.text("user_id") != user(call)?.as_str() {
             return Err(Problem::not_yours("An agent changes only the own state."));
@@ -138,36 +180,72 @@ fn before<'a>(call: &'a Call, tx: &'a mut Tx, change: &'a mut Change) -> Doing<'
         if change.verb == Verb::Remove {
             return Ok(());
         }
-        let state = change.given.get("state").and_then(Value::as_str);
-        // A repeat does not start the time anew.
-        if state.is_some_and(|state| change.before.get("state").and_then(Value::as_str) != Some(state)) {
-            change.given.insert("since".into(), json!(check::show_time(call.now_us())));
+        let now_us = call.now_us();
+        let was = standing_of(&change.before, now_us);
+        let mut standing = was.clone();
+        if let Some(endpoint) = change.given.get("endpoint_id").cloned()
+            && (change.before.get("endpoint_id") != Some(&endpoint) || change.verb == Verb::Create)
+        {
+            sit(call, tx, change, endpoint.as_str().unwrap_or_default()).await?;
+            standing = standing.next(Signal::Leave, now_us);
         }
-        if let Some(endpoint) = change.given.get("endpoint_id").cloned() {
-            let name: Option<String> = match endpoint.as_str() {
-                Some(id) => db_tx!(tx, |c| sqlx::query_scalar(EXTENSION)
-                    .bind(call.tenant()?.as_str())
-                    .bind(id)
-                    .fetch_optional(c)
-                    .await?),
-                None => None,
-            };
-            change.given.insert("extension".into(), name.map_or(Value::Null, Value::String));
+        let state = change.given.get("state").and_then(Value::as_str).and_then(AgentStatus::parse);
+        // Who is held is shown as busy; whoever writes that back has chosen nothing.
+        let is_shown = standing.phase != AgentPhase::Free && state == Some(standing.state());
+        if let Some(state) = state.filter(|_| !is_shown) {
+            let reason = change.given.get("reason").or_else(|| change.before.get("choice_reason"));
+            let reason = reason.and_then(Value::as_str).unwrap_or_default().to_owned();
+            standing = standing.next(Signal::Choose(state, &reason), now_us);
+        } else if standing.phase == AgentPhase::Free && change.given.contains_key("reason") {
+            let reason = change.text("reason").to_owned();
+            standing = standing.next(Signal::Choose(standing.choice, &reason), now_us);
+        }
+        change.given.remove("reason");
+        if standing != was || change.verb == Verb::Create {
+            put(&standing, &mut change.given);
+        } else {
+            change.given.remove("state");
         }
         Ok(())
     })
 }
 
-/// Queues leave out who is away, and do not know who is offline: Asterisk is told with its next question.
-fn after<'a>(_: &'a Call, _: &'a mut Tx, change: &'a mut Change) -> Doing<'a, Result<(), Problem>> {
+/// Sits an agent down at a phone, or nowhere (empty).
+async fn sit(call: &Call, tx: &mut Tx, change: &mut Change, endpoint: &str) -> Result<(), Problem> {
+    const PHONE: &str = "SELECT name, template FROM endpoints WHERE tenant_id = ? AND id = ?";
+    const HOLDER: &str =
+        "SELECT COUNT(*) FROM agent_states WHERE tenant_id = ? AND endpoint_id = ? AND id <> ?";
+    const LEFT: &str = "UPDATE agent_states SET phone_state = 'idle', phone_at = 0, phone_call_id = '', call_queue = '' \
+         WHERE tenant_id = ? AND id = ?";
+    let tenant = call.tenant()?.as_str();
+    let phone: Option<(String, String)> =
+        db_tx!(&mut *tx, |c| sqlx::query_as(PHONE).bind(tenant).bind(endpoint).fetch_optional(c).await?);
+    let holders: i64 = db_tx!(&mut *tx, |c| sqlx::query_scalar(HOLDER)
+        .bind(tenant)
+        .bind(endpoint)
+        .bind(&change.id)
+        .fetch_one(c)
+        .await?);
+    if holders > 0 {
+        return Err(Problem::conflict(TAKEN.1, "Another agent sits at this phone."));
+    }
+    // What was told of the phone before says nothing of this one.
+    db_tx!(&mut *tx, |c| sqlx::query(LEFT).bind(tenant).bind(&change.id).execute(c).await.map(drop)?);
+    if phone.as_ref().is_some_and(|(_, template)| template == Template::Trunk.as_str()) {
+        change.fault("endpoint_id", "A trunk is no phone.");
+    }
+    let since = phone.is_some().then(|| check::show_time(call.now_us()));
+    change.given.insert("extension".into(), phone.map_or(Value::Null, |(name, _)| Value::String(name)));
+    change.given.insert("login_at".into(), json!(since));
+    Ok(())
+}
+
+/// Queues leave out who is away, do not know who is offline, and ring where the agent sits: Asterisk is told with its next
+/// question.
+fn after<'a>(call: &'a Call, tx: &'a mut Tx, change: &'a mut Change) -> Doing<'a, Result<(), Problem>> {
     Box::pin(async move {
-        // A state that was never set is that of somebody who works.
-        let seen = |record: &Record| {
-            let text = |name: &str| record.get(name).and_then(Value::as_str);
-            let state = text("state").and_then(AgentStatus::parse).unwrap_or(AgentStatus::Available);
-            (state.is_online(), state.is_paused().then(|| (state, text("reason").map(str::to_owned))))
-        };
-        change.routing = seen(&change.before) != seen(&change.after);
+        let when = (call.tenant()?, call.now_us());
+        change.routing |= settle(tx, &call.ids, when, &change.before, &change.after).await?;
         Ok(())
     })
 }
@@ -192,38 +270,47 @@ fn get_mine(call: &Call) -> Doing<'_, Result<Reply, Problem>> {
 
 fn set_mine<'a>(call: &'a Call, tx: &'a mut Tx) -> Doing<'a, Result<Reply, Problem>> {
     Box::pin(async move {
-        let tenant: &TenantId = call.tenant()?;
         let user = user(call)?;
-        let found: Option<String> = db_tx!(&mut *tx, |c| sqlx::query_scalar(FIND)
-            .bind(tenant.as_str())
-            .bind(user.as_str())
-            .fetch_optional(c)
-            .await?);
-        let scope = store::Scope::tenant(tenant);
-        let (verb, id, before, given) = match found {
-            Some(id) => {
-                let before = store::get_locked(tx, &AGENTS, &scope, &id).await?.unwrap_or_default();
-                (Verb::Update, id, before, call.body.clone())
-            }
-            None => (Verb::Create, call.ids.next().to_string(), Record::new(), new_state(call, user)),
+        let given = match mine(call, tx).await? {
+            Some(before) => return write(call, tx, before, call.body.clone()).await,
+            None => new_state(call, user),
         };
-        let mut change = Change::new(verb, id, before, given);
-        crud::apply(call, tx, &AGENTS, &scope, &mut change).await?;
-        let word = if verb == Verb::Create { "agents.create" } else { "agents.update" };
-        let mut reply = Reply::record(change.after.clone());
-        reply.routing = change.routing;
-        Ok(reply.audited(Audited {
-            action: word.into(),
-            object_type: AGENTS.name.into(),
-            object_id: change.id,
-            before: change.before,
-            after: change.after,
-        }))
+        write(call, tx, Record::new(), given).await
     })
 }
 
+/// The own record, locked; `None`: the state was never set.
+pub(super) async fn mine(call: &Call, tx: &mut Tx) -> Result<Option<Record>, Problem> {
+    let tenant = call.tenant()?;
+    let user = user(call)?;
+    let found: Option<String> = db_tx!(&mut *tx, |c| sqlx::query_scalar(FIND)
+        .bind(tenant.as_str())
+        .bind(user.as_str())
+        .fetch_optional(c)
+        .await?);
+    match found {
+        Some(id) => Ok(store::get_locked(tx, &AGENTS, &store::Scope::tenant(tenant), &id).await?),
+        None => Ok(None),
+    }
+}
+
+/// Changes an agent's record, or makes it where there was none.
+pub(super) async fn write(call: &Call, tx: &mut Tx, before: Record, given: Record) -> Result<Reply, Problem> {
+    let scope = store::Scope::tenant(call.tenant()?);
+    let (verb, id) = match text(&before, "id") {
+        "" => (Verb::Create, call.ids.next().to_string()),
+        id => (Verb::Update, id.to_owned()),
+    };
+    let mut change = Change::new(verb, id, before, given);
+    crud::apply(call, tx, &AGENTS, &scope, &mut change).await?;
+    let word = if verb == Verb::Create { "create" } else { "update" };
+    let mut reply = Reply::record(change.after.clone());
+    reply.routing = change.routing;
+    Ok(reply.audited(crud::line(&AGENTS, word, change.id, change.before, change.after)))
+}
+
 /// The body, with the defaults of what it does not give.
-fn new_state(call: &Call, user: &Id) -> Record {
+pub(super) fn new_state(call: &Call, user: &Id) -> Record {
     let mut given = Record::from_iter([("user_id".to_owned(), json!(user.as_str()))]);
     for field in MINE {
         let default = field.default.and_then(|text| serde_json::from_str(text).ok()).unwrap_or(Value::Null);
@@ -234,6 +321,6 @@ fn new_state(call: &Call, user: &Id) -> Record {
 
 /// What a change of an agent tells beside that it was changed.
 fn tells(line: &Audited) -> Option<&'static str> {
-    let is_other = line.before.get("state") != line.after.get("state");
-    (is_other && !line.after.is_empty()).then_some("agent.state_changed")
+    let is_other = |name: &str| line.before.get(name) != line.after.get(name);
+    ((is_other("state") || is_other("phase")) && !line.after.is_empty()).then_some("agent.state_changed")
 }

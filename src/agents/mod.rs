@@ -1,14 +1,45 @@
-//! Agents: whether they can take calls, and the sockets that users hold open.
+//! Agents: what they do and can take, where they sit, what is shown to them, and the sockets that users hold open.
+//!
+//! [`standing`] is the machine of an agent's state; [`phone`], the API and the clock ([`wrapup`]) move it, and each move is
+//! written with its event and its row of the [`log`].
 
 pub mod api;
+pub mod capacity;
+mod change;
+pub mod desk;
+pub mod log;
+pub mod phone;
+pub mod pop;
+pub mod report;
+pub mod standing;
+pub mod wrapup;
+
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::base::clock::from_us;
-use crate::base::ids::{Id, Name, TenantId};
+use crate::base::clock::{Clock, from_us};
+use crate::base::ids::{Id, IdSource, Name, TenantId};
 use crate::base::words::words;
+use crate::db::Db;
+use crate::events::Events;
+pub use phone::{PhoneNews, PhoneState, phone_changed};
+pub use standing::AgentPhase;
+
+/// What moves agents beside the API.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// The database.
+    pub db: Db,
+    /// Makes ids.
+    pub ids: IdSource,
+    /// The time.
+    pub clock: Clock,
+    /// What changes tell.
+    pub events: Arc<Events>,
+}
 
 words! {
     /// What an agent does.
@@ -55,14 +86,35 @@ pub struct AgentState {
     pub reason: Option<String>,
     /// Since when.
     pub since: DateTime<Utc>,
+    /// The state before.
+    #[serde(default)]
+    pub previous_state: Option<AgentStatus>,
+    /// What holds the agent beside the own choice.
+    #[serde(default = "free")]
+    pub phase: AgentPhase,
+    /// The own choice; it comes true once the talk or the rest after it is over.
+    #[serde(default)]
+    pub choice: Option<AgentStatus>,
+    /// Why.
+    #[serde(default)]
+    pub choice_reason: Option<String>,
+    /// When the rest after a call ends.
+    #[serde(default)]
+    pub wrapup_until: Option<DateTime<Utc>>,
     /// The phone.
     pub endpoint_id: Option<Id>,
     /// The phone's extension.
     pub extension: Option<Name>,
+    /// Since when the agent sits there.
+    #[serde(default)]
+    pub login_at: Option<DateTime<Utc>>,
     /// The call that is talked on.
     pub call_id: Option<Id>,
     /// Calls at the same time at most.
     pub max_calls: u32,
+    /// Open tickets at most.
+    #[serde(default)]
+    pub max_tickets: u32,
     /// Whatever the tenant keeps with it.
     #[serde(default)]
     pub metadata: Map<String, Value>,
@@ -70,6 +122,10 @@ pub struct AgentState {
     pub created_at: DateTime<Utc>,
     /// When it was changed last.
     pub updated_at: DateTime<Utc>,
+}
+
+fn free() -> AgentPhase {
+    AgentPhase::Free
 }
 
 impl AgentState {
@@ -81,18 +137,6 @@ impl AgentState {
     /// Seconds in this state, `now_us` microseconds after 1970 UTC.
     pub fn seconds_in_state(&self, now_us: i64) -> u64 {
         u64::try_from((from_us(now_us) - self.since).num_seconds()).unwrap_or(0)
-    }
-
-    /// Goes into another state. Returns whether anything changed: a repeat must not start the time anew.
-    pub fn change(&mut self, state: AgentStatus, reason: Option<String>, now_us: i64) -> bool {
-        if self.state == state && self.reason == reason {
-            return false;
-        }
-        if self.state != state {
-            self.since = from_us(now_us);
-        }
-        (self.state, self.reason, self.updated_at) = (state, reason, from_us(now_us));
-        true
     }
 }
 
@@ -185,14 +229,9 @@ mod tests {
     }
 
     #[test]
-    fn time_in_a_state_starts_with_the_state() {
-        let mut one = agent();
+    fn time_in_a_state_is_never_less_than_none() {
+        let one = agent();
         assert_eq!((one.seconds_in_state(70_000_000), one.seconds_in_state(0)), (60, 0));
-        assert!(!one.change(AgentStatus::Available, None, 20_000_000));
-        assert!(one.change(AgentStatus::Available, Some("early".into()), 20_000_000));
-        assert_eq!(one.seconds_in_state(70_000_000), 60);
-        assert!(one.change(AgentStatus::Break, Some("tea".into()), 30_000_000));
-        assert_eq!(one.seconds_in_state(70_000_000), 40);
     }
 
     #[test]

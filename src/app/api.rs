@@ -59,7 +59,7 @@ pub fn resources() -> Vec<&'static Resource> {
     all.extend([&chat::api::WIDGETS, &chat::api::SESSIONS, &chat::api::MESSAGES]);
     all.extend([&chat::api::TRANSFERS, &chat::api::OFFERS, &chat::api::AGENTS]);
     all.extend([&audit::api::LOGS]);
-    all.extend([&agents::api::AGENTS, &agents::api::SOCKETS, &sms::api::SMS]);
+    all.extend([&agents::api::AGENTS, &agents::log::STATES, &agents::api::SOCKETS, &sms::api::SMS]);
     all.extend([&calls::api::CALLS, &calls::api::CDRS, &calls::api::EXPORTS, &calls::api::RECORDINGS]);
     all.extend(plugins::api::resources());
     all.extend([&webhooks::api::WEBHOOKS, &webhooks::api::DELIVERIES, &webhooks::api::ATTEMPTS]);
@@ -116,6 +116,7 @@ pub fn events() -> Arc<Events> {
     let more =
         calls::events::kinds().into_iter().chain([webhooks::test_kind()]).chain(plugins::events::kinds());
     let more = more.chain(endpoints::registrations::kinds()).chain(queues::events::kinds());
+    let more = more.chain(agents::pop::kinds());
     Events::new(told, more, News::default())
 }
 

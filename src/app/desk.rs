@@ -1,11 +1,12 @@
-//! What is done with files in the background: contacts are read in, call detail records are written, files without a row are
-//! removed.
+//! What is done beside the calls: contacts are read in, call detail records are written, files without a row are removed, and
+//! agents' rests after calls end.
 
 use std::sync::Arc;
 
 use tokio::task::JoinHandle;
 
 use super::App;
+use crate::agents;
 use crate::base::shutdown::Stopping;
 use crate::calls::exports::Exporter;
 use crate::config::limits::tickets as limits;
@@ -44,5 +45,12 @@ pub(super) fn background(app: &App, keep: &Stopping) -> Vec<JoinHandle<()>> {
         events: Arc::clone(&app.events),
         data_dir: app.config.data_dir.clone(),
     };
-    vec![tokio::spawn(importer.run(keep.clone())), sweep, tokio::spawn(exporter.run(keep.clone()))]
+    let agents = agents::Parts {
+        db: app.db.clone(),
+        ids: app.router.ids.clone(),
+        clock: app.clock.clone(),
+        events: Arc::clone(&app.events),
+    };
+    let rests = tokio::spawn(agents::wrapup::run(agents, keep.clone()));
+    vec![tokio::spawn(importer.run(keep.clone())), sweep, tokio::spawn(exporter.run(keep.clone())), rests]
 }

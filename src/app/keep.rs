@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Map, json};
 use tokio::task::JoinHandle;
 
+use crate::agents;
 use crate::api::store::{self, Scope};
 use crate::api::{Audited, Doing};
 use crate::audit::{self, ActorKind};
@@ -99,6 +100,7 @@ async fn housekeeping(gate: &Gate) {
     told("kept answers", idempotency::purge(db, now_us).await);
     told("calls' legs", calls::legs_store::purge(db, now_us).await);
     told("queue log", queues::log_store::purge(db, now_us).await);
+    told("agents' states", agents::log::purge(db, now_us).await);
     match end_trials(db, &gate.auth, &gate.events, now_us).await {
         Ok(ended) => {
             for tenant in ended {

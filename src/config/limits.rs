@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+pub mod agents;
 pub mod answer;
 pub mod ari;
 pub mod auth;
@@ -383,12 +384,6 @@ pub mod endpoints {
     pub const REGISTRATIONS: i64 = 100;
     /// Seconds between two questions whether a phone is there: a queue rings one that is not for so long at most.
     pub const QUALIFY_S: u32 = 60;
-}
-
-/// Agents.
-pub mod agents {
-    /// Calls of one agent at the same time: nobody talks on more.
-    pub const CALLS: i64 = 10;
 }
 
 /// Voicemail.

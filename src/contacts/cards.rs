@@ -51,6 +51,17 @@ impl Names {
     }
 }
 
+/// The contact that has a number, read anew; `None`: nobody has it, or it is no number.
+///
+/// # Errors
+/// When the database is away.
+pub async fn card_of(db: &Db, tenant: &TenantId, number: &str) -> sqlx::Result<Option<Card>> {
+    match digits(number) {
+        Some(digits) => read(db, &(tenant.clone(), digits)).await,
+        None => Ok(None),
+    }
+}
+
 /// The contact whose first number it is, else one whose further number it is; of several the oldest.
 async fn read(db: &Db, (tenant, digits): &Key) -> sqlx::Result<Option<Card>> {
     const SQL: &str = "SELECT id, first_name, last_name, company, phone, metadata, 0 AS place, created_at FROM contacts \

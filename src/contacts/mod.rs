@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 use crate::base::ids::{Id, Number, TenantId};
 
 pub use api::{CONTACT, TAG};
-pub use cards::Card;
+pub use cards::{Card, card_of};
 pub use meet::{Met, check_tag, meet, tag};
 pub use names::{Named, Names};
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::live::LiveQueues;
+use super::seat::follow;
 use super::{Autopause, QueueStatus, QueueStrategy};
 use crate::api::{
     Action, Call, Change, Doing, Field, Hooks, May, Null, Parent, Problem, Resource, Rule, Tells, Verb, rules,
@@ -179,7 +180,7 @@ pub static MEMBERS: Resource = Resource {
         Field::flag("paused", "Whether it is left out for now.").default("false").filter(),
         Field::maybe("pause_reason", 80, "Why; forgotten with the pause."),
     ],
-    hooks: Hooks::before(member),
+    hooks: Hooks { before: Some(member), after: Some(seated) },
     tells: Tells::as_noun("queue_member"),
     ..Resource::PLAIN
 };
@@ -238,6 +239,17 @@ fn member<'a>(_: &'a Call, _: &'a mut Tx, change: &'a mut Change) -> Doing<'a, R
     Box::pin(async move {
         if change.given.get("paused") == Some(&Value::Bool(false)) && change.verb == Verb::Update {
             change.given.insert("pause_reason".into(), Value::Null);
+        }
+        Ok(())
+    })
+}
+
+/// A member rings where its user sits, and others of the queue give way to it.
+fn seated<'a>(call: &'a Call, tx: &'a mut Tx, change: &'a mut Change) -> Doing<'a, Result<(), Problem>> {
+    Box::pin(async move {
+        for record in [&change.before, &change.after] {
+            let text = |name: &str| record.get(name).and_then(Value::as_str).unwrap_or_default();
+            follow(tx, call.tenant()?, text("user_id"), [text("endpoint_id"), ""]).await?;
         }
         Ok(())
     })

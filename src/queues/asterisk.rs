@@ -125,7 +125,14 @@ impl Member {
             ("penalty", self.penalty.to_string()),
             ("paused", paused.to_owned()),
             // Asterisk keeps it as text and gives it back when it writes.
-            ("uniqueid", self.id),
+            // A phone is not looked at again while that stays the same.
+            (
+                "uniqueid",
+                match &self.seat.seat_id {
+                    Some(seat) => format!("{}-{seat}", self.id),
+                    None => self.id,
+                },
+            ),
             ("reason_paused", reason),
         ])
     }
@@ -138,13 +145,19 @@ impl Member {
 /// When the database is away.
 pub async fn members(db: &Db, tenant: &TenantId, queue: &Name) -> sqlx::Result<Vec<Row>> {
     // By the queue's id: by the tenant both databases would look through the members of all its queues.
-    const SQL: &str = "SELECT m.id, e.name, m.penalty, m.paused, m.pause_reason, a.state, a.reason FROM queue_members m \
-         JOIN endpoints e ON e.id = m.endpoint_id AND e.tenant_id = m.tenant_id AND e.status = 'active' \
+    const SQL: &str = "SELECT m.id, e.name, m.penalty, m.paused, m.pause_reason, a.seat_state AS state, \
+         a.seat_reason AS reason, m.seat_id FROM queue_members m \
+         JOIN endpoints e ON e.id = COALESCE(m.seat_id, m.endpoint_id) AND e.tenant_id = m.tenant_id AND e.status = 'active' \
          LEFT JOIN agent_states a ON a.tenant_id = m.tenant_id AND a.user_id = m.user_id \
          WHERE m.queue_id = (SELECT q.id FROM queues q WHERE q.tenant_id = ? AND q.name = ?) ORDER BY m.created_at, m.id";
     let found: Vec<Member> =
         db_read!(db, |p| sqlx::query_as(SQL).bind(tenant.as_str()).bind(queue.as_str()).fetch_all(p).await)?;
     Ok(found.into_iter().filter_map(|member| member.row(tenant, queue)).collect())
+}
+
+/// The member that Asterisk means by the `uniqueid` of its row.
+pub fn member_of(uniqueid: &str) -> Option<Id> {
+    Id::parse(uniqueid.split('-').next()?).ok()
 }
 
 /// Whose a member is.

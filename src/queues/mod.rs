@@ -19,6 +19,8 @@ use serde_json::{Map, Value};
 use crate::base::ids::{Id, Name, TenantId, global_name};
 use crate::base::words::words;
 
+pub use seat::{follow, free_seats};
+
 words! {
     /// Whether a queue takes callers.
     pub enum QueueStatus {

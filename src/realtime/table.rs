@@ -3,7 +3,7 @@
 use super::answer::{Table, lines, owner, registrar, value};
 use super::form::{Condition, Row, conditions, line, pairs};
 use super::{Realtime, Wrong};
-use crate::base::ids::{Id, Name, TenantId};
+use crate::base::ids::{Name, TenantId};
 use crate::config::limits::realtime as limits;
 use crate::db::Db;
 use crate::endpoints::registrations::Told;
@@ -188,7 +188,7 @@ async fn queue_log(realtime: &Realtime, body: &[u8]) -> Result<String, Wrong> {
 async fn member(realtime: &Realtime, query: &str, body: &[u8]) -> Result<String, Wrong> {
     let parts = &realtime.parts;
     let key = pairs(query.as_bytes())?.into_iter().find(|(name, _)| name == "uniqueid");
-    let Some(id) = key.and_then(|(_, id)| Id::parse(&id).ok()) else { return Ok("0".to_owned()) };
+    let Some(id) = key.and_then(|(_, id)| queues::member_of(&id)) else { return Ok("0".to_owned()) };
     let mut told = queues::Paused::default();
     for (column, value) in pairs(body)? {
         match column.as_str() {

@@ -114,12 +114,14 @@ struct Member {
     updated_at: i64,
     /// When the agent's state began.
     state_since: Option<i64>,
+    /// When the agent's rest after a call ends.
+    wrapup_until: Option<i64>,
 }
 
 async fn members(db: &Db, tenant: &TenantId, queue: &str) -> sqlx::Result<Vec<Member>> {
-    const SQL: &str = "SELECT m.id, m.endpoint_id, e.name, m.user_id, m.paused, m.pause_reason, m.updated_at, \
-         a.state, a.reason, a.since AS state_since FROM queue_members m \
-         JOIN endpoints e ON e.id = m.endpoint_id AND e.tenant_id = m.tenant_id \
+    const SQL: &str = "SELECT m.id, e.id AS endpoint_id, e.name, m.user_id, m.paused, m.pause_reason, m.updated_at, \
+         a.seat_state AS state, a.seat_reason AS reason, m.seat_id, a.since AS state_since, a.wrapup_until FROM queue_members m \
+         JOIN endpoints e ON e.id = COALESCE(NULLIF(m.seat_id, ''), m.endpoint_id) AND e.tenant_id = m.tenant_id \
          LEFT JOIN agent_states a ON a.tenant_id = m.tenant_id AND a.user_id = m.user_id \
          WHERE m.tenant_id = ? AND m.queue_id = ? ORDER BY e.name";
     db_read!(db, |p| sqlx::query_as(SQL).bind(tenant.as_str()).bind(queue).fetch_all(p).await)
@@ -134,8 +136,9 @@ pub(super) async fn own_names(
     tenant: &TenantId,
     user: Option<&Id>,
 ) -> sqlx::Result<HashSet<String>> {
-    const SQL: &str = "SELECT e.name FROM queue_members m JOIN endpoints e ON e.id = m.endpoint_id \
-         AND e.tenant_id = m.tenant_id WHERE m.tenant_id = ? AND m.user_id = ?";
+    const SQL: &str = "SELECT e.name FROM queue_members m JOIN endpoints e \
+         ON e.id = COALESCE(NULLIF(m.seat_id, ''), m.endpoint_id) AND e.tenant_id = m.tenant_id \
+         WHERE m.tenant_id = ? AND m.user_id = ?";
     let Some(user) = user else { return Ok(HashSet::new()) };
     let names: Vec<String> = db_read!(db, |p| sqlx::query_scalar(SQL)
         .bind(tenant.as_str())
@@ -192,6 +195,9 @@ fn shown_member(
         // The log may not know of a pause that somebody made over REST.
         (_, Presence::Paused(_), _) if member.seat.paused => {
             ("paused", Some(paused_us.unwrap_or(member.updated_at)), None)
+        }
+        (_, Presence::Paused(_), _) if member.wrapup_until.is_some() => {
+            ("wrapup", member.state_since, member.wrapup_until)
         }
         (_, Presence::Paused(_), _) => ("paused", member.state_since, None),
         (_, Presence::Ready, Some((since, until))) => ("wrapup", Some(since), Some(until)),

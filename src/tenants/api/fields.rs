@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::api::{Field, Kind, Null, Resource, Rule, Shape, Tells, rules};
 use crate::base::ids::Sound;
-use crate::config::limits::{api, sound, tenants as limits};
+use crate::config::limits::{api, queues, sound, tenants as limits};
 
 /// The name of a feature.
 static FEATURE: Rule = Rule {
@@ -56,7 +56,7 @@ const fn object(name: &'static str, bytes: usize, doc: &'static str) -> Field {
 }
 
 /// Fields that an admin of the tenant may change; the others are the operator's.
-pub(super) const OWN: [&str; 8] = [
+pub(super) const OWN: [&str; 9] = [
     "name",
     "language",
     "zone",
@@ -65,6 +65,7 @@ pub(super) const OWN: [&str; 8] = [
     "voicemail_days",
     "recording_days",
     "recording_announcement",
+    "wrapup_s",
 ];
 
 /// A tenant's fields.
@@ -108,6 +109,13 @@ pub(super) const FIELDS: &[Field] = &[
         "A sound that callers hear before they are recorded, once a call.",
     )
     .nullable(Null::Empty),
+    Field::int(
+        "wrapup_s",
+        0,
+        queues::RING_S,
+        "Seconds an agent has after a call that came by no queue; 0: none.",
+    )
+    .default("0"),
     object("metadata", api::METADATA_BYTES, "What the operator keeps with it; its own people can read it."),
 ];
 

@@ -1,5 +1,6 @@
 //! The REST API over its real router, without sockets.
 
+pub(crate) mod agents;
 pub(crate) mod app;
 mod audit;
 mod auth;

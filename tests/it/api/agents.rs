@@ -1,0 +1,288 @@
+//! Agents whose phones move them: states, their log and report, hot desks, capacity, screen pops.
+
+use std::time::Duration;
+
+use hookswitch::agents::{self, AgentState, PhoneNews, PhoneState, phone_changed, wrapup};
+use hookswitch::base::ids::Id;
+use hookswitch::base::role::Role;
+use serde_json::{Value, json};
+
+use super::app::{Answer, Person};
+use super::telephony::Desk;
+use crate::support::{both_databases, name, tenant};
+
+/// A desk with two agents, phones 101 and 102, and a queue with a rest of 30 s.
+pub(crate) struct Floor {
+    pub(crate) desk: Desk,
+    pub(crate) ann: Person,
+    pub(crate) ben: Person,
+    pub(crate) queue: String,
+    pub(crate) phones: [String; 2],
+}
+
+impl Floor {
+    pub(crate) async fn new(test: std::sync::Arc<crate::support::TestDb>) -> Self {
+        let desk = Desk::new(test).await;
+        let queue = desk.make("/queues", json!({"name": "support", "wrapup_s": 30})).await.id();
+        let phones = [
+            desk.make("/endpoints", json!({"name": "101"})).await.id(),
+            desk.make("/endpoints", json!({"name": "102"})).await.id(),
+        ];
+        let (ann, ben) = (desk.app.user(Role::Agent, "acme").await, desk.app.user(Role::Agent, "acme").await);
+        Self { desk, ann, ben, queue, phones }
+    }
+
+    pub(crate) fn parts(&self) -> agents::Parts {
+        let gate = &self.desk.app.gate;
+        agents::Parts {
+            db: gate.db.clone(),
+            ids: gate.ids.clone(),
+            clock: gate.clock.clone(),
+            events: gate.events.clone(),
+        }
+    }
+
+    pub(crate) async fn sit(&self, who: &Person, extension: &str) -> Answer {
+        self.desk.app.post("/agents/me/login", &who.token, json!({"extension": extension})).await
+    }
+
+    pub(crate) fn news(&self, extension: &str, state: PhoneState, call: &str) -> PhoneNews {
+        PhoneNews {
+            tenant: tenant("acme"),
+            endpoint: name(extension),
+            state,
+            call_id: Id::parse(call).ok(),
+            caller_number: "+15557770001".into(),
+            caller_name: String::new(),
+            queue: Some(name("support")),
+            at_us: self.desk.app.clock.now_us(),
+        }
+    }
+
+    pub(crate) async fn phone(&self, extension: &str, state: PhoneState, call: &str) {
+        phone_changed(&self.parts(), &self.news(extension, state, call)).await.unwrap();
+    }
+
+    pub(crate) async fn me(&self, who: &Person) -> Value {
+        self.desk.app.get("/agents/me", &who.token).await.expect(200).body
+    }
+
+    async fn place(&self, who: &Person) -> String {
+        let me = self.me(who).await;
+        let text = |name: &str| me[name].as_str().unwrap_or("-").to_owned();
+        format!("{} {} {}", text("state"), text("phase"), text("reason"))
+    }
+
+    async fn set(&self, who: &Person, body: Value) -> Answer {
+        self.desk.app.patch("/agents/me", &who.token, body).await
+    }
+
+    /// Types, old and new states of what was told of agents.
+    async fn told(&self) -> Vec<String> {
+        let list = self
+            .desk
+            .app
+            .get("/events?types=agent.state_changed&limit=200", &self.desk.viewer)
+            .await
+            .expect(200)
+            .body;
+        let shown = |event: &Value| {
+            let data = &event["data"];
+            format!(
+                "{} > {}",
+                data["previous_state"].as_str().unwrap_or("-"),
+                data["state"].as_str().unwrap()
+            )
+        };
+        list["data"].as_array().unwrap().iter().map(shown).collect()
+    }
+
+    async fn log(&self, agent: &str) -> Vec<Value> {
+        let path = format!("/agents/{agent}/states?sort=since&limit=200");
+        self.desk.app.get(&path, &self.desk.viewer).await.expect(200).body["data"].as_array().unwrap().clone()
+    }
+
+    fn wait(&self, seconds: u64) {
+        self.desk.app.wait(Duration::from_secs(seconds));
+    }
+}
+
+pub(crate) const ONE: &str = "01kb2x8v9q3d5s7f1g4h6j8k0m";
+pub(crate) const TWO: &str = "01kb2x8v9q3d5s7f1g4h6j8k0n";
+
+both_databases! {
+    /// A talk, its rest, and being free again: told, logged, counted. What comes twice or late changes nothing.
+    async fn a_phone_moves_its_agent(test) {
+        let f = Floor::new(test).await;
+        let sat = f.sit(&f.ann, "101").await.expect(200);
+        let agent: AgentState = serde_json::from_value(sat.body.clone()).unwrap();
+        assert_eq!((agent.extension.as_ref().unwrap().as_str(), sat.body["reachable"].clone()), ("101", json!(false)));
+        f.desk.app.test.execute("UPDATE endpoints SET registered = 1 WHERE name = '101'").await.unwrap();
+        assert_eq!(f.me(&f.ann).await["reachable"], true);
+        f.wait(10);
+        f.phone("101", PhoneState::Ringing, ONE).await;
+        assert_eq!(f.place(&f.ann).await, "available free -");
+        f.wait(5);
+        let talks = f.news("101", PhoneState::Talking, ONE);
+        phone_changed(&f.parts(), &talks).await.unwrap();
+        phone_changed(&f.parts(), &talks).await.unwrap();
+        assert_eq!(f.place(&f.ann).await, "busy talking -");
+        assert_eq!(f.me(&f.ann).await["call_id"], ONE);
+        f.wait(20);
+        f.phone("101", PhoneState::Idle, ONE).await;
+        // The same talk again, from a slow line.
+        phone_changed(&f.parts(), &talks).await.unwrap();
+        assert_eq!(f.place(&f.ann).await, "busy wrapup wrap-up");
+        assert_eq!(f.me(&f.ann).await["wrapup_until"], "2026-11-23T10:01:05Z");
+        f.wait(29);
+        assert_eq!(wrapup::end_due(&f.parts()).await.unwrap(), 0);
+        // Nobody looked for a minute, as if the service had been down.
+        f.wait(60);
+        let parts = f.parts();
+        let both = tokio::join!(wrapup::end_due(&parts), wrapup::end_due(&parts));
+        assert_eq!(both.0.unwrap() + both.1.unwrap(), 1, "one of two nodes");
+        let me = f.me(&f.ann).await;
+        assert_eq!((&me["state"], &me["since"], &me["call_id"]), (&json!("available"), &json!("2026-11-23T10:01:05Z"), &json!(null)));
+        assert_eq!(f.told().await, ["offline > available", "available > busy", "available > busy", "busy > available"]);
+
+        let log = f.log(agent.id.as_str()).await;
+        let shown: Vec<Value> = log.iter().map(|row| json!([row["state"], row["phase"], row["since"], row["until"], row["is_login"]])).collect();
+        assert_eq!(json!(shown), json!([
+            ["available", "free", "2026-11-23T10:00:00Z", "2026-11-23T10:00:15Z", true],
+            ["busy", "talking", "2026-11-23T10:00:15Z", "2026-11-23T10:00:35Z", false],
+            ["busy", "wrapup", "2026-11-23T10:00:35Z", "2026-11-23T10:01:05Z", false],
+            ["available", "free", "2026-11-23T10:01:05Z", null, false],
+        ]));
+        let some = format!("/agents/{}/states?since_from=2026-11-23T10:00:15Z&since_before=2026-11-23T10:01:05Z&limit=1", agent.id);
+        let page = f.desk.app.get(&some, &f.desk.supervisor).await.expect(200).body;
+        assert_eq!((&page["data"][0]["phase"], page["page"]["next"].is_string()), (&json!("wrapup"), true));
+        let report = "/agents/report?from=2026-11-23T10:00:00Z&to=2026-11-23T10:01:15Z";
+        let line = f.desk.app.get(report, &f.desk.viewer).await.expect(200).body["agents"][0].clone();
+        assert_eq!(line, json!({
+            "user_id": f.ann.id.as_str(), "available_s": 25, "busy_s": 50, "away_s": 0, "break_s": 0, "offline_s": 0, "dnd_s": 0,
+            "talking_s": 20, "wrapup_s": 30, "breaks": [], "talks": 1, "logins": 1,
+        }));
+    }
+
+    /// What an agent chooses during a call comes true after it; the rest can be made longer, and ended.
+    async fn a_choice_during_a_call(test) {
+        let f = Floor::new(test).await;
+        let id = f.sit(&f.ann, "101").await.expect(200).id();
+        f.phone("101", PhoneState::Talking, ONE).await;
+        f.wait(5);
+        let set = f.set(&f.ann, json!({"state": "break", "reason": "tea"})).await.expect(200);
+        assert_eq!((&set.body["state"], &set.body["choice"], &set.body["reason"]), (&json!("busy"), &json!("break"), &json!(null)));
+        // Who writes back what is shown chooses nothing.
+        f.set(&f.ann, json!({"state": "busy", "max_calls": 2})).await.expect(200);
+        f.wait(5);
+        f.phone("101", PhoneState::Idle, ONE).await;
+        assert_eq!(f.place(&f.ann).await, "break free tea");
+        // The phone of one who has a break talks as well; it is a break again behind it, without a rest.
+        f.wait(5);
+        f.phone("101", PhoneState::Talking, TWO).await;
+        assert_eq!(f.place(&f.ann).await, "busy talking -");
+        f.wait(5);
+        f.phone("101", PhoneState::Idle, TWO).await;
+        assert_eq!(f.place(&f.ann).await, "break free tea");
+        f.wait(5);
+        f.set(&f.ann, json!({"state": "available", "reason": null})).await.expect(200);
+        f.desk.app.post("/agents/me/wrapup", &f.ann.token, json!({})).await.expect(409);
+        f.phone("101", PhoneState::Talking, ONE).await;
+        f.wait(5);
+        f.phone("101", PhoneState::Idle, ONE).await;
+        let until = f.me(&f.ann).await["wrapup_until"].clone();
+        assert_eq!(until, "2026-11-23T10:01:00Z");
+        let longer = f.desk.app.post("/agents/me/wrapup", &f.ann.token, json!({"extend_s": 60})).await.expect(200);
+        assert_eq!(longer.body["wrapup_until"], "2026-11-23T10:02:00Z");
+        let path = format!("/agents/{id}/wrapup");
+        f.desk.app.post(&path, &f.ben.token, json!({})).await.expect(403);
+        f.desk.app.post(&path, &f.desk.other, json!({})).await.expect(404);
+        f.desk.app.post(&path, &f.desk.viewer, json!({})).await.expect(403);
+        f.desk.app.post(&path, &f.ann.token, json!({"extend_s": 0})).await.expect(422);
+        let longer = f.desk.app.post(&path, &f.desk.supervisor, json!({"extend_s": 1})).await.expect(200);
+        assert_eq!(longer.body["wrapup_until"], "2026-11-23T10:02:01Z");
+        // A call within the rest ends it, and the next rest is whole.
+        f.phone("101", PhoneState::Talking, TWO).await;
+        assert_eq!(f.me(&f.ann).await["wrapup_until"], json!(null));
+        f.wait(1);
+        f.phone("101", PhoneState::Idle, TWO).await;
+        f.set(&f.ann, json!({"state": "available"})).await.expect(200);
+        assert_eq!(f.place(&f.ann).await, "available free -");
+        // Offline during a call: true after it.
+        f.phone("101", PhoneState::Talking, ONE).await;
+        f.set(&f.ann, json!({"state": "offline"})).await.expect(200);
+        assert_eq!(f.place(&f.ann).await, "busy talking -");
+        f.wait(1);
+        f.phone("101", PhoneState::Idle, ONE).await;
+        assert_eq!(f.place(&f.ann).await, "offline free -");
+        // Whoever is offline is not moved.
+        f.wait(1);
+        f.phone("101", PhoneState::Talking, TWO).await;
+        assert_eq!(f.place(&f.ann).await, "offline free -");
+        // Nobody sits there; no such phone; somebody else's.
+        f.phone("102", PhoneState::Talking, ONE).await;
+        f.phone("109", PhoneState::Talking, ONE).await;
+        let mut foreign = f.news("101", PhoneState::Idle, ONE);
+        foreign.tenant = tenant("globex");
+        phone_changed(&f.parts(), &foreign).await.unwrap();
+        assert_eq!(f.place(&f.ann).await, "offline free -");
+    }
+
+    /// The tenant's rest counts where no queue has a say.
+    async fn a_rest_without_a_queue(test) {
+        let f = Floor::new(test).await;
+        f.sit(&f.ann, "101").await.expect(200);
+        f.desk.app.test.execute("UPDATE tenants SET wrapup_s = 7 WHERE id = 'acme'").await.unwrap();
+        for (queue, until) in [(None, json!("2026-11-23T10:00:07Z")), (Some("support"), json!("2026-11-23T10:00:30Z"))] {
+            for state in [PhoneState::Talking, PhoneState::Idle] {
+                let mut news = f.news("101", state, ONE);
+                // That it is over says nothing of the queue.
+                news.queue = queue.filter(|_| state == PhoneState::Talking).map(name);
+                phone_changed(&f.parts(), &news).await.unwrap();
+            }
+            assert_eq!(f.me(&f.ann).await["wrapup_until"], until, "{queue:?}");
+        }
+    }
+
+    /// Who may see and change what of agents.
+    async fn roles_and_tenants(test) {
+        let f = Floor::new(test).await;
+        let id = f.sit(&f.ann, "101").await.expect(200).id();
+        f.sit(&f.ben, "102").await.expect(200);
+        f.wait(10);
+        let app = &f.desk.app;
+        let states = format!("/agents/{id}/states");
+        assert_eq!(app.get(&states, &f.ann.token).await.expect(200).body["data"].as_array().unwrap().len(), 1);
+        assert_eq!(app.get(&states, &f.ben.token).await.expect(200).body["data"], json!([]));
+        app.get(&states, &f.desk.other).await.expect(404);
+        let report = async |token: &str, more: &str| {
+            let path = format!("/agents/report?from=2026-11-23T10:00:00Z{more}");
+            app.get(&path, token).await.expect(200).body["agents"].as_array().unwrap().len()
+        };
+        assert_eq!((report(&f.desk.viewer, "").await, report(&f.ann.token, "").await, report(&f.desk.other, "").await), (2, 1, 0));
+        let only = format!("&user_id={}", f.ben.id);
+        assert_eq!((report(&f.desk.viewer, &only).await, report(&f.ann.token, &only).await), (1, 0));
+        app.get("/agents/report?from=2026-11-23T10:00:00Z&to=2026-11-23T10:00:00Z", &f.desk.viewer).await.expect(400);
+        app.get("/agents/report", &f.desk.viewer).await.expect(400);
+        for (path, body) in [("login", json!({"extension": "101"})), ("logout", json!({})), ("wrapup", json!({}))] {
+            app.post(&format!("/agents/me/{path}"), &f.desk.viewer, body).await.expect(403);
+        }
+        let out = format!("/agents/{id}/logout");
+        app.post(&out, &f.ben.token, json!({})).await.expect(403);
+        app.post(&out, &f.desk.other, json!({})).await.expect(404);
+        app.post(&out, &f.desk.supervisor, json!({})).await.expect(200);
+        assert_eq!(f.place(&f.ann).await, "offline free -");
+        // The log outlives its agent's record, and its last row ends with it.
+        f.wait(5);
+        app.delete(&format!("/agents/{id}"), &f.desk.supervisor).await.expect(204);
+        app.get(&states, &f.desk.viewer).await.expect(404);
+        assert_eq!(app.test.number("SELECT COUNT(*) FROM agent_state_log WHERE until IS NULL").await, 1);
+        let sum = "SELECT SUM(until - since) FROM agent_state_log WHERE until IS NOT NULL";
+        let cast = format!("SELECT CAST(({sum}) AS SIGNED)");
+        assert_eq!(app.test.number(app.test.db.pick(sum, &cast)).await, 15_000_000);
+        // Kept for 400 days.
+        assert_eq!(agents::log::purge(&app.test.db, app.clock.now_us()).await.unwrap(), 0);
+        f.wait(401 * 86_400);
+        assert_eq!(agents::log::purge(&app.test.db, app.clock.now_us()).await.unwrap(), 2);
+    }
+}
