@@ -10,6 +10,7 @@ pub mod auth;
 pub mod calls;
 pub mod events;
 pub mod kit;
+pub mod outbound;
 pub mod plugins;
 pub mod queues;
 pub mod realtime;
