@@ -39,7 +39,7 @@ use hookswitch::routing::data::{DidRules, Digits, NumberList, QueueRules, Tenant
 use hookswitch::routing::memory::Memory;
 use hookswitch::routing::schedule::Schedule;
 use hookswitch::routing::types::{Action, Destination, Inputs, Place};
-use hookswitch::routing::{CallIds, Mode, Router};
+use hookswitch::routing::{CallIds, Mode, Paces, Router};
 use hookswitch::tenants::TenantStatus;
 use support::{Report, argument, median, now, percentile};
 
@@ -122,6 +122,7 @@ fn filled(db: &Db, tenants: usize, dids: usize) -> Router {
         memory,
         names: Names::new(db.clone()),
         live: Arc::new(Live::default()),
+        paces: Paces::default(),
         metrics,
         ids,
         clock,
@@ -199,6 +200,10 @@ fn tenant(t: usize, dids: usize, ids: &IdSource) -> TenantRules {
         outbound: Vec::new(),
         plugins: HashMap::new(),
         announcement: None,
+        max_outbound_calls: 0,
+        max_outbound_rate: 0,
+        country: String::new(),
+        platform: Arc::default(),
         zone: chrono_tz::UTC,
     }
 }

@@ -53,6 +53,18 @@ pub static TENANT: Rule = Rule {
     example: "acme",
 };
 
+/// A country, as ISO 3166-1 writes it in two letters.
+pub static COUNTRY: Rule = Rule {
+    format: "country",
+    pattern: "^[A-Z]{2}$",
+    max: 2,
+    check: |text| match text.len() == 2 && text.bytes().all(|b| b.is_ascii_uppercase()) {
+        true => Ok(text.to_owned()),
+        false => Err("This must be a country in two capital letters, such as DE.".into()),
+    },
+    example: "DE",
+};
+
 /// An e-mail address, kept in lower case.
 pub static EMAIL: Rule = Rule {
     format: "email",

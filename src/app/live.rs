@@ -6,11 +6,15 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::App;
+use crate::agents::{self, PhoneNews, PhoneState};
 use crate::ari::{Links, Watch};
+use crate::base::ids::split_global_name;
 use crate::base::shutdown::Stopping;
 use crate::calls::board::{Board, Item};
 use crate::calls::control::{Control, Follow};
 use crate::calls::table::Change;
+use crate::config::limits::live as limits;
+use crate::db;
 
 /// Built, and not connected yet.
 pub(super) struct LiveCalls {
@@ -19,13 +23,56 @@ pub(super) struct LiveCalls {
     links: Links,
     board: Arc<Board>,
     items: mpsc::Receiver<Item>,
+    agents: agents::Parts,
 }
 
-/// What endpoints do changes nobody's state yet.
-struct Nobody;
+/// What phones do, on its way to the states of the agents who sit at them.
+struct Phones(mpsc::Sender<PhoneNews>);
 
-impl Follow for Nobody {
-    fn phone(&self, _: &Change) {}
+impl Follow for Phones {
+    fn phone(&self, change: &Change) {
+        let (state, fact) = match change {
+            Change::Ringing(fact) => (PhoneState::Ringing, fact),
+            Change::Talks(fact) => (PhoneState::Talking, fact),
+            Change::Idle(fact) => (PhoneState::Idle, fact),
+            _ => return,
+        };
+        let Some((tenant, endpoint)) = fact.endpoint.clone() else { return };
+        let news = PhoneNews {
+            endpoint,
+            state,
+            call_id: fact.call.clone(),
+            caller_number: fact.other.0.clone(),
+            caller_name: fact.other.1.clone(),
+            queue: split_global_name(&fact.queue).ok().filter(|(of, _)| *of == tenant).map(|(_, name)| name),
+            at_us: fact.at_us,
+            tenant,
+        };
+        if self.0.try_send(news).is_err() {
+            tracing::error!("phones change faster than agents' states can be written; a change is lost");
+        }
+    }
+}
+
+/// Writes agents' states. While the database is away it tries again: the order stays.
+async fn agents(parts: agents::Parts, mut news: mpsc::Receiver<PhoneNews>, mut stopping: Stopping) {
+    loop {
+        let one = tokio::select! {
+            one = news.recv() => one,
+            () = stopping.stopped() => return,
+        };
+        let Some(one) = one else { return };
+        while let Err(error) = agents::phone_changed(&parts, &one).await {
+            if !db::is_unavailable(&error) {
+                tracing::error!(%error, tenant.id = %one.tenant, "an agent's state can't be written");
+                break;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(limits::GRACE) => {}
+                () = stopping.stopped() => return,
+            }
+        }
+    }
 }
 
 impl LiveCalls {
@@ -39,15 +86,22 @@ impl LiveCalls {
             (app.journal.clone(), app.db.clone()),
             app.clock.clone(),
         );
-        Self { control, links, board, items }
+        let agents = agents::Parts {
+            db: app.db.clone(),
+            ids: app.router.ids.clone(),
+            clock: app.clock.clone(),
+            events: Arc::clone(&app.events),
+        };
+        Self { control, links, board, items, agents }
     }
 
     /// Connects, and follows until `keep` ends.
     pub(super) fn start(self, keep: &Stopping) -> Vec<JoinHandle<()>> {
-        let follow = Arc::clone(&self.control).follow(self.items, Arc::new(Nobody), keep.clone());
+        let (news, receiver) = mpsc::channel(limits::ITEMS);
+        let follow = Arc::clone(&self.control).follow(self.items, Arc::new(Phones(news)), keep.clone());
         let watch: Arc<dyn Watch> = self.board;
         let mut tasks = self.links.start(&watch, keep);
-        tasks.push(tokio::spawn(follow));
+        tasks.extend([tokio::spawn(follow), tokio::spawn(agents(self.agents, receiver, keep.clone()))]);
         tasks
     }
 }

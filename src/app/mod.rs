@@ -44,9 +44,9 @@ use crate::plugins::host::{Hosts, Reach};
 use crate::plugins::{HostOf, Parts, Plugins};
 use crate::queues::live::LiveQueues;
 use crate::realtime::{self, Realtime};
-use crate::routing::Router;
 use crate::routing::memory::Memory;
-use crate::routing::types::{Destination, Place, RawDestination};
+use crate::routing::types::{Destination, Place, RawDestination, reason};
+use crate::routing::{Paces, Router, outgoing};
 use crate::storage::{Signer, Storage};
 use crate::tickets::Desk;
 use crate::webhooks;
@@ -173,6 +173,7 @@ fn built(
         names,
         memory: Memory::new(db, Arc::clone(&metrics), plugins, config.cached_dids, config.lookup_deadline),
         live: Arc::new(Live::default()),
+        paces: Paces::default(),
         metrics,
         ids,
         clock,
@@ -390,6 +391,12 @@ impl App {
             // As the router counts it, however the carrier wrote it.
             let number = Number::from_dialled(&did).map_or(did, |number| number.to_string());
             self.router.live.add(&id, tenant.as_ref(), &number);
+        }
+        for (id, tenant, why) in outgoing::under_way(&self.db).await? {
+            match why.as_str() {
+                reason::EMERGENCY => self.router.live.give_back(&id),
+                _ => drop(self.router.live.go_out(&id, &tenant)),
+            }
         }
         Ok(())
     }

@@ -97,6 +97,11 @@ pub fn kinds() -> Vec<Kind> {
             Data::Fields("CallRouted", &CALL_ROUTED),
         ),
         kind(
+            "call.emergency",
+            "Somebody dials an emergency number, which is the target; beside call.routed.",
+            Data::Fields("CallRouted", &CALL_ROUTED),
+        ),
+        kind(
             "call.ended",
             "A call is over. Told again with what is true when a call that had been given up as lost ended otherwise.",
             Data::Fields("CallEnded", &CALL_ENDED),
@@ -187,7 +192,11 @@ impl Tells {
             ("reason", some(&decided.reason)),
             ("decided_at", show_time(decided.at_us).into()),
         ]);
-        self.add(decided.tenant.as_ref(), decided.id.as_str(), ("call.routed", decided.at_us), data);
+        let (tenant, id) = (decided.tenant.as_ref(), decided.id.as_str());
+        if decided.reason == "emergency" {
+            self.add(tenant, id, ("call.emergency", decided.at_us), data.clone());
+        }
+        self.add(tenant, id, ("call.routed", decided.at_us), data);
     }
 
     pub(super) fn seen(&mut self, seen: &Seen) {

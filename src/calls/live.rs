@@ -19,6 +19,9 @@ struct Inner {
     calls: BTreeMap<Id, (Option<TenantId>, String)>,
     tenants: HashMap<TenantId, u32>,
     dids: HashMap<String, u32>,
+    /// Those of them that have gone outside, by id, with whose limit they count against; and how many each tenant has.
+    outside: BTreeMap<Id, TenantId>,
+    leaving: HashMap<TenantId, u32>,
 }
 
 impl Live {
@@ -51,6 +54,26 @@ impl Live {
         inner.counts(tenant, "").0 - u32::from(own)
     }
 
+    /// Notes that a call goes outside, and returns how many others of the tenant are there: one step, as [`Live::enter`].
+    pub fn go_out(&self, id: &Id, tenant: &TenantId) -> u32 {
+        let mut inner = self.inner();
+        inner.come_back(id);
+        let others = inner.leaving.get(tenant).copied().unwrap_or(0);
+        inner.outside.insert(id.clone(), tenant.clone());
+        *inner.leaving.entry(tenant.clone()).or_default() += 1;
+        others
+    }
+
+    /// Notes that a call is not outside any more, or never went.
+    pub fn come_back(&self, id: &Id) {
+        self.inner().come_back(id);
+    }
+
+    /// Calls of a tenant that are outside.
+    pub fn outside(&self, tenant: &TenantId) -> u32 {
+        self.inner().leaving.get(tenant).copied().unwrap_or(0)
+    }
+
     /// A call that was refused lives on, but takes no place: callers who hear that all lines are busy must not be what
     /// keeps the lines busy.
     pub fn give_back(&self, id: &Id) {
@@ -76,6 +99,8 @@ impl Live {
         let mut inner = self.inner();
         let old: Vec<Id> = inner.calls.keys().take_while(|id| id.made_us() < before_us).cloned().collect();
         old.iter().for_each(|id| inner.remove(id));
+        let lost = inner.outside.keys().take_while(|id| id.made_us() < before_us).cloned();
+        lost.collect::<Vec<Id>>().iter().for_each(|id| inner.come_back(id));
         old.len()
     }
 
@@ -122,7 +147,14 @@ impl Inner {
         self.calls.insert(id.clone(), (tenant.cloned(), did.to_owned()));
     }
 
+    fn come_back(&mut self, id: &Id) {
+        if let Some(tenant) = self.outside.remove(id) {
+            subtract(&mut self.leaving, &tenant);
+        }
+    }
+
     fn remove(&mut self, id: &Id) {
+        self.come_back(id);
         let Some((tenant, did)) = self.calls.remove(id) else { return };
         if let Some(tenant) = tenant {
             subtract(&mut self.tenants, &tenant);
@@ -175,6 +207,23 @@ mod tests {
         live.remove(&b);
         live.remove(&c);
         assert!(live.is_empty() && live.inner().tenants.is_empty() && live.inner().dids.is_empty());
+    }
+
+    #[test]
+    fn calls_outside_are_counted_until_they_come_back_or_end() {
+        let ids = IdSource::new(Clock::manual(from_us(1_700_000_000_000_000)));
+        let live = Live::default();
+        let (acme, globex) = (TenantId::parse("acme").unwrap(), TenantId::parse("globex").unwrap());
+        let (a, b, c) = (ids.next(), ids.next(), ids.next());
+        assert_eq!((live.go_out(&a, &acme), live.go_out(&a, &acme), live.outside(&acme)), (0, 0, 1));
+        live.add(&a, Some(&acme), "+1");
+        assert_eq!((live.go_out(&b, &acme), live.go_out(&c, &globex)), (1, 0));
+        live.come_back(&b);
+        live.come_back(&b);
+        assert_eq!((live.outside(&acme), live.outside(&globex)), (1, 1));
+        live.remove(&a);
+        live.expire(i64::MAX);
+        assert!(live.inner().outside.is_empty() && live.inner().leaving.is_empty());
     }
 
     #[test]

@@ -79,11 +79,11 @@ async fn decide(
     match old.hook {
         Hook::Route => router.route(ids, inputs, mode).await,
         Hook::Internal => router.internal(&ids.id, inputs, mode).await,
-        Hook::Next => router.next(state, inputs).await,
+        Hook::Next => router.next(None, state, inputs).await,
         Hook::Script => router.script(ids, state, target, inputs, control).await,
         Hook::Ivr => {
             let mut phone = ScriptedPhone::new(&inputs.digits.clone());
-            router.ivr(state, target, inputs, &mut phone).await
+            router.ivr(None, state, target, inputs, &mut phone).await
         }
     }
 }

@@ -65,7 +65,7 @@ pub(super) async fn run(config: &Config, arguments: Arguments) -> Result<(), Err
     {
         let trace = if action == Action::Ivr {
             let mut phone = ScriptedPhone::new(keys);
-            let trace = router.ivr(&state, &target, inputs.clone(), &mut phone).await;
+            let trace = router.ivr(None, &state, &target, inputs.clone(), &mut phone).await;
             // What one dialogue has used up is gone for the next.
             keys = keys.get(trace.inputs.digits.len()..).unwrap_or_default();
             trace

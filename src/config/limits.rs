@@ -13,6 +13,7 @@ pub mod calls;
 pub mod events;
 pub mod kit;
 pub mod live;
+pub mod outbound;
 pub mod plugins;
 pub mod queues;
 pub mod realtime;

@@ -8,6 +8,7 @@ mod hours;
 mod lists;
 mod menus;
 mod named;
+mod platform;
 mod rules;
 
 use crate::api::{Action, Resource};
@@ -30,5 +31,7 @@ pub fn defaults() -> &'static Resource {
 
 /// What is no collection.
 pub fn actions() -> Vec<Action> {
-    defaults::actions()
+    let mut all = defaults::actions();
+    all.extend(platform::actions());
+    all
 }

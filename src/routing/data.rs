@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicU64;
 
 use chrono_tz::Tz;
 
+use super::platform::Platform;
 use super::schedule::Schedule;
 use super::types::{Destination, Stage};
 use super::webhook::WebhookRoute;
@@ -57,6 +58,14 @@ pub struct TenantRules {
     pub plugins: HashMap<Name, Arc<Setup>>,
     /// The sound before a recording.
     pub announcement: Option<Sound>,
+    /// Calls out at the same time at most; 0: no limit.
+    pub max_outbound_calls: u32,
+    /// Calls out in a second at most; 0: no limit.
+    pub max_outbound_rate: u32,
+    /// Its country, as ISO 3166 has it (`DE`), for emergency numbers; empty: none.
+    pub country: String,
+    /// What the operator says of numbers for all tenants.
+    pub platform: Arc<Platform>,
 }
 
 /// Numbers outside that begin so.

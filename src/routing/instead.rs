@@ -25,6 +25,7 @@ impl Router {
         let mut rules = load::tenant(db, &tenant).await.map_err(away)?.ok_or_else(nobody)?;
         let missing = || format!("{tenant} has no plugin {plugin}");
         let (name, version) = plugins::named(plugin).ok_or_else(missing)?;
+        rules.platform = Arc::clone(&self.memory.platform);
         let setup = rules.plugins.get_mut(name).ok_or_else(missing)?;
         if setup.kind == World::Ticketer {
             return Err(format!("{name} is a ticketer, and decides on no calls"));

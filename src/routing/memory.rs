@@ -17,6 +17,7 @@ use moka::sync::Cache;
 use tokio::sync::Semaphore;
 
 use super::data::{DidRules, Digits, TenantRules};
+use super::platform::Platform;
 use super::store::load;
 use crate::base::ids::{Number, TenantId};
 use crate::base::metrics::{Metrics, Outcome};
@@ -43,6 +44,8 @@ pub enum Found<T = Arc<TenantRules>> {
 pub struct Memory {
     db: Db,
     metrics: Arc<Metrics>,
+    /// What the operator says of numbers, which every tenant's data leads to.
+    pub platform: Arc<Platform>,
     /// Whose programs have to be ready before a tenant's new data is.
     plugins: Arc<Plugins>,
     known: RwLock<Known>,
@@ -128,6 +131,7 @@ impl Memory {
         Self {
             db,
             metrics,
+            platform: Arc::default(),
             plugins,
             known: RwLock::default(),
             most_dids: usize::try_from(most_dids).unwrap_or(usize::MAX),
@@ -175,6 +179,7 @@ impl Memory {
             return Found::Nobody;
         }
         let ask = async {
+            self.platform.ready(&self.db).await?;
             let Some(tenant) = load::owner(&self.db, number).await? else { return Ok(None) };
             let rules = self.load(&tenant, Duration::ZERO).await?;
             // A row that can't be used is nobody's.
@@ -242,10 +247,13 @@ impl Memory {
     /// As [`Memory::reload`]; `wait`: how long the old data may stay in its place until new plugins are ready to run. A
     /// call that needs the data now does not wait: until its plugin is ready it takes the DID's fallback.
     async fn load(&self, tenant: &TenantId, wait: Duration) -> sqlx::Result<Option<Arc<TenantRules>>> {
-        let Some(rules) = load::tenant(&self.db, tenant).await?.map(Arc::new) else {
+        self.platform.ready(&self.db).await?;
+        let Some(mut rules) = load::tenant(&self.db, tenant).await? else {
             self.write().forget(tenant);
             return Ok(None);
         };
+        rules.platform = Arc::clone(&self.platform);
+        let rules = Arc::new(rules);
         if !rules.plugins.is_empty() {
             let (plugins, its) = (Arc::clone(&self.plugins), Arc::clone(&rules));
             let preparing = tokio::spawn(async move {
@@ -282,6 +290,7 @@ impl Memory {
     /// # Errors
     /// When the database is away; what was known stays.
     pub async fn refresh(&self) -> sqlx::Result<usize> {
+        self.platform.refresh(&self.db).await?;
         let versions: HashMap<TenantId, i64> =
             tenants::store::versions(&self.db).await?.into_iter().collect();
         {
@@ -397,6 +406,10 @@ mod tests {
             outbound: Vec::new(),
             plugins: HashMap::new(),
             announcement: None,
+            max_outbound_calls: 0,
+            max_outbound_rate: 0,
+            country: String::new(),
+            platform: Arc::default(),
             zone: chrono_tz::UTC,
         })
     }

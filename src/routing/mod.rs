@@ -10,6 +10,8 @@ pub mod did;
 mod instead;
 pub mod ivr;
 pub mod memory;
+pub mod outgoing;
+pub mod platform;
 pub(crate) mod plugin;
 pub mod rules;
 pub mod schedule;
@@ -36,6 +38,7 @@ pub use api::Named;
 use data::{DidRules, Digits, TenantRules};
 use ivr::{Phone, RecordingPhone};
 use memory::{Found, Memory};
+pub use outgoing::Paces;
 pub use plugin::asked;
 use rules::{Verdict, hang_up};
 use trace::{Recorder, Trace};
@@ -53,6 +56,8 @@ pub struct Router {
     pub live: Arc<Live>,
     /// What callers are called.
     pub names: Names,
+    /// How fast tenants call out.
+    pub paces: Paces,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Time.
@@ -100,13 +105,19 @@ impl ScriptPlace {
     /// What Asterisk calls a target.
     ///
     /// # Errors
-    /// When it is none of the tenant's.
+    /// When it is none of the tenant's, or one call out too many.
     pub fn reach(
         &self,
+        router: &Router,
+        call: &Id,
         target: &Target,
         timeout_s: u32,
     ) -> Result<(Action, String, Option<Box<str>>), Failure> {
-        plugin::reach(&self.rules, target, timeout_s)
+        let reached = plugin::reach(&self.rules, target, timeout_s)?;
+        if reached.0 == Action::External {
+            router.call_out(call, &self.rules).map_err(|why| Failure::Denied(why.to_owned()))?;
+        }
+        Ok(reached)
     }
 }
 
@@ -171,12 +182,27 @@ impl Router {
             (inputs.tenant_calls, inputs.did_calls) =
                 self.live.enter(&call.id, &rules.tenant, number.as_str());
         }
-        let mut verdict = rules::route(&rules, &did, inputs, steps);
+        let whose = (&*rules, &*did);
+        let decision = self.decide(call, whose, inputs, mode, steps, patience).await;
+        self.within_limits(Self::counted(mode, &call.id), (&rules, Some(&did)), inputs, decision, steps)
+    }
+
+    /// The rules' decision on a number's call, with what plugin or webhook say.
+    async fn decide(
+        &self,
+        call: &CallIds,
+        (rules, did): (&TenantRules, &DidRules),
+        inputs: &mut Inputs,
+        mode: Mode,
+        steps: &mut Recorder,
+        patience: &mut impl Patience,
+    ) -> Decision {
+        let mut verdict = rules::route(rules, did, inputs, steps);
         if verdict == Verdict::AskPlugin {
             if mode != Mode::Replay {
-                self.ask_plugin(call, &rules, &did, inputs, steps).await;
+                self.ask_plugin(call, rules, did, inputs, steps).await;
             }
-            verdict = plugin::after(&rules, &did, inputs, steps);
+            verdict = plugin::after(rules, did, inputs, steps);
         }
         match verdict {
             // A plugin is asked once.
@@ -196,13 +222,13 @@ impl Router {
                         patience.wait_for(webhook.budget()).await;
                     }
                     // Boxed: an HTTP exchange is large, and most calls have none.
-                    let asked = Box::pin(self.ask_webhook(call, &rules, &did, inputs, steps));
+                    let asked = Box::pin(self.ask_webhook(call, rules, did, inputs, steps));
                     let (reply, name) = tokio::join!(asked, self.names.of(&rules.tenant, &inputs.caller));
                     inputs.webhook = Some(reply);
                     note_contact(name, inputs, steps);
                 }
                 let missing = WebhookReply::Failed("webhook-not-asked".to_owned());
-                rules::after_webhook(&rules, &did, inputs.webhook.as_ref().unwrap_or(&missing), steps)
+                rules::after_webhook(rules, did, inputs.webhook.as_ref().unwrap_or(&missing), steps)
             }
         }
     }
@@ -286,14 +312,20 @@ impl Router {
     }
 
     /// Decides what comes after an action that reached nobody.
-    pub async fn next(&self, state: &str, inputs: Inputs) -> Trace {
+    ///
+    /// `call`: the living call, which is counted where it goes outside; `None`: the inputs have the counts.
+    pub async fn next(&self, call: Option<&Id>, state: &str, mut inputs: Inputs) -> Trace {
         let ended = inputs.ended.clone();
         let mut steps = Recorder::default();
+        call.inspect(|call| self.live.come_back(call));
         let decision = match self.place(state, &mut steps).await {
             Err(decision) => decision,
             Ok((rules, state)) => match &state.origin {
                 Origin::Did(_, number) => match rules.dids.get(&Digits::from(number)) {
-                    Some(did) => plugin::next(&rules, did, &state, &mut steps),
+                    Some(did) => {
+                        let decision = plugin::next(&rules, did, &state, &mut steps);
+                        self.within_limits(call, (&rules, Some(did)), &mut inputs, decision, &mut steps)
+                    }
                     None => {
                         steps.step("did", "gone", number.to_string());
                         hang_up(Some(&rules.tenant), cause::TEMPORARY, reason::NO_DESTINATION)
@@ -313,16 +345,21 @@ impl Router {
                 steps.step("endpoint", "unknown", inputs.from_endpoint.clone());
                 hang_up(None, cause::REJECTED, reason::UNKNOWN_ENDPOINT)
             }
-            Ok((tenant, _)) => match self.memory.by_tenant(&tenant).await {
+            Ok((tenant, name)) => match self.memory.by_tenant(&tenant).await {
                 Found::Rules(rules) => {
                     if mode == Mode::Live {
                         inputs.tenant_calls = self.live.others(call, &tenant);
                     }
-                    rules::internal(&rules, &inputs, &mut steps)
+                    let decision = rules::internal(&rules, &inputs, &mut steps);
+                    let counted = Self::counted(mode, call);
+                    self.within_limits(counted, (&rules, None), &mut inputs, decision, &mut steps)
                 }
                 Found::Nobody => {
                     steps.step("endpoint", "unknown", inputs.from_endpoint.clone());
                     hang_up(None, cause::REJECTED, reason::UNKNOWN_ENDPOINT)
+                }
+                Found::Unavailable if self.memory.platform.lists().is_emergency(&inputs.dialled, "") => {
+                    outgoing::emergency_of(&tenant, &name, &inputs.dialled, &mut steps)
                 }
                 Found::Unavailable => {
                     steps.step("endpoint", "unavailable", "");
@@ -334,7 +371,15 @@ impl Router {
     }
 
     /// Runs a menu with whoever is on the `phone`, and decides where the call goes then.
-    pub async fn ivr(&self, state: &str, menu: &str, mut inputs: Inputs, phone: &mut impl Phone) -> Trace {
+    /// `call`: as in [`Router::next`].
+    pub async fn ivr(
+        &self,
+        call: Option<&Id>,
+        state: &str,
+        menu: &str,
+        mut inputs: Inputs,
+        phone: &mut impl Phone,
+    ) -> Trace {
         let mut steps = Recorder::default();
         let decision = match self.place(state, &mut steps).await {
             Err(decision) => decision,
@@ -343,7 +388,9 @@ impl Router {
                 let decision =
                     Box::pin(menu_steps(&rules, &state, menu, &inputs, &mut phone, &mut steps)).await;
                 inputs.digits = phone.keys;
-                decision
+                let did = plugin::number(&state).and_then(|number| rules.dids.get(&Digits::from(number)));
+                let whose = (&*rules, did.map(|did| &**did));
+                self.within_limits(call, whose, &mut inputs, decision, &mut steps)
             }
         };
         self.finish(Hook::Ivr, inputs, decision, steps)
@@ -387,10 +434,12 @@ impl Router {
             return end(reason::BAD_STATE);
         };
         inputs.dialled = did.number.to_string();
+        let counted = control.as_ref().map(|_| &call.id);
         let setup = Name::parse(script).ok().and_then(|name| rules.plugins.get(&name));
         let Some(setup) = setup else {
             steps.step("plugin", "no-such-script", script.chars().take(40).collect::<String>());
-            return plugin::next(rules, did, state, steps);
+            let decision = plugin::next(rules, did, state, steps);
+            return self.within_limits(counted, (rules, Some(did)), inputs, decision, steps);
         };
         if let Some(control) = control {
             // A version counts where the DID names one of this very plugin.
@@ -398,7 +447,8 @@ impl Router {
             let version = named.and_then(|(_, _, version)| version);
             self.run_plugin(call, rules, did, (setup, version), inputs, Some(control), steps).await;
         }
-        plugin::after_script(rules, did, state, inputs, steps)
+        let decision = plugin::after_script(rules, did, state, inputs, steps);
+        self.within_limits(counted, (rules, Some(did)), inputs, decision, steps)
     }
 
     /// Whose call a state belongs to, for what its script does meanwhile.
@@ -432,6 +482,9 @@ impl Router {
         let end = hang_up(None, cause, why);
         let Some(to) = &self.unknown else { return end };
         let (action, target) = match &to.place {
+            types::Place::External(number) if self.memory.platform.lists().blocks(number).is_some() => {
+                return hang_up(None, cause::REJECTED, reason::BLOCKED_DESTINATION);
+            }
             types::Place::External(number) => (Action::External, number.to_string()),
             types::Place::Playback(sound) => (Action::Playback, sound.to_string()),
             types::Place::Hangup(cause) => (Action::Hangup, cause.to_string()),

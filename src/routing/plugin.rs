@@ -267,10 +267,11 @@ fn step(rules: &TenantRules, step: &Step) -> Result<Planned, String> {
         ..RawDestination::default()
     };
     let to = Destination::check(&raw).map_err(|error| error.to_string())?;
-    if outbound_denied(rules, &to) {
-        return Err(format!("no outbound rule lets this tenant call {}", raw.target));
+    match outbound_denied(rules, &to) {
+        Some(reason::BLOCKED_DESTINATION) => Err(format!("the operator blocks calls to {}", raw.target)),
+        Some(_) => Err(format!("no outbound rule lets this tenant call {}", raw.target)),
+        None => Ok(Planned { place: to.place, timeout_s: to.timeout_s, record: step.record }),
     }
-    Ok(Planned { place: to.place, timeout_s: to.timeout_s, record: step.record })
 }
 
 /// What Asterisk calls a target that a script dials, and the tenant's own trunk there, if it goes through one.
@@ -319,8 +320,8 @@ fn try_one(
 /// Decides what comes after a destination that reached nobody: the rest of a plan, then the DID's own list.
 pub(super) fn next(rules: &TenantRules, did: &DidRules, state: &State, steps: &mut Recorder) -> Decision {
     for (n, to) in state.rest.iter().enumerate() {
-        if outbound_denied(rules, &destination(to)) {
-            steps.step("plan", "outbound-denied", format!("{:?}", to.place));
+        if let Some(why) = outbound_denied(rules, &destination(to)) {
+            steps.step("plan", why, format!("{:?}", to.place));
             continue;
         }
         let behind = &state.rest[n + 1..];

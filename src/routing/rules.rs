@@ -2,9 +2,11 @@
 //!
 //! Order of checks for an inbound call: DID known, DID active, tenant active, call limits, block list, allow list
 //! (skips hours), holiday, opening hours, plugin or webhook, static destination, overflow in order, tenant fallback.
+//! Whatever leads outside is held against the operator's blocked destinations where its target is looked up.
 //! Every path ends in a [`Decision`]; every check is a step in the trace.
 
 use super::data::{DidRules, EndpointRules, OutboundRule, TenantRules};
+use super::outgoing;
 use super::plugin;
 use super::schedule::Status;
 use super::trace::Recorder;
@@ -183,10 +185,12 @@ pub fn after_webhook(
 ) -> Decision {
     let failed = match reply {
         WebhookReply::Answer(raw) => match Destination::check(raw) {
-            Ok(to) if outbound_denied(rules, &to) => "outbound-denied".to_owned(),
-            Ok(to) => match resolve(rules, did, &to, Stage::Primary, reason::WEBHOOK, "webhook", steps) {
-                Some(decision) => return decision,
-                None => "foreign-target".to_owned(),
+            Ok(to) => match outbound_denied(rules, &to) {
+                Some(why) => why.to_owned(),
+                None => match resolve(rules, did, &to, Stage::Primary, reason::WEBHOOK, "webhook", steps) {
+                    Some(decision) => return decision,
+                    None => "foreign-target".to_owned(),
+                },
             },
             Err(error) => error.to_string(),
         },
@@ -198,8 +202,11 @@ pub fn after_webhook(
 }
 
 /// A tenant's code may send calls outside only where its endpoints may.
-pub(super) fn outbound_denied(rules: &TenantRules, to: &Destination) -> bool {
-    matches!(&to.place, Place::External(number) if !rules.may_dial(number))
+pub(super) fn outbound_denied(rules: &TenantRules, to: &Destination) -> Option<&'static str> {
+    match &to.place {
+        Place::External(number) => rules.denies(number),
+        _ => None,
+    }
 }
 
 /// Decides what comes after a destination that reached nobody.
@@ -243,6 +250,7 @@ pub(super) fn walk(
     why: Option<&'static str>,
     steps: &mut Recorder,
 ) -> Decision {
+    let mut end = (cause::TEMPORARY, reason::NO_DESTINATION);
     for (stage, to) in did.from_stage(rules, stage, inclusive) {
         let (check, usual) = match stage {
             Stage::Script | Stage::Primary => ("static", reason::STATIC),
@@ -253,9 +261,12 @@ pub(super) fn walk(
         if let Some(decision) = resolve(rules, did, to, stage, why.unwrap_or(usual), check, steps) {
             return decision;
         }
+        if rules.target(to) == Err(reason::BLOCKED_DESTINATION) {
+            end = (cause::REJECTED, reason::BLOCKED_DESTINATION);
+        }
     }
     steps.step("destinations", "exhausted", "");
-    hang_up(Some(&rules.tenant), cause::TEMPORARY, reason::NO_DESTINATION)
+    hang_up(Some(&rules.tenant), end.0, end.1)
 }
 
 /// Turns a destination into a decision, unless its target is missing or out of service.
@@ -350,6 +361,9 @@ impl TenantRules {
                 self.mailboxes.get(name).ok_or("no-such-mailbox")?;
                 (Action::Voicemail, format!("{name}@{}", self.tenant), 0)
             }
+            Place::External(number) if self.platform.lists().blocks(number).is_some() => {
+                return Err(reason::BLOCKED_DESTINATION);
+            }
             Place::External(number) => (Action::External, number.to_string(), to.timeout_s),
             Place::Playback(sound) => (Action::Playback, sound.to_string(), 0),
             Place::Hangup(cause) => (Action::Hangup, cause.to_string(), 0),
@@ -407,6 +421,9 @@ pub const CHECK_VOICEMAIL: &str = "*97";
 
 /// Decides what an endpoint dialled: an extension, a feature code, or a number outside.
 pub fn internal(rules: &TenantRules, inputs: &Inputs, steps: &mut Recorder) -> Decision {
+    if let Some(decision) = outgoing::emergency(rules, inputs, steps) {
+        return decision;
+    }
     let end = |cause, why| hang_up(Some(&rules.tenant), cause, why);
     let from = split_global_name(&inputs.from_endpoint).ok().map(|(_, name)| name);
     let Some((from, endpoint)) =
@@ -432,36 +449,46 @@ pub fn internal(rules: &TenantRules, inputs: &Inputs, steps: &mut Recorder) -> D
     if let Some(decision) = extension(rules, endpoint, &inputs.dialled, steps) {
         return decision;
     }
-    // Nothing follows a call outside, but `next` must know whose it was.
-    let last = |from: &Name| {
-        let origin = Origin::Internal(rules.tenant.clone(), from.clone());
-        State::at(origin, Stage::Refused).to_string()
-    };
+    outside(rules, &from, endpoint, inputs, steps)
+}
+
+/// A number outside that an endpoint dialled.
+fn outside(
+    rules: &TenantRules,
+    from: &Name,
+    endpoint: &EndpointRules,
+    inputs: &Inputs,
+    steps: &mut Recorder,
+) -> Decision {
+    let dialled = inputs.dialled.as_str();
     // Who is called can't be told first: only the caller would hear it.
-    let outside = |number: String| Decision {
-        record: endpoint.record,
-        ..rules.inside(Action::External, number, 0, reason::OUTBOUND, last(&from))
+    let out = |number: String| {
+        // Nothing follows a call outside, but `next` must know whose it was.
+        let last = State::at(Origin::Internal(rules.tenant.clone(), from.clone()), Stage::Refused);
+        let decision = rules.inside(Action::External, number, 0, reason::OUTBOUND, last.to_string());
+        Decision { record: endpoint.record, ..decision }
     };
-    if !inputs.dialled.starts_with('+')
-        && rules.outbound_rule(&inputs.dialled).is_some_and(|rule| rule.allowed)
-    {
-        steps.step("outbound", "short-number", inputs.dialled.clone());
-        return outside(inputs.dialled.clone());
+    let denied = |number: String, why: &'static str, steps: &mut Recorder| {
+        let outcome = if why == reason::OUTBOUND_DENIED { "denied" } else { why };
+        steps.step("outbound", outcome, number);
+        hang_up(Some(&rules.tenant), cause::REJECTED, why)
+    };
+    if !dialled.starts_with('+') && rules.outbound_rule(dialled).is_some_and(|rule| rule.allowed) {
+        if rules.platform.lists().blocks_short(dialled) {
+            return denied(dialled.to_owned(), reason::BLOCKED_DESTINATION, steps);
+        }
+        steps.step("outbound", "short-number", dialled.to_owned());
+        return out(dialled.to_owned());
     }
-    match Number::from_dialled(&inputs.dialled) {
-        Ok(number) if rules.may_dial(&number) => {
-            steps.step("outbound", "allowed", number.to_string());
-            outside(number.to_string())
-        }
-        Ok(number) => {
-            steps.step("outbound", "denied", number.to_string());
-            end(cause::REJECTED, reason::OUTBOUND_DENIED)
-        }
-        Err(_) => {
-            steps.step("extension", "unknown", "");
-            end(cause::UNALLOCATED, reason::UNKNOWN_EXTENSION)
-        }
+    let Ok(number) = Number::from_dialled(dialled) else {
+        steps.step("extension", "unknown", "");
+        return hang_up(Some(&rules.tenant), cause::UNALLOCATED, reason::UNKNOWN_EXTENSION);
+    };
+    if let Some(why) = rules.denies(&number) {
+        return denied(number.to_string(), why, steps);
     }
+    steps.step("outbound", "allowed", number.to_string());
+    out(number.to_string())
 }
 
 fn check_voicemail(

@@ -62,6 +62,12 @@ pub struct Inputs {
     pub tenant_calls: u32,
     /// Calls the DID has at this moment, without this one.
     pub did_calls: u32,
+    /// Calls out that the tenant has at this moment, without this one.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub outbound_calls: u32,
+    /// Whether it is one call out too many in this second.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub too_fast: bool,
     /// `internal`: the endpoint that dials, as Asterisk names it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub from_endpoint: String,
@@ -80,6 +86,11 @@ pub struct Inputs {
     /// What the dialplan chose to tell plugins.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub variables: Vec<Field>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives it so")]
+fn is_zero(n: &u32) -> bool {
+    *n == 0
 }
 
 /// What came of a plugin's run, as far as it matters for the decision.
@@ -506,10 +517,23 @@ pub mod reason {
     pub const VOICEMAIL_CHECK: &str = "voicemail-check";
     pub const OUTBOUND: &str = "outbound";
     pub const OUTBOUND_DENIED: &str = "outbound-denied";
+    pub const EMERGENCY: &str = "emergency";
+    pub const BLOCKED_DESTINATION: &str = "blocked-destination";
+    pub const RATE_LIMIT: &str = "rate-limit";
+    pub const OUTBOUND_LIMIT: &str = "outbound-limit";
     pub const UNKNOWN_EXTENSION: &str = "unknown-extension";
     pub const UNKNOWN_ENDPOINT: &str = "unknown-endpoint";
     /// Calls that were not let in: they take no place among the live ones.
-    pub const REFUSALS: [&str; 5] = [INACTIVE_DID, SUSPENDED_TENANT, TENANT_LIMIT, DID_LIMIT, BLOCKED];
+    pub const REFUSALS: [&str; 8] = [
+        INACTIVE_DID,
+        SUSPENDED_TENANT,
+        TENANT_LIMIT,
+        DID_LIMIT,
+        BLOCKED,
+        BLOCKED_DESTINATION,
+        RATE_LIMIT,
+        OUTBOUND_LIMIT,
+    ];
 }
 
 /// Q.850 causes used when nothing better is known; Asterisk turns them into SIP answers.
@@ -530,6 +554,8 @@ pub mod cause {
     pub const CONGESTION: u8 = 34;
     /// 41, temporary failure (SIP 500).
     pub const TEMPORARY: u8 = 41;
+    /// 42, switching equipment congestion (SIP 503): try again a little later.
+    pub const SWITCH_CONGESTION: u8 = 42;
 }
 
 #[cfg(test)]

@@ -62,7 +62,7 @@ async fn world(t: &Arc<TestDb>) -> World {
 async fn dial(world: &World, menu: &str, keys: &str) -> (Trace, Vec<String>) {
     let mut caller = Caller::new(keys);
     let state = format!("d:acme:{DID}:p");
-    let trace = world.router.ivr(&state, menu, world.inputs(DID), &mut caller).await;
+    let trace = world.router.ivr(None, &state, menu, world.inputs(DID), &mut caller).await;
     sound(&trace);
     (trace, caller.heard)
 }
@@ -117,7 +117,7 @@ both_databases! {
             world.change("acme", &format!("UPDATE dids SET language = '{did}', updated_at = updated_at + 1")).await;
             let mut caller = Caller::new("1");
             let inputs = hookswitch::routing::types::Inputs { language: channel.into(), ..world.inputs(DID) };
-            world.router.ivr(&format!("d:acme:{DID}:p"), "main", inputs, &mut caller).await;
+            world.router.ivr(None, &format!("d:acme:{DID}:p"), "main", inputs, &mut caller).await;
             assert_eq!(caller.heard, [prompt], "{did:?} {tenant:?} {channel:?}");
         }
     }
@@ -162,7 +162,7 @@ both_databases! {
         }
         for (state, expected) in [("", "hangup 41 bad-state"), ("i:acme:101:p", "hangup 41 bad-state"), ("d:acme:+15550009999:p", "hangup 41 no-destination")] {
             let mut caller = Caller::new("1");
-            let trace = world.router.ivr(state, "main", world.inputs(DID), &mut caller).await;
+            let trace = world.router.ivr(None, state, "main", world.inputs(DID), &mut caller).await;
             assert_eq!((brief(&trace).as_str(), caller.heard.len()), (expected, 0), "{state}");
         }
     }

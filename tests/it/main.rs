@@ -17,6 +17,7 @@ mod kit;
 mod memory;
 mod models;
 mod odbc;
+mod outbound;
 mod plugins;
 mod queue_log;
 mod realtime;

@@ -216,7 +216,7 @@ both_databases! {
         for (ended, cause) in [("BUSY", 17), ("NOANSWER", 19), ("CHANUNAVAIL", 20), ("CONGESTION", 41), ("", 41)] {
             for (action, decision) in [("endpoint", &inbound), ("external", &outbound)] {
                 let inputs = Inputs { ended: format!("{action} {ended}"), ..world.inputs("") };
-                let trace = world.router.next(&decision.state, inputs).await;
+                let trace = world.router.next(None, &decision.state, inputs).await;
                 assert_eq!(brief(&trace), format!("hangup {cause} no-destination"));
                 assert_eq!(trace.decision.tenant, Some(tenant("acme")));
             }

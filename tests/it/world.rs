@@ -17,7 +17,7 @@ use hookswitch::routing::schedule::Schedule;
 use hookswitch::routing::store::write::{self, NewDid, NewMenu, NewWebhook, Role};
 use hookswitch::routing::trace::Trace;
 use hookswitch::routing::types::{Action, Inputs, RawDestination, State};
-use hookswitch::routing::{CallIds, Mode, Router};
+use hookswitch::routing::{CallIds, Mode, Paces, Router};
 use hookswitch::tenants::{self, Tenant, TenantStatus};
 use hookswitch::{endpoints, queues, voicemail};
 
@@ -98,6 +98,7 @@ pub(crate) fn router(db: Db, clock: &Clock, deadline: Duration) -> Router {
         names: Names::new(db.clone()),
         memory: Memory::new(db, Arc::clone(&metrics), plugins, 10_000, deadline),
         live: Arc::new(Live::default()),
+        paces: Paces::default(),
         metrics,
         ids: IdSource::new(clock.clone()),
         clock: clock.clone(),
@@ -298,7 +299,7 @@ impl World {
     }
 
     pub(crate) async fn next(&self, state: &str) -> Trace {
-        let trace = self.router.next(state, self.inputs("")).await;
+        let trace = self.router.next(None, state, self.inputs("")).await;
         sound(&trace);
         trace
     }

@@ -19,7 +19,7 @@ use crate::calls::{CallAndDecision, Decided, Direction, Record, Started, fit};
 use crate::config::limits::{self, routing::FACT_CHARS, routing::TEXT_CHARS};
 use crate::journal::Journal;
 use crate::routing::trace::Trace;
-use crate::routing::types::{Action, Inputs};
+use crate::routing::types::{Action, Inputs, reason};
 use crate::routing::{CallIds, Mode, Router};
 use crate::sandbox::types::Field;
 
@@ -138,7 +138,9 @@ impl Sessions {
         };
         let did = crate::base::ids::Number::from_dialled(&started.did);
         let did = did.as_ref().map_or(started.did.as_str(), |number| number.as_str());
-        self.router.live.add(&ids.id, trace.decision.tenant.as_ref(), did);
+        // Somebody in need takes nobody's place.
+        let counted = trace.decision.reason != reason::EMERGENCY;
+        self.router.live.add(&ids.id, trace.decision.tenant.as_ref().filter(|_| counted), did);
         let record = Record::Began(CallAndDecision { decided: decided(&ids.id, &trace), started });
         self.write_down(&record).await?;
         let answered = answer(conn, Some(&ids.id), &trace).await;
@@ -153,7 +155,7 @@ impl Sessions {
         let (call, state) = self.call_and_state(conn, env).await?;
         let ended = format!("{} {}", text(env.arg(1)), text(env.arg(2)));
         let inputs = Inputs { dialled: text(env.get("extension")), ended, ..self.inputs(env) };
-        let trace = self.router.next(&state, inputs).await;
+        let trace = self.router.next(call.as_ref(), &state, inputs).await;
         self.go_on(conn, call.as_ref(), &trace).await
     }
 
@@ -174,7 +176,7 @@ impl Sessions {
         let (control, asks) = script::control();
         let place = self.router.script_place(&state).await;
         let phone = AgiPhone::new(conn, &self.prompts, &language, watched);
-        let mut caller = script::Caller::new(phone, place, call.clone(), &self.clock);
+        let mut caller = script::Caller::new((phone, &self.router), place, call.clone(), &self.clock);
         let run = self.router.script(&ids, &state, &script, inputs, Some(control));
         let trace = caller.serve(asks, run).await;
         self.go_on(conn, call.as_ref(), &trace).await
@@ -191,7 +193,7 @@ impl Sessions {
         let watched = env.query("watch") == Some(b"1");
         let language = inputs.language.clone();
         let mut phone = AgiPhone::new(conn, &self.prompts, &language, watched);
-        let trace = self.router.ivr(&state, &menu, inputs, &mut phone).await;
+        let trace = self.router.ivr(call.as_ref(), &state, &menu, inputs, &mut phone).await;
         self.go_on(conn, call.as_ref(), &trace).await
     }
 

@@ -20,7 +20,7 @@ use crate::base::ids::{Id, Sound};
 use crate::config::limits::script as limits;
 use crate::routing::ivr::{Heard, Phone as _};
 use crate::routing::types::Action;
-use crate::routing::{ScriptPlace, trace::Trace};
+use crate::routing::{Router, ScriptPlace, trace::Trace};
 use crate::sandbox::types::{DialStatus, Failure, GatherOptions, Gathered, Prompt, Recording, Target};
 use crate::sandbox::{Answer, Answering, Ask, Host, variable_name, variable_value};
 
@@ -57,6 +57,7 @@ impl Host for Control {
 /// The caller's end.
 pub(super) struct Caller<'a> {
     phone: AgiPhone<'a>,
+    router: &'a Router,
     /// Whose call it is; `None`: nobody's, and it can be sent nowhere.
     place: Option<ScriptPlace>,
     call: Option<Id>,
@@ -67,12 +68,12 @@ pub(super) struct Caller<'a> {
 
 impl<'a> Caller<'a> {
     pub(super) fn new(
-        phone: AgiPhone<'a>,
+        (phone, router): (AgiPhone<'a>, &'a Router),
         place: Option<ScriptPlace>,
         call: Option<Id>,
         clock: &'a Clock,
     ) -> Self {
-        Self { phone, place, call, clock, recordings: 0, gone: false }
+        Self { phone, router, place, call, clock, recordings: 0, gone: false }
     }
 
     /// Does what a run asks for until it is over.
@@ -273,7 +274,8 @@ impl<'a> Caller<'a> {
     async fn dial(&mut self, target: &Target, timeout: u32) -> Done<DialStatus> {
         within("timeout", timeout, 1, limits::DIAL_S)?;
         let Some(place) = &self.place else { return Err(Failure::NotFound) };
-        let (action, to, trunk) = place.reach(target, timeout)?;
+        let call = self.call.as_ref().ok_or(Failure::NotFound)?;
+        let (action, to, trunk) = place.reach(self.router, call, target, timeout)?;
         let (application, arguments, status) = match action {
             Action::Endpoint => ("Dial", format!("PJSIP/{to},{timeout},g"), "DIALSTATUS"),
             Action::Queue => ("Queue", format!("{to},c,,,{timeout}"), "QUEUESTATUS"),

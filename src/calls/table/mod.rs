@@ -28,7 +28,7 @@ pub enum Change {
     Answered(Fact),
     /// An endpoint talks: told for each that does, whenever it begins.
     Talks(Fact),
-    /// An endpoint's channel is gone.
+    /// An endpoint's last channel is gone.
     Idle(Fact),
     /// A phone holds the other side.
     Held(Fact),
@@ -112,6 +112,8 @@ pub struct Table {
     bridges: HashMap<String, BTreeSet<String>>,
     /// The leg whose dialplan runs a call.
     calls: BTreeMap<Id, String>,
+    /// How many legs each endpoint has.
+    phones: HashMap<(TenantId, Name), u32>,
     /// When each Asterisk was looked at as a whole last, microseconds since 1970 UTC.
     whole: HashMap<String, i64>,
 }
@@ -269,6 +271,9 @@ impl Table {
             self.groups.entry(leg.linkedid.clone()).or_default().queue = queue;
         }
         let rings = leg.is_ringing() && !rang;
+        if let Some(phone) = leg.endpoint.as_ref().filter(|_| is_new) {
+            *self.phones.entry(phone.clone()).or_default() += 1;
+        }
         if is_new || group != leg.linkedid {
             let linkedid = leg.linkedid.clone();
             self.join(&channel.id, (!is_new).then_some(group.as_str()), &linkedid);
@@ -425,8 +430,15 @@ impl Table {
                 changes.push(Change::Bereft(leg.linkedid.clone()));
             }
         }
-        if leg.endpoint.is_some() {
-            changes.push(Change::Idle(fact));
+        if let Some(phone) = &leg.endpoint {
+            let left = self.phones.get_mut(phone).map_or(0, |count| {
+                *count -= 1;
+                *count
+            });
+            if left == 0 {
+                self.phones.remove(phone);
+                changes.push(Change::Idle(fact));
+            }
         }
         if let Some(call) = leg.call.filter(|call| self.calls.get(call).is_some_and(|of| of == id)) {
             self.calls.remove(&call);

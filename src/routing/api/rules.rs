@@ -5,6 +5,7 @@ use crate::base::ids::Sound;
 use crate::outgoing::OutgoingUrl;
 use crate::plugins::{NAME_RULE, NO_PLUGIN};
 use crate::routing::data::NumberList;
+use crate::routing::platform::{Lists, is_short};
 use crate::webhooks::sign::Secret;
 
 /// A sound in Asterisk's folder.
@@ -95,6 +96,32 @@ pub(super) static PATTERN: Rule = Rule {
     example: "+15557770001",
 };
 
+/// What nobody on the platform calls.
+pub(super) static DESTINATION: Rule = Rule {
+    format: "destination-pattern",
+    pattern: "^(\\+[0-9]{1,15}\\*|\\+[1-9][0-9]{6,14}|[0-9]{2,6})$",
+    max: 20,
+    check: |text| match text != "+*" && Lists::default().block(text) {
+        true => Ok(text.to_owned()),
+        false => {
+            Err("This must be a number (+15557770001), a prefix (+252*), or a short number (118).".into())
+        }
+    },
+    example: "+252*",
+};
+
+/// A number of a few digits that is dialled as it is.
+pub(super) static SHORT: Rule = Rule {
+    format: "short-number",
+    pattern: "^[0-9]{2,6}$",
+    max: 6,
+    check: |text| match is_short(text) {
+        true => Ok(text.to_owned()),
+        false => Err("This must be 2 to 6 digits, such as 112.".into()),
+    },
+    example: "112",
+};
+
 /// What a rule for calls outside holds.
 pub(super) static PREFIX: Rule = Rule {
     format: "number-prefix",
@@ -137,7 +164,18 @@ mod tests {
 
     #[test]
     fn every_example_passes_and_stays() {
-        for rule in [&SOUND, &HOOK_URL, &HOOK_SECRET, &PLUGIN, &DID_PLUGIN, &PATTERN, &PREFIX, &KEYS] {
+        for rule in [
+            &SOUND,
+            &HOOK_URL,
+            &HOOK_SECRET,
+            &PLUGIN,
+            &DID_PLUGIN,
+            &PATTERN,
+            &DESTINATION,
+            &SHORT,
+            &PREFIX,
+            &KEYS,
+        ] {
             assert_eq!((rule.check)(rule.example).as_deref(), Ok(rule.example), "{}", rule.format);
             assert!((rule.check)("").is_err() && (rule.check)("a b").is_err(), "{}", rule.format);
         }
@@ -162,6 +200,9 @@ mod tests {
             (&PATTERN, "5551234"),
             (&PATTERN, "+1"),
             (&PATTERN, "+49 30*"),
+            (&DESTINATION, "anonymous"),
+            (&DESTINATION, "+*"),
+            (&SHORT, "+112"),
             (&PREFIX, "1"),
             (&PREFIX, "+4a"),
             (&PREFIX, "1234567"),

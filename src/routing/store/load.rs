@@ -17,7 +17,7 @@ use crate::routing::types::{Destination, Place, RawDestination};
 use crate::routing::webhook::WebhookRoute;
 use crate::tenants;
 
-/// Reads a tenant, or `None` when there is no such tenant (any more).
+/// Reads a tenant, or `None` when there is no such tenant (any more); without the platform's lists.
 ///
 /// # Errors
 /// When the database is away.
@@ -36,6 +36,7 @@ pub async fn tenant(db: &Db, id: &TenantId) -> sqlx::Result<Option<TenantRules>>
     let plugin = default_plugin(db, id).await?;
     let dids = dids(db, id, &schedules, plugin.as_ref(), &mut take).await?;
     let (block, allow) = number_rules(db, id).await?;
+    let own = own(db, id).await?;
     Ok(Some(TenantRules {
         tenant: tenant.id,
         version,
@@ -55,7 +56,11 @@ pub async fn tenant(db: &Db, id: &TenantId) -> sqlx::Result<Option<TenantRules>>
         menus: menus(db, id).await?,
         outbound: outbound(db, id).await?,
         plugins: plugins(db, id).await?,
-        announcement: announcement(db, id).await?,
+        announcement: spoken("tenants", id.as_str(), &own.recording_announcement),
+        max_outbound_calls: u32::try_from(own.max_outbound_calls).unwrap_or(0),
+        max_outbound_rate: u32::try_from(own.max_outbound_rate).unwrap_or(0),
+        country: own.country,
+        platform: Arc::default(),
     }))
 }
 
@@ -297,11 +302,19 @@ async fn queues(db: &Db, id: &TenantId) -> sqlx::Result<HashMap<Name, QueueRules
     Ok(rows.into_iter().filter_map(parse).collect())
 }
 
-async fn announcement(db: &Db, id: &TenantId) -> sqlx::Result<Option<Sound>> {
-    const SQL: &str = "SELECT recording_announcement FROM tenants WHERE id = ?";
-    let found: Option<String> =
-        db_read!(db, |p| sqlx::query_scalar(SQL).bind(id.as_str()).fetch_optional(p).await)?;
-    Ok(found.and_then(|sound| spoken("tenants", id.as_str(), &sound)))
+/// What only routing wants of the tenant's row.
+#[derive(Default, sqlx::FromRow)]
+struct Own {
+    recording_announcement: String,
+    max_outbound_calls: i64,
+    max_outbound_rate: i64,
+    country: String,
+}
+
+async fn own(db: &Db, id: &TenantId) -> sqlx::Result<Own> {
+    const SQL: &str = "SELECT recording_announcement, max_outbound_calls, max_outbound_rate, country FROM tenants WHERE id = ?";
+    let found: Option<Own> = db_read!(db, |p| sqlx::query_as(SQL).bind(id.as_str()).fetch_optional(p).await)?;
+    Ok(found.unwrap_or_default())
 }
 
 /// A sound that a row may name.

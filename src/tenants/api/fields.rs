@@ -2,9 +2,10 @@
 
 use serde_json::Value;
 
-use crate::api::{Field, Kind, Null, Resource, Rule, Shape, Tells, rules};
+use crate::api::rules::{self, COUNTRY};
+use crate::api::{Field, Kind, Null, Resource, Rule, Shape, Tells};
 use crate::base::ids::Sound;
-use crate::config::limits::{api, queues, sound, tenants as limits};
+use crate::config::limits::{api, outbound, queues, sound, tenants as limits};
 
 /// The name of a feature.
 static FEATURE: Rule = Rule {
@@ -117,6 +118,16 @@ pub(super) const FIELDS: &[Field] = &[
     )
     .default("0"),
     object("metadata", api::METADATA_BYTES, "What the operator keeps with it; its own people can read it."),
+    limit("max_outbound_calls", "Calls out at the same time at most; 0: no limit."),
+    Field::int(
+        "max_outbound_rate",
+        0,
+        outbound::RATE_MOST,
+        "Calls out in a second at most, on each node of the service; 0: no limit.",
+    )
+    .default("10"),
+    Field::rule("country", &COUNTRY, "Its country, whose emergency numbers hold for it too.")
+        .nullable(Null::Empty),
 ];
 
 static ID: Field = Field::rule("id", &rules::TENANT, "Its id.").server();
@@ -137,7 +148,7 @@ pub static TENANTS: Resource = Resource {
 };
 
 /// The body of a new tenant.
-pub(super) static NEW: [Field; 23] = [
+pub(super) static NEW: [Field; 26] = [
     Field::rule("id", &rules::TENANT, "Its id, for good; a part of every name towards Asterisk."),
     NAME,
     Field::one_of("status", &["active", "trial"], "Whether it pays or tries.").default("\"active\""),
@@ -158,6 +169,9 @@ pub(super) static NEW: [Field; 23] = [
     FIELDS[18],
     FIELDS[19],
     FIELDS[20],
+    FIELDS[21],
+    FIELDS[22],
+    FIELDS[23],
     Field::rule("admin_email", &rules::EMAIL, "The first admin's login name; null: none is made.")
         .nullable(Null::Empty),
     Field::maybe(
