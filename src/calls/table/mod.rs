@@ -501,3 +501,6 @@ fn about(event: &Event) -> Option<&Channel> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;
