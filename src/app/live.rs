@@ -77,7 +77,7 @@ async fn agents(parts: agents::Parts, mut news: mpsc::Receiver<PhoneNews>, mut s
 
 impl LiveCalls {
     pub(super) fn new(app: &App) -> Self {
-        let (board, items) = Board::new(app.clock.clone());
+        let (board, items) = Board::new(app.clock.clone(), Arc::clone(&app.router.metrics));
         let links = app.links.clone();
         let control = Control::new(
             Arc::clone(&board),

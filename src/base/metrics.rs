@@ -47,6 +47,39 @@ pub struct Metrics {
     pub sockets: SocketMetrics,
     /// Tenants' plugins.
     pub plugins: PluginMetrics,
+    /// Living calls.
+    pub live: LiveMetrics,
+}
+
+/// What is counted of Asterisks' events.
+#[derive(Debug)]
+pub struct LiveMetrics {
+    /// Seconds from an event, by Asterisk's clock, until the table of live calls shows it; Asterisk says milliseconds.
+    pub lag_seconds: Histogram,
+    /// Channels in the table.
+    pub legs: Gauge,
+}
+
+impl Default for LiveMetrics {
+    fn default() -> Self {
+        Self {
+            lag_seconds: Histogram::new([
+                0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0, 30.0,
+            ]),
+            legs: Gauge::default(),
+        }
+    }
+}
+
+impl LiveMetrics {
+    fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "ari_lag_seconds",
+            "Time from an event of Asterisk until it is known",
+            self.lag_seconds.clone(),
+        );
+        registry.register("live_channels", "Channels of live calls", self.legs.clone());
+    }
 }
 
 /// Labels of a plugin's run.
@@ -127,6 +160,7 @@ impl Default for Metrics {
             ended: Family::default(),
             sockets: SocketMetrics::default(),
             plugins: PluginMetrics::default(),
+            live: LiveMetrics::default(),
         };
         {
             let mut registry = metrics.registry();
@@ -137,6 +171,7 @@ impl Default for Metrics {
             registry.register("calls_ended", "Ended calls by who told", metrics.ended.clone());
             metrics.sockets.register(&mut registry);
             metrics.plugins.register(&mut registry);
+            metrics.live.register(&mut registry);
         }
         metrics
     }

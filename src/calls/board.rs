@@ -10,6 +10,7 @@ use super::table::{Change, Table};
 use crate::ari::{Asterisk, Event, News, Watch};
 use crate::base::clock::Clock;
 use crate::base::ids::TenantId;
+use crate::base::metrics::Metrics;
 use crate::config::limits::live as limits;
 
 /// What a connection brought.
@@ -49,11 +50,12 @@ pub struct Board {
     /// When each Asterisk was connected, microseconds since 1970 UTC; those that are not connected are not in it.
     connected: Mutex<HashMap<String, i64>>,
     clock: Clock,
+    metrics: Arc<Metrics>,
 }
 
 impl Board {
     /// Without calls; what is to be done about changes comes out of the receiver.
-    pub fn new(clock: Clock) -> (Arc<Self>, mpsc::Receiver<Item>) {
+    pub fn new(clock: Clock, metrics: Arc<Metrics>) -> (Arc<Self>, mpsc::Receiver<Item>) {
         let (items, receiver) = mpsc::channel(limits::ITEMS);
         let board = Self {
             table: Mutex::default(),
@@ -61,6 +63,7 @@ impl Board {
             items,
             connected: Mutex::default(),
             clock,
+            metrics,
         };
         (Arc::new(board), receiver)
     }
@@ -140,7 +143,20 @@ impl Watch for Board {
                 self.touch();
             }
             News::Told(told) => {
-                let changes = self.table().take(from.name(), &told);
+                let changes = {
+                    let mut table = self.table();
+                    let changes = table.take(from.name(), &told);
+                    self.metrics.live.legs.set(i64::try_from(table.len()).unwrap_or(i64::MAX));
+                    changes
+                };
+                if told.at_us > 0 {
+                    // Below 2^53: exact.
+                    let lag_us = (self.clock.now_us() - told.at_us).max(0);
+                    self.metrics
+                        .live
+                        .lag_seconds
+                        .observe(std::time::Duration::from_micros(lag_us.unsigned_abs()).as_secs_f64());
+                }
                 changes.into_iter().for_each(|change| self.pass_on(Item::Change(change)));
                 if let Event::StasisStart { args, channel, .. } = told.event {
                     self.pass_on(Item::Came { channel: channel.id, args });

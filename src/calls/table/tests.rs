@@ -34,7 +34,8 @@ fn at(second: i64) -> String {
 }
 
 fn told(second: i64, kind: &str, more: Value) -> Told {
-    let mut event = json!({"type": kind, "application": "hookswitch", "asterisk_id": "x", "timestamp": at(second)});
+    let mut event =
+        json!({"type": kind, "application": "hookswitch", "asterisk_id": "x", "timestamp": at(second)});
     for (name, value) in more.as_object().unwrap() {
         event[name] = value.clone();
     }
@@ -49,10 +50,18 @@ fn bridge(channels: &[&str]) -> Value {
 /// A call through a queue, from its first word to its last.
 fn call() -> Vec<Told> {
     vec![
-        told(0, "ChannelCreated", json!({"channel": channel("a", "PJSIP/carrier-00000001", "Ring", "a", "")})),
+        told(
+            0,
+            "ChannelCreated",
+            json!({"channel": channel("a", "PJSIP/carrier-00000001", "Ring", "a", "")}),
+        ),
         told(1, "ChannelStateChange", json!({"channel": caller("Up")})),
         told(2, "ChannelCreated", json!({"channel": phone("Down")})),
-        told(2, "Dial", json!({"caller": caller("Up"), "peer": phone("Down"), "dialstatus": "", "dialstring": "x", "forward": ""})),
+        told(
+            2,
+            "Dial",
+            json!({"caller": caller("Up"), "peer": phone("Down"), "dialstatus": "", "dialstring": "x", "forward": ""}),
+        ),
         told(3, "ChannelStateChange", json!({"channel": phone("Ringing")})),
         told(3, "Dial", json!({"caller": caller("Up"), "peer": phone("Ringing"), "dialstatus": "RINGING"})),
         told(4, "ChannelStateChange", json!({"channel": phone("Up")})),
@@ -63,8 +72,16 @@ fn call() -> Vec<Told> {
         told(7, "ChannelLeftBridge", json!({"bridge": bridge(&["a"]), "channel": phone("Up")})),
         told(7, "ChannelLeftBridge", json!({"bridge": bridge(&[]), "channel": caller("Up")})),
         told(7, "BridgeDestroyed", json!({"bridge": bridge(&[])})),
-        told(7, "ChannelDestroyed", json!({"cause": 16, "cause_txt": "Normal Clearing", "channel": phone("Up")})),
-        told(8, "ChannelDestroyed", json!({"cause": 16, "cause_txt": "Normal Clearing", "channel": caller("Up")})),
+        told(
+            7,
+            "ChannelDestroyed",
+            json!({"cause": 16, "cause_txt": "Normal Clearing", "channel": phone("Up")}),
+        ),
+        told(
+            8,
+            "ChannelDestroyed",
+            json!({"cause": 16, "cause_txt": "Normal Clearing", "channel": caller("Up")}),
+        ),
     ]
 }
 
