@@ -35,6 +35,7 @@ use hookswitch::contacts::Names;
 use hookswitch::db::Db;
 use hookswitch::outgoing::{Client, Guard};
 use hookswitch::plugins::Plugins;
+use hookswitch::routing::callback::CallbackRules;
 use hookswitch::routing::data::{DidRules, Digits, NumberList, QueueRules, TenantRules};
 use hookswitch::routing::memory::Memory;
 use hookswitch::routing::schedule::Schedule;
@@ -193,6 +194,7 @@ fn tenant(t: usize, dids: usize, ids: &IdSource) -> TenantRules {
                 extension: String::new(),
                 record: false,
                 announcement: None,
+                callback: CallbackRules::default(),
             },
         )]),
         mailboxes: HashSet::new(),

@@ -51,7 +51,12 @@ pub fn resources() -> Vec<&'static Resource> {
     let mut all = Vec::new();
     all.extend([&users::api::USERS, &users::api::ROLES, &users::api::API_KEYS]);
     all.extend(routing::api::resources());
-    all.extend([&queues::api::QUEUES, &queues::api::MEMBERS, &endpoints::api::ENDPOINTS]);
+    all.extend([
+        &queues::api::QUEUES,
+        &queues::api::MEMBERS,
+        &queues::api::CALLBACKS,
+        &endpoints::api::ENDPOINTS,
+    ]);
     all.extend([&voicemail::api::MAILBOXES, &voicemail::api::VOICEMAILS]);
     all.extend([&contacts::api::CONTACTS, &contacts::api::TAGS, &contacts::import::api::IMPORTS]);
     all.extend([&tickets::api::TICKETS, &tickets::api::MESSAGES, &tickets::api::ATTACHMENTS]);
@@ -85,6 +90,8 @@ pub struct Parts {
     pub live: Arc<LiveQueues>,
     /// Acts on living calls; `None`: the operations are only described.
     pub control: Option<Arc<calls::control::Control>>,
+    /// What tenants may call; `None`: the operations are only described.
+    pub routing: Option<Arc<Router>>,
 }
 
 /// Every operation that is the same for every process.
@@ -92,7 +99,7 @@ pub fn actions(parts: &Parts) -> Vec<Action> {
     let mut all = auth::api::actions(&parts.auth, parts.registration);
     all.extend(resources().into_iter().flat_map(crud::actions));
     all.extend(routing::api::actions());
-    all.extend(queues::api::actions(&parts.live));
+    all.extend(queues::api::actions(&parts.live, parts.routing.as_ref()));
     all.extend(endpoints::api::actions());
     all.extend(contacts::api::actions());
     all.extend(tickets::api::actions());
@@ -116,7 +123,7 @@ pub fn events() -> Arc<Events> {
     let more =
         calls::events::kinds().into_iter().chain([webhooks::test_kind()]).chain(plugins::events::kinds());
     let more = more.chain(endpoints::registrations::kinds()).chain(queues::events::kinds());
-    let more = more.chain(agents::pop::kinds());
+    let more = more.chain(agents::pop::kinds()).chain(queues::api::callback_kinds());
     Events::new(told, more, News::default())
 }
 
@@ -157,6 +164,7 @@ fn described() -> Result<Vec<Action>, Error> {
         plugins: None,
         live,
         control: None,
+        routing: None,
     }))
 }
 

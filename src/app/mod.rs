@@ -1,6 +1,7 @@
 //! Puts the parts together: builds each once, in order, before the first listener accepts; starts them; drains them.
 
 pub mod api;
+mod callbacks;
 mod collect;
 mod desk;
 mod error;
@@ -42,7 +43,7 @@ use crate::mail::Mailer;
 use crate::outgoing::{Client, Guard};
 use crate::plugins::host::{Hosts, Reach};
 use crate::plugins::{HostOf, Parts, Plugins};
-use crate::queues::live::LiveQueues;
+use crate::queues::callback_desk::Callbacks;
 use crate::realtime::{self, Realtime};
 use crate::routing::memory::Memory;
 use crate::routing::types::{Destination, Place, RawDestination, reason};
@@ -198,6 +199,7 @@ pub struct App {
     router: Arc<Router>,
     auth: Arc<Auth>,
     events: Arc<Events>,
+    callbacks: Arc<Callbacks>,
     webhooks: Arc<webhooks::desk::Stats>,
     plugins: Arc<Plugins>,
     storage: Storage,
@@ -266,6 +268,7 @@ impl App {
             signer: Arc::new(sound::signer(&config)?),
             sounds: Sounds { kept: config.spool.is_some(), ..Sounds::default() },
             links: Links::new(&config.ari, clock.clone()),
+            callbacks: callbacks::desk(&config, (&db, &clock), &events, &router, journal.node()),
             config,
             clock,
             db,
@@ -423,6 +426,7 @@ impl App {
         let deliver = tokio::spawn(webhooks::desk::run(parts, keep.clone()));
         let legs = tokio::spawn(calls::legs_store::run(self.calls(), keep.clone()));
         tasks.extend([fresh, reap, watch, deliver, legs]);
+        tasks.push(callbacks::background(&self.callbacks, keep));
         tasks.extend(plugins::background(self, keep));
         tasks.extend(sound::background(self, keep));
         tasks
@@ -445,9 +449,8 @@ impl App {
             guard: Arc::new(guard(&self.config).map_err(Error::Said)?),
             signer: Arc::clone(&self.signer),
             plugins: Some(Arc::clone(&self.plugins)),
-            live: Arc::new(LiveQueues::new(
-                i64::try_from(self.config.lost_call.as_micros()).unwrap_or(i64::MAX),
-            )),
+            live: Arc::clone(&self.callbacks.live),
+            routing: Some(Arc::clone(&self.router)),
             control: Some(Arc::clone(&live.control)),
         };
         let events = Arc::clone(&self.events);
@@ -566,9 +569,7 @@ impl AgiThread {
             }
         };
         let (address, stats) = (server.local_addr()?, server.stats());
-        let router = Arc::clone(&app.router);
-        let sessions =
-            Sessions::new(Arc::clone(&router), app.journal.clone(), router.ids.clone(), app.clock.clone());
+        let sessions = Sessions::new(app.journal.clone(), Arc::clone(&app.callbacks));
         let (stopper, stopping) = shutdown::channel();
         let thread = std::thread::Builder::new()
             .name("agi".into())

@@ -79,6 +79,7 @@ async fn decide(
     match old.hook {
         Hook::Route => router.route(ids, inputs, mode).await,
         Hook::Internal => router.internal(&ids.id, inputs, mode).await,
+        Hook::Callback => router.callback(inputs, mode).await,
         Hook::Next => router.next(None, state, inputs).await,
         Hook::Script => router.script(ids, state, target, inputs, control).await,
         Hook::Ivr => {

@@ -1,11 +1,14 @@
 //! Queues and their members as collections; what they do now, and how they did.
 
+mod callbacks;
 mod live;
 mod report;
 
 use std::sync::Arc;
 
 use serde_json::Value;
+
+pub use callbacks::{CALLBACKS, kinds as callback_kinds};
 
 use super::live::LiveQueues;
 use super::seat::follow;
@@ -19,7 +22,7 @@ use crate::calls;
 use crate::config::limits::{queues as limits, routing};
 use crate::db::{Tx, db_tx};
 use crate::endpoints::ENDPOINT;
-use crate::routing::Named;
+use crate::routing::{Named, Router};
 use crate::tenants::{Room, room_for};
 use crate::users::MEMBER;
 
@@ -56,6 +59,21 @@ static ANNOUNCE: Rule = Rule {
     max: 50,
     check: |text| Sound::parse(text).map(|s| s.to_string()).map_err(|e| format!("{e}.")),
     example: "custom/acme/please-hold",
+};
+
+/// What a caller hears before the end.
+static CONFIRM: Rule = Rule { max: 120, ..ANNOUNCE };
+
+/// A digit.
+static KEY: Rule = Rule {
+    format: "key",
+    pattern: "^[0-9]$",
+    max: 1,
+    check: |text| match text.len() == 1 && text.bytes().all(|b| b.is_ascii_digit()) {
+        true => Ok(text.to_owned()),
+        false => Err("This must be one digit.".into()),
+    },
+    example: "1",
 };
 
 /// When callers may not join, or leave: app_queue's words.
@@ -152,6 +170,40 @@ pub static QUEUES: Resource = Resource {
             "A sound that callers hear before they are recorded, once a call; null: the tenant's.",
         )
         .nullable(Null::Empty),
+        Field::rule(
+            "callback_key",
+            &KEY,
+            "The key with which a caller leaves the line to be called back; null: none. Asterisk's other keys do nothing then.",
+        )
+        .nullable(Null::Empty),
+        Field::rule(
+            "callback_schedule",
+            &rules::NAME,
+            "The schedule in which callers are called back; null: that of the number which they had called.",
+        )
+        .example("null")
+        .nullable(Null::Empty),
+        Field::rule(
+            "callback_sound",
+            &CONFIRM,
+            "What a caller hears who will be called back, then the call ends; null: Asterisk's own words.",
+        )
+        .nullable(Null::Empty),
+        Field::int("callback_attempts", 1, limits::CALLBACK_ATTEMPTS.0, "How often a caller is called.").default("3"),
+        Field::int(
+            "callback_retry_s",
+            limits::CALLBACK_RETRY_S.0,
+            limits::CALLBACK_RETRY_S.1,
+            "Seconds between two attempts.",
+        )
+        .default("300"),
+        Field::int(
+            "callback_expires_s",
+            limits::CALLBACK_EXPIRES_S.0,
+            limits::CALLBACK_EXPIRES_S.1,
+            "Seconds until a callback expires whose turn does not come.",
+        )
+        .default("28800"),
         Field::metadata(),
     ],
     hooks: Hooks::before(before),
@@ -186,8 +238,10 @@ pub static MEMBERS: Resource = Resource {
 };
 
 /// What is no collection.
-pub fn actions(live: &Arc<LiveQueues>) -> Vec<Action> {
-    vec![live::action(live), report::action()]
+pub fn actions(live: &Arc<LiveQueues>, router: Option<&Arc<Router>>) -> Vec<Action> {
+    let mut all = vec![live::action(live), report::action()];
+    all.extend(callbacks::actions(router));
+    all
 }
 
 fn before<'a>(call: &'a Call, tx: &'a mut Tx, change: &'a mut Change) -> Doing<'a, Result<(), Problem>> {
@@ -201,6 +255,12 @@ fn before<'a>(call: &'a Call, tx: &'a mut Tx, change: &'a mut Change) -> Doing<'
             }
             Verb::Create => room_for(tx, tenant, Room::Queues).await?,
             Verb::Update => {}
+        }
+        let schedule = change.given.get("callback_schedule").and_then(Value::as_str).map(str::to_owned);
+        if let Some(schedule) = schedule
+            && !Named::Schedule.exists(tx, tenant, &schedule).await?
+        {
+            change.fault("callback_schedule", "There is no such schedule.");
         }
         let extension = change.given.get("extension").and_then(Value::as_str).map(str::to_owned);
         let Some(extension) = extension else { return Ok(()) };

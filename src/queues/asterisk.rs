@@ -34,6 +34,7 @@ struct Settings {
     leave_when_empty: String,
     ring_in_use: bool,
     autopause: String,
+    callback_key: String,
 }
 
 impl Settings {
@@ -62,9 +63,16 @@ impl Settings {
             // Who answered is then known to the dialplan (MEMBERINTERFACE).
             ("setinterfacevar", switch(true)),
         ];
-        for (column, value) in
-            [("musiconhold", self.music_class), ("periodic_announce", self.periodic_announce)]
-        {
+        // A key that this context has as an extension takes the caller out of the line, into it.
+        let context = match self.callback_key.as_str() {
+            "" => String::new(),
+            key => format!("hookswitch-callback-{key}"),
+        };
+        for (column, value) in [
+            ("musiconhold", self.music_class),
+            ("periodic_announce", self.periodic_announce),
+            ("context", context),
+        ] {
             if !value.is_empty() {
                 row.push((column, value));
             }
@@ -81,7 +89,7 @@ impl Settings {
 pub async fn row(db: &Db, tenant: &TenantId, name: &Name) -> sqlx::Result<Option<Row>> {
     const SQL: &str = "SELECT name, strategy, timeout_s, retry_s, wrapup_s, max_len, service_level_s, weight, music_class, \
          announce_frequency_s, announce_position, announce_holdtime, periodic_announce, periodic_announce_frequency_s, \
-         join_empty, leave_when_empty, ring_in_use, autopause FROM queues WHERE tenant_id = ? AND name = ?";
+         join_empty, leave_when_empty, ring_in_use, autopause, callback_key FROM queues WHERE tenant_id = ? AND name = ?";
     let found: Option<Settings> = db_read!(db, |p| sqlx::query_as(SQL)
         .bind(tenant.as_str())
         .bind(name.as_str())

@@ -2,6 +2,9 @@
 
 pub mod api;
 pub mod asterisk;
+pub mod callback;
+pub mod callback_desk;
+pub mod callback_store;
 pub mod events;
 pub mod live;
 pub mod log;
@@ -120,6 +123,18 @@ pub struct Queue {
     pub record: bool,
     /// The sound before that; `None`: the tenant's.
     pub recording_announcement: Option<String>,
+    /// The key with which callers ask to be called back; `None`: none does.
+    pub callback_key: Option<String>,
+    /// When they are called; `None`: as the number is open that they had called.
+    pub callback_schedule: Option<String>,
+    /// What they hear then; `None`: Asterisk's own words.
+    pub callback_sound: Option<String>,
+    /// How often a caller is called.
+    pub callback_attempts: u32,
+    /// Seconds between two attempts.
+    pub callback_retry_s: u32,
+    /// Seconds until a callback expires.
+    pub callback_expires_s: u32,
     /// Whatever the tenant keeps with it.
     #[serde(default)]
     pub metadata: Map<String, Value>,
@@ -203,7 +218,8 @@ mod tests {
             "max_len": 2, "service_level_s": 20, "weight": 0, "music_class": null, "announce_frequency_s": 0,
             "announce_position": "no", "announce_holdtime": "no", "periodic_announce": null,
             "periodic_announce_frequency_s": 0, "join_empty": "yes", "leave_when_empty": "no", "ring_in_use": false,
-            "autopause": "no", "record": false, "created_at": "1970-01-01T00:00:00Z",
+            "autopause": "no", "record": false, "callback_key": null, "callback_schedule": null, "callback_sound": null,
+            "callback_attempts": 3, "callback_retry_s": 300, "callback_expires_s": 28800, "created_at": "1970-01-01T00:00:00Z",
             "updated_at": "1970-01-01T00:00:00Z"
         }))
         .unwrap();

@@ -102,6 +102,12 @@ impl State {
         line
     }
 
+    /// The last visit of a call in a queue, over or not.
+    pub fn visit(&self, call: &str, queue: &str) -> Option<Visit> {
+        let visits = visit::of_call(&self.calls.get(call)?.rows);
+        visits.into_iter().rev().find(|visit| visit.queue == queue)
+    }
+
     /// Talks with callers of any queue, by the name of who answered; the last one of each.
     pub fn talks(&self) -> HashMap<String, Visit> {
         let mut talks: HashMap<String, Visit> = HashMap::new();

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicU64;
 
 use chrono_tz::Tz;
 
+use super::callback::CallbackRules;
 use super::platform::Platform;
 use super::schedule::Schedule;
 use super::types::{Destination, Stage};
@@ -148,6 +149,8 @@ pub struct QueueRules {
     pub record: bool,
     /// The sound before that; `None`: the tenant's.
     pub announcement: Option<Sound>,
+    /// Its callbacks.
+    pub callback: CallbackRules,
 }
 
 /// One menu.

@@ -5,6 +5,7 @@
 //! `replay`.
 
 pub mod api;
+pub mod callback;
 pub mod data;
 pub mod did;
 mod instead;
@@ -35,6 +36,7 @@ use crate::sandbox::Host;
 use crate::sandbox::types::{Decision as Chosen, Direction, Failure, Target};
 
 pub use api::Named;
+pub use callback::MayCall;
 use data::{DidRules, Digits, TenantRules};
 use ivr::{Phone, RecordingPhone};
 use memory::{Found, Memory};

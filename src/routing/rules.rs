@@ -40,6 +40,7 @@ pub fn hang_up(tenant: Option<&TenantId>, cause: u8, reason: &'static str) -> De
         target: cause.to_string(),
         timeout_s: 0,
         options: String::new(),
+        position: 0,
         record: false,
         announcement: None,
         reason: reason.into(),
@@ -296,6 +297,7 @@ pub(super) fn resolve(
         target,
         timeout_s,
         options: to.options.clone(),
+        position: 0,
         record: did.record && matches!(action, Action::Queue | Action::Endpoint | Action::External)
             || rules.records(&to.place),
         announcement: rules.announcement(&to.place),
@@ -405,6 +407,7 @@ impl TenantRules {
             target,
             timeout_s,
             options: String::new(),
+            position: 0,
             record: false,
             announcement: None,
             reason: why.into(),

@@ -25,6 +25,8 @@ pub enum Hook {
     Script,
     /// A registered endpoint dials.
     Internal,
+    /// A caller asks to be called back, or answers.
+    Callback,
 }
 
 impl Hook {
@@ -36,6 +38,7 @@ impl Hook {
             Self::Ivr => "ivr",
             Self::Script => "script",
             Self::Internal => "internal",
+            Self::Callback => "callback",
         }
     }
 }
@@ -83,9 +86,34 @@ pub struct Inputs {
     /// What the tenant's plugin answered, or the code of its failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plugin: Option<PluginReply>,
+    /// `callback`: what came of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub called: Option<Called>,
     /// What the dialplan chose to tell plugins.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub variables: Vec<Field>,
+}
+
+/// What came of a wish to be called back, or of calling back.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Called {
+    /// The queue, as Asterisk names it; empty: there is no such callback.
+    pub queue: String,
+    /// [`Called::TAKEN`], [`Called::ANSWERED`], or why the wish was not taken.
+    pub outcome: String,
+    /// The place in the line at which the caller enters it, from 1; 0: at the end.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub position: u32,
+    /// Where the call goes on when the queue has not answered it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub state: String,
+}
+
+impl Called {
+    /// The wish was taken.
+    pub const TAKEN: &'static str = "taken";
+    /// The caller answers.
+    pub const ANSWERED: &'static str = "answered";
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives it so")]
@@ -462,6 +490,9 @@ pub struct Decision {
     pub timeout_s: u32,
     /// Options of the Asterisk application.
     pub options: String,
+    /// The place in a queue's line at which the caller enters it, from 1; 0: at the end.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub position: u32,
     /// Whether the call is recorded.
     pub record: bool,
     /// Why: a short stable code.
@@ -521,6 +552,10 @@ pub mod reason {
     pub const BLOCKED_DESTINATION: &str = "blocked-destination";
     pub const RATE_LIMIT: &str = "rate-limit";
     pub const OUTBOUND_LIMIT: &str = "outbound-limit";
+    pub const CALLBACK: &str = "callback";
+    pub const CALLBACK_TAKEN: &str = "callback-taken";
+    pub const CALLBACK_REFUSED: &str = "callback-refused";
+    pub const CALLBACK_GONE: &str = "callback-gone";
     pub const UNKNOWN_EXTENSION: &str = "unknown-extension";
     pub const UNKNOWN_ENDPOINT: &str = "unknown-endpoint";
     /// Calls that were not let in: they take no place among the live ones.

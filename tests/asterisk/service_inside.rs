@@ -1,11 +1,13 @@
 //! What phones dial with the real service: inside, outside, feature codes, and never into another tenant. Also what a
 //! caller writes into SIP.
 
+use crate::service_rest::Person;
 use crate::support::call::Call;
 use crate::support::phone::Phone;
 use crate::support::scenario::Behaviour;
 use crate::support::service::{Database, ServiceOptions};
 use crate::support::world::World;
+use serde_json::json;
 
 const ANSWERS: Behaviour = Behaviour::Answers { after_ms: 100, hangs_up_after_ms: None };
 
@@ -13,6 +15,8 @@ on_both! {
     phones_dial,
     phones_are_refused,
     a_busy_number_outside_is_busy,
+    help_is_called_by_a_suspended_tenant,
+    calls_out_have_a_pace,
     tenants_are_apart,
     a_hostile_caller_is_filtered,
     a_forged_environment_is_dropped,
@@ -83,6 +87,46 @@ fn a_busy_number_outside_is_busy(database: Database) {
     let booked = world.newest(0);
     assert_eq!((booked.row.tenant_id.as_str(), booked.row.reason.as_str()), ("acme", "no-destination"));
     assert_eq!(booked.traces[1].inputs.ended, "external BUSY");
+}
+
+fn help_is_called_by_a_suspended_tenant(database: Database) {
+    let options = ServiceOptions::new(database)
+        .change("UPDATE tenants SET status = 'suspended', max_concurrent_calls = 1 WHERE id = 'acme'")
+        .change("DELETE FROM outbound_rules");
+    let world = World::start(&options);
+    let carrier = Phone::start(&world.pbx, "carrier", ANSWERS);
+    Call::to("+15559990000").by_phone("acme-102").expect_refused(&world.pbx, 403);
+    assert_eq!(carrier.rang(), 0);
+    Call::to("112").by_phone("acme-102").stay(500).expect_answered(&world.pbx);
+    assert_eq!(carrier.answered(), 1);
+    let booked = world.newest(1);
+    let row = &booked.row;
+    assert_eq!(
+        (row.action.as_str(), row.target.as_str(), row.reason.as_str()),
+        ("external", "112", "emergency")
+    );
+    assert_eq!((row.tenant_id.as_str(), row.direction.as_str()), ("acme", "outbound"));
+    let root = Person::sign_in(&world.service, "root@hookswitch.test", "hookswitch-demo-1").switch("acme");
+    let told = root.list("/events?types=call.emergency");
+    assert_eq!(
+        (told.len(), &told[0]["data"]["target"], &told[0]["data"]["call_id"]),
+        (1, &json!("112"), &json!(row.id))
+    );
+}
+
+fn calls_out_have_a_pace(database: Database) {
+    let world =
+        World::start(&ServiceOptions::new(database).change("UPDATE tenants SET max_outbound_rate = 1"));
+    let carrier = Phone::start(&world.pbx, "carrier", ANSWERS);
+    let calls = Call::to("+15559990000").by_phone("acme-102").stay(2_000).times(3, 50).run_all(&world.pbx);
+    let refused = calls.iter().filter(|call| call.refused == Some(503)).count();
+    assert_eq!((refused, carrier.answered()), (2, 1), "{calls:?}");
+    let reasons: Vec<String> = world.books().into_iter().map(|booked| booked.row.reason).collect();
+    assert_eq!(reasons.iter().filter(|why| *why == "rate-limit").count(), 2, "{reasons:?}");
+    // A second later the next one goes.
+    std::thread::sleep(std::time::Duration::from_millis(1_100));
+    Call::to("+15559990000").by_phone("acme-102").stay(500).expect_answered(&world.pbx);
+    assert_eq!(carrier.answered(), 2);
 }
 
 fn tenants_are_apart(database: Database) {

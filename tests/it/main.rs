@@ -6,6 +6,7 @@ mod support;
 
 mod api;
 mod auth;
+mod callbacks;
 mod cdrs;
 mod cli;
 mod dialects;

@@ -2,6 +2,7 @@
 //! journal, and the variables that tell the dialplan. The record is written before the answer leaves.
 
 mod asked;
+mod callback;
 mod ended;
 mod phone;
 mod script;
@@ -18,6 +19,7 @@ use crate::base::ids::{Id, IdSource};
 use crate::calls::{CallAndDecision, Decided, Direction, Record, Started, fit};
 use crate::config::limits::{self, routing::FACT_CHARS, routing::TEXT_CHARS};
 use crate::journal::Journal;
+use crate::queues::callback_desk::Callbacks;
 use crate::routing::trace::Trace;
 use crate::routing::types::{Action, Inputs, reason};
 use crate::routing::{CallIds, Mode, Router};
@@ -37,6 +39,8 @@ pub struct Sessions {
     pub ids: IdSource,
     /// Time.
     pub clock: Clock,
+    /// Takes wishes to be called back, and is told who answers.
+    pub callbacks: Arc<Callbacks>,
     prompts: PromptLengths,
     asked: Asked,
 }
@@ -64,6 +68,7 @@ impl Handler for Sessions {
             b"ivr" => Box::pin(self.ivr(conn, environment)).await,
             b"script" => self.script(conn, environment).await,
             b"internal" => self.internal(conn, environment).await,
+            b"callback" => Box::pin(self.callback(conn, environment)).await,
             b"ended" => Box::pin(self.ended(conn, environment)).await,
             other => {
                 let script = fit(&String::from_utf8_lossy(other), TEXT_CHARS);
@@ -84,8 +89,16 @@ impl Handler for Sessions {
 
 impl Sessions {
     /// Serves with these parts.
-    pub fn new(router: Arc<Router>, journal: Journal, ids: IdSource, clock: Clock) -> Self {
-        Self { router, journal, ids, clock, prompts: PromptLengths::default(), asked: Asked::default() }
+    pub fn new(journal: Journal, callbacks: Arc<Callbacks>) -> Self {
+        Self {
+            router: Arc::clone(&callbacks.router),
+            ids: callbacks.ids.clone(),
+            clock: callbacks.clock.clone(),
+            callbacks,
+            journal,
+            prompts: PromptLengths::default(),
+            asked: Asked::default(),
+        }
     }
 
     async fn route(&self, conn: &mut C, env: &Environment) -> Result<(), SessionError> {
@@ -316,6 +329,14 @@ async fn answer(conn: &mut C, call: Option<&Id>, trace: &Trace) -> Result<(), Se
         .collect();
     let mut variables: Vec<(&str, &str)> =
         given.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+    let position = decision.position.to_string();
+    if decision.position > 0 {
+        variables.push(("HS_POSITION", &position));
+    }
+    // Who was called back is shown as who had called.
+    if decision.reason == reason::CALLBACK {
+        variables.push(("CALLERID(num)", &trace.inputs.caller));
+    }
     if let Some(trunk) = &decision.trunk {
         variables.push(("HS_VIA", trunk));
     }

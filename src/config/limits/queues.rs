@@ -60,3 +60,29 @@ pub const SHORT_ABANDON_MOST_S: i64 = 120;
 pub const SERVICE_LEVEL_S: i64 = 20;
 /// Time for a report: reading and counting 400,000 rows takes seconds.
 pub const REPORT_TIME: Duration = Duration::from_secs(60);
+
+/// Open callbacks of one queue: more than its members call in a day.
+pub const CALLBACKS: i64 = 1_000;
+/// Time for the database while a caller waits for an answer about a callback: less than the dialplan's own limit of 2.5 s.
+pub const CALLBACK_ASK_TIME: Duration = Duration::from_millis(1_500);
+/// How often callbacks are looked after: a member who is free waits for one so long.
+pub const CALLBACK_TIME: Duration = Duration::from_secs(1);
+/// Attempts of one callback at most, and unless the queue says otherwise.
+pub const CALLBACK_ATTEMPTS: (i64, i64) = (10, 3);
+/// Seconds between two attempts at least and at most: a phone that was busy may be free after half a minute.
+pub const CALLBACK_RETRY_S: (i64, i64) = (10, 86_400);
+/// Seconds until a callback expires at least and at most: a minute, a week.
+pub const CALLBACK_EXPIRES_S: (i64, i64) = (60, 7 * 86_400);
+/// How far in the future a callback may be asked for. Microseconds: 30 days.
+pub const CALLBACK_AHEAD_US: i64 = 30 * 86_400 * 1_000_000;
+/// Seconds that the caller's phone rings: before mailboxes of mobile networks answer, mostly.
+pub const CALLBACK_RING_S: u32 = 25;
+/// Time for Asterisk to begin to call.
+pub const CALLBACK_DIAL_TIME: Duration = Duration::from_secs(10);
+/// How long whoever dials a callback is believed to live: longer than beginning to call, ringing and telling of it take.
+/// Microseconds.
+pub const CALLBACK_LEASE_US: i64 = 60 * 1_000_000;
+/// How long the call of a callback is followed: longer than anybody waits in front of a line. Microseconds.
+pub const CALLBACK_CALL_US: i64 = 3_600 * 1_000_000;
+/// Characters of what went wrong with a callback.
+pub const CALLBACK_ERROR_CHARACTERS: usize = 200;

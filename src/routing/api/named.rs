@@ -34,7 +34,8 @@ const USERS: &str = "SELECT CONCAT('number ', number) AS who FROM dids \
      WHERE tenant_id = ? AND owner_kind = 'tenant' AND type = ? AND target = ? \
      UNION SELECT CONCAT('menu ', m.name) FROM ivr_options o JOIN ivr_menus m ON m.id = o.menu_id \
      WHERE o.tenant_id = ? AND o.type = ? AND o.target = ?";
-const OF_SCHEDULE: &str = "SELECT CONCAT('number ', number) AS who FROM dids WHERE tenant_id = ? AND deleted_at = 0 AND schedule = ?";
+const OF_SCHEDULE: &str = "SELECT CONCAT('number ', number) AS who FROM dids WHERE tenant_id = ? AND deleted_at = 0 AND schedule = ? \
+     UNION SELECT CONCAT('queue ', name) FROM queues WHERE tenant_id = ? AND callback_schedule = ?";
 const OF_MAILBOX: &str =
     " UNION SELECT CONCAT('endpoint ', name) FROM endpoints WHERE tenant_id = ? AND mailbox = ?";
 const OF_ENDPOINT: &str = " UNION SELECT CONCAT('queue ', q.name) FROM queue_members m \
@@ -114,7 +115,7 @@ impl Named {
     pub async fn unused(self, tx: &mut Tx, tenant: &TenantId, name: &str) -> Result<(), Problem> {
         let mut binds: Vec<&str> = Vec::new();
         let base = if self == Self::Schedule {
-            binds.extend([tenant.as_str(), name]);
+            (0..2).for_each(|_| binds.extend([tenant.as_str(), name]));
             OF_SCHEDULE.to_owned()
         } else {
             (0..4).for_each(|_| binds.extend([tenant.as_str(), self.kind(), name]));

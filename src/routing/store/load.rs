@@ -9,6 +9,7 @@ use crate::base::ids::{Id, Name, Number, Sound, TenantId};
 use crate::config::limits::{ivr, routing as limits};
 use crate::db::{Db, db_read};
 use crate::plugins::{self, NO_PLUGIN, Setup};
+use crate::routing::callback::CallbackRules;
 use crate::routing::data::{
     Choice, DidRules, Digits, EndpointRules, Menu, NumberList, OutboundRule, QueueRules, TenantRules,
 };
@@ -51,7 +52,7 @@ pub async fn tenant(db: &Db, id: &TenantId) -> sqlx::Result<Option<TenantRules>>
         allow,
         dids,
         endpoints: endpoints(db, id).await?,
-        queues: queues(db, id).await?,
+        queues: queues(db, id, &schedules).await?,
         mailboxes: mailboxes(db, id).await?,
         menus: menus(db, id).await?,
         outbound: outbound(db, id).await?,
@@ -285,19 +286,43 @@ async fn endpoints(db: &Db, id: &TenantId) -> sqlx::Result<HashMap<Name, Endpoin
     Ok(rows.into_iter().filter_map(parse).collect())
 }
 
-async fn queues(db: &Db, id: &TenantId) -> sqlx::Result<HashMap<Name, QueueRules>> {
-    const SQL: &str = "SELECT name, status, max_wait_s, extension, record, recording_announcement FROM queues WHERE tenant_id = ?";
-    type Row = (String, String, i64, String, bool, String);
-    let rows: Vec<Row> = db_read!(db, |p| sqlx::query_as(SQL).bind(id.as_str()).fetch_all(p).await)?;
-    let parse = |(name, status, wait, extension, record, announcement): Row| {
+#[derive(sqlx::FromRow)]
+struct QueueRow {
+    name: String,
+    status: String,
+    max_wait_s: i64,
+    extension: String,
+    record: bool,
+    recording_announcement: String,
+    callback_key: String,
+    callback_schedule: String,
+    callback_sound: String,
+}
+
+async fn queues(
+    db: &Db,
+    id: &TenantId,
+    schedules: &HashMap<String, Arc<Schedule>>,
+) -> sqlx::Result<HashMap<Name, QueueRules>> {
+    const SQL: &str = "SELECT name, status, max_wait_s, extension, record, recording_announcement, callback_key, \
+         callback_schedule, callback_sound FROM queues WHERE tenant_id = ?";
+    let rows: Vec<QueueRow> = db_read!(db, |p| sqlx::query_as(SQL).bind(id.as_str()).fetch_all(p).await)?;
+    let parse = |row: QueueRow| {
+        let schedule = schedules.get(&row.callback_schedule).map(Arc::clone);
         let rules = QueueRules {
-            active: status == "active",
-            max_wait_s: u32::try_from(wait).unwrap_or(0),
-            extension,
-            record,
-            announcement: spoken("queues", &name, &announcement),
+            active: row.status == "active",
+            max_wait_s: u32::try_from(row.max_wait_s).unwrap_or(0),
+            extension: row.extension,
+            record: row.record,
+            announcement: spoken("queues", &row.name, &row.recording_announcement),
+            callback: CallbackRules {
+                offered: !row.callback_key.is_empty(),
+                schedule_missing: !row.callback_schedule.is_empty() && schedule.is_none(),
+                schedule,
+                sound: spoken("queues", &row.name, &row.callback_sound),
+            },
         };
-        Some((keep("queues", &name, Name::parse(&name))?, rules))
+        Some((keep("queues", &row.name, Name::parse(&row.name))?, rules))
     };
     Ok(rows.into_iter().filter_map(parse).collect())
 }

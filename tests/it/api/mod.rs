@@ -16,6 +16,7 @@ mod imports;
 pub(crate) mod isolation;
 mod menus;
 mod messages;
+mod platform;
 mod proxy;
 mod queues;
 mod slow;
