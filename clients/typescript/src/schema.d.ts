@@ -667,6 +667,54 @@ export interface paths {
         patch: operations["block-list.update"];
         trace?: never;
     };
+    "/api/v1/blocked-destinations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List blocked destinations
+         * @description Numbers that nobody on the platform calls, whatever a tenant's own rules, plugins and webhooks say. Every node of the service knows of a change within a second or two.
+         *
+         *     Roles: superadmin.
+         */
+        get: operations["blocked-destinations.list"];
+        put?: never;
+        /**
+         * Add to the blocked destinations
+         * @description Roles: superadmin.
+         *     - 409 `taken`: It is in the list already.
+         *     - 409 `limit-reached`: The list is as long as it may be.
+         */
+        post: operations["blocked-destinations.create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/blocked-destinations/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Take out of the blocked destinations
+         * @description Roles: superadmin.
+         */
+        delete: operations["blocked-destinations.delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/calls": {
         parameters: {
             query?: never;
@@ -1452,6 +1500,54 @@ export interface paths {
          * @description Roles: superadmin, tenant_admin.
          */
         patch: operations["dids.update"];
+        trace?: never;
+    };
+    "/api/v1/emergency-numbers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List emergency numbers
+         * @description Numbers that every phone may call at any time: no rule, limit or suspension holds them up, and they go as they are through the operator's trunk. They come before extensions of the same digits. Every node of the service knows of a change within a second or two.
+         *
+         *     Roles: superadmin.
+         */
+        get: operations["emergency-numbers.list"];
+        put?: never;
+        /**
+         * Add to the emergency numbers
+         * @description Roles: superadmin.
+         *     - 409 `taken`: It is in the list already.
+         *     - 409 `limit-reached`: The list is as long as it may be.
+         */
+        post: operations["emergency-numbers.create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/emergency-numbers/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Take out of the emergency numbers
+         * @description Roles: superadmin.
+         */
+        delete: operations["emergency-numbers.delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/api/v1/endpoints": {
@@ -2314,6 +2410,63 @@ export interface paths {
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/queues/{queue_id}/callbacks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List queues callbacks
+         * @description Callers who left the line and keep their place in it, in the order of the line. One is called when nobody who joined before still waits and a member is free, or, where somebody waits behind, would be next. Who answers stands in front of the line.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        get: operations["queues.callbacks.list"];
+        put?: never;
+        /**
+         * Ask for a callback
+         * @description Whoever asks gets the last place in the line. A number that has an open callback in this queue keeps it. It is called by a node of the service that is connected to an Asterisk over ARI; until then it waits.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor, agent.
+         *     - 409 `queue-inactive`: The queue takes no callers.
+         *     - 409 `limit-reached`: The queue has as many open callbacks as it may have.
+         */
+        post: operations["queues.callbacks.create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/queues/{queue_id}/callbacks/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read a callback
+         * @description Roles: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        get: operations["queues.callbacks.get"];
+        put?: never;
+        post?: never;
+        /**
+         * Take a callback back
+         * @description It stays in the list, with state cancelled.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor, agent.
+         *     - 409 `not-waiting`: It is being called, or over.
+         */
+        delete: operations["queues.callbacks.delete"];
         options?: never;
         head?: never;
         patch?: never;
@@ -3987,6 +4140,26 @@ export interface webhooks {
         patch?: never;
         trace?: never;
     };
+    "call.emergency": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Somebody dials an emergency number, which is the target; beside call.routed.
+         * @description Key: `call:<call_id>`. Seen by: superadmin, tenant_admin, supervisor, viewer.
+         */
+        post: operations["event.call.emergency"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "call.ended": {
         parameters: {
             query?: never;
@@ -5221,6 +5394,86 @@ export interface webhooks {
          * @description Key: `queue_member:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
          */
         post: operations["event.queue_member.updated"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "queue.callback_dialled": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * The phone of somebody who is to be called back is being called.
+         * @description Key: `queue:<queue_id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.queue.callback_dialled"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "queue.callback_done": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Somebody who was called back talks to a member.
+         * @description Key: `queue:<queue_id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.queue.callback_done"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "queue.callback_failed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Somebody is not called back any more: nobody answered as often as it is tried, the caller left before a member came, it expired, or it was taken back (state).
+         * @description Key: `queue:<queue_id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.queue.callback_failed"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "queue.callback_requested": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Somebody is to be called back.
+         * @description Key: `queue:<queue_id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.queue.callback_requested"];
         delete?: never;
         options?: never;
         head?: never;
@@ -7076,6 +7329,44 @@ export interface components {
              */
             zone?: string;
         };
+        BlockedDestination: {
+            /**
+             * Format: date-time
+             * @description When it was made.
+             * @example 2026-11-23T08:00:00Z
+             */
+            created_at: string;
+            /**
+             * @description Its id.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            id: string;
+            /**
+             * @description Why.
+             * @example text
+             */
+            note: string | null;
+            /**
+             * Format: destination-pattern
+             * @description Which numbers: one (+15557770001), all that begin so (+252*), or a short one (118).
+             * @example +252*
+             */
+            pattern: string;
+        };
+        BlockedDestinationsCreateBody: {
+            /**
+             * @description Why.
+             * @default null
+             * @example text
+             */
+            note?: string | null;
+            /**
+             * Format: destination-pattern
+             * @description Which numbers: one (+15557770001), all that begin so (+252*), or a short one (118).
+             * @example +252*
+             */
+            pattern: string;
+        };
         /** @description Callers that are never let in. They go where the routing defaults say, or hear that they are refused. */
         BlockedNumber: {
             /**
@@ -7331,6 +7622,121 @@ export interface components {
              * @example text
              */
             readonly voicemail_status: string | null;
+        };
+        /** @description Callers who left the line and keep their place in it, in the order of the line. One is called when nobody who joined before still waits and a member is free, or, where somebody waits behind, would be next. Who answers stands in front of the line. */
+        Callback: {
+            /**
+             * @description How it was asked for.
+             * @example keypad
+             * @enum {string}
+             */
+            readonly asked_by: "keypad" | "api";
+            /**
+             * Format: int64
+             * @description How often the phone was called.
+             * @example 1
+             */
+            readonly attempts: number;
+            /**
+             * @description The call in which it was asked for; null: none.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly call_id: string | null;
+            /**
+             * @description The call that it became; null: none.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly called_call_id: string | null;
+            /**
+             * Format: date-time
+             * @description When it was made.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly created_at: string;
+            /**
+             * Format: e164
+             * @description The number that the caller had called; null: none.
+             * @example +15550001000
+             */
+            readonly did: string | null;
+            /**
+             * Format: date-time
+             * @description When it is given up.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly expires_at: string;
+            /**
+             * Format: date-time
+             * @description When it was over.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly finished_at: string | null;
+            /**
+             * @description Its id.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly id: string;
+            /**
+             * @description What went wrong last.
+             * @example text
+             */
+            readonly last_error: string | null;
+            /**
+             * @description The caller's name.
+             * @example Nina
+             */
+            readonly name: string | null;
+            /**
+             * Format: date-time
+             * @description Not to be called before; null: as soon as it is their turn.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly not_before: string | null;
+            /**
+             * Format: e164
+             * @description Who is called.
+             * @example +15550001000
+             */
+            readonly number: string;
+            /**
+             * Format: date-time
+             * @description When the caller joined the line.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly place_at: string;
+            /**
+             * Format: name
+             * @description Its name.
+             * @example support
+             */
+            readonly queue: string;
+            /**
+             * @description The queue.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly queue_id: string;
+            /**
+             * @description What has become of it.
+             * @example waiting
+             * @enum {string}
+             */
+            readonly state: "waiting" | "dialling" | "answered" | "done" | "failed" | "cancelled" | "expired";
+            /**
+             * Format: tenant-id
+             * @description Whose it is.
+             * @example acme
+             */
+            readonly tenant_id: string;
+            /**
+             * Format: date-time
+             * @description When it was changed last.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly updated_at: string;
+        };
+        CallbackPage: {
+            data: components["schemas"]["Callback"][];
+            page: components["schemas"]["Page"];
         };
         /** @description One record for each call that is over. It has the id of its call. A call that was transferred is one call from its begin to its end: it tells where it went last and who was on the phone last, and its lengths are those of all parts. A phone that asks the other one first makes a call of its own for that; `linkedid` joins both. A phone that hands on whom it called itself ends its call with that. Agents see the calls they answered or made. */
         CallDetailRecord: {
@@ -9368,6 +9774,57 @@ export interface components {
              * @example text
              */
             value: string;
+        };
+        EmergencyNumber: {
+            /**
+             * Format: country
+             * @description The country whose tenants it holds for; null: all.
+             * @example DE
+             */
+            country: string | null;
+            /**
+             * Format: date-time
+             * @description When it was made.
+             * @example 2026-11-23T08:00:00Z
+             */
+            created_at: string;
+            /**
+             * @description Its id.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            id: string;
+            /**
+             * @description Why.
+             * @example text
+             */
+            note: string | null;
+            /**
+             * Format: short-number
+             * @description The number as it is dialled.
+             * @example 112
+             */
+            number: string;
+        };
+        EmergencyNumbersCreateBody: {
+            /**
+             * Format: country
+             * @description The country whose tenants it holds for; null: all.
+             * @default null
+             * @example DE
+             */
+            country?: string | null;
+            /**
+             * @description Why.
+             * @default null
+             * @example text
+             */
+            note?: string | null;
+            /**
+             * Format: short-number
+             * @description The number as it is dialled.
+             * @example 112
+             */
+            number: string;
         };
         /** @description Phones. The name is the extension too. Making one answers with `password`, which is shown then and never again; POST /endpoints/{id}/secret makes another. */
         Endpoint: {
@@ -12390,6 +12847,42 @@ export interface components {
              */
             autopause: "no" | "yes" | "all";
             /**
+             * Format: int64
+             * @description How often a caller is called.
+             * @example 3
+             */
+            callback_attempts: number;
+            /**
+             * Format: int64
+             * @description Seconds until a callback expires whose turn does not come.
+             * @example 28800
+             */
+            callback_expires_s: number;
+            /**
+             * Format: key
+             * @description The key with which a caller leaves the line to be called back; null: none. Asterisk's other keys do nothing then.
+             * @example 1
+             */
+            callback_key: string | null;
+            /**
+             * Format: int64
+             * @description Seconds between two attempts.
+             * @example 300
+             */
+            callback_retry_s: number;
+            /**
+             * Format: name
+             * @description The schedule in which callers are called back; null: that of the number which they had called.
+             * @example null
+             */
+            callback_schedule: string | null;
+            /**
+             * Format: sound
+             * @description What a caller hears who will be called back, then the call ends; null: Asterisk's own words.
+             * @example custom/acme/please-hold
+             */
+            callback_sound: string | null;
+            /**
              * Format: date-time
              * @description When it was made.
              * @example 2026-11-23T08:00:00Z
@@ -12907,6 +13400,27 @@ export interface components {
              */
             zone: string;
         };
+        QueuesCallbacksCreateBody: {
+            /**
+             * @description The caller's name.
+             * @default null
+             * @example Nina
+             */
+            name?: string | null;
+            /**
+             * Format: date-time
+             * @description Not to be called before; null: as soon as it is their turn.
+             * @default null
+             * @example 2026-11-23T08:00:00Z
+             */
+            not_before?: string | null;
+            /**
+             * Format: e164
+             * @description Who is called.
+             * @example +15550001000
+             */
+            number: string;
+        };
         QueuesCreateBody: {
             /**
              * Format: int64
@@ -12936,6 +13450,48 @@ export interface components {
              * @enum {string}
              */
             autopause?: "no" | "yes" | "all";
+            /**
+             * Format: int64
+             * @description How often a caller is called.
+             * @default 3
+             * @example 3
+             */
+            callback_attempts?: number;
+            /**
+             * Format: int64
+             * @description Seconds until a callback expires whose turn does not come.
+             * @default 28800
+             * @example 28800
+             */
+            callback_expires_s?: number;
+            /**
+             * Format: key
+             * @description The key with which a caller leaves the line to be called back; null: none. Asterisk's other keys do nothing then.
+             * @default null
+             * @example 1
+             */
+            callback_key?: string | null;
+            /**
+             * Format: int64
+             * @description Seconds between two attempts.
+             * @default 300
+             * @example 300
+             */
+            callback_retry_s?: number;
+            /**
+             * Format: name
+             * @description The schedule in which callers are called back; null: that of the number which they had called.
+             * @default null
+             * @example null
+             */
+            callback_schedule?: string | null;
+            /**
+             * Format: sound
+             * @description What a caller hears who will be called back, then the call ends; null: Asterisk's own words.
+             * @default null
+             * @example custom/acme/please-hold
+             */
+            callback_sound?: string | null;
             /**
              * @description Its name for people.
              * @default
@@ -13163,6 +13719,42 @@ export interface components {
              * @enum {string}
              */
             autopause?: "no" | "yes" | "all";
+            /**
+             * Format: int64
+             * @description How often a caller is called.
+             * @example 3
+             */
+            callback_attempts?: number;
+            /**
+             * Format: int64
+             * @description Seconds until a callback expires whose turn does not come.
+             * @example 28800
+             */
+            callback_expires_s?: number;
+            /**
+             * Format: key
+             * @description The key with which a caller leaves the line to be called back; null: none. Asterisk's other keys do nothing then.
+             * @example 1
+             */
+            callback_key?: string | null;
+            /**
+             * Format: int64
+             * @description Seconds between two attempts.
+             * @example 300
+             */
+            callback_retry_s?: number;
+            /**
+             * Format: name
+             * @description The schedule in which callers are called back; null: that of the number which they had called.
+             * @example null
+             */
+            callback_schedule?: string | null;
+            /**
+             * Format: sound
+             * @description What a caller hears who will be called back, then the call ends; null: Asterisk's own words.
+             * @example custom/acme/please-hold
+             */
+            callback_sound?: string | null;
             /**
              * @description Its name for people.
              * @example Support
@@ -14436,6 +15028,12 @@ export interface components {
              */
             contact_email: string | null;
             /**
+             * Format: country
+             * @description Its country, whose emergency numbers hold for it too.
+             * @example DE
+             */
+            country: string | null;
+            /**
              * Format: date-time
              * @description When it was made.
              * @example 2026-11-23T08:00:00Z
@@ -14490,6 +15088,18 @@ export interface components {
              * @example 0
              */
             max_endpoints: number;
+            /**
+             * Format: int64
+             * @description Calls out at the same time at most; 0: no limit.
+             * @example 0
+             */
+            max_outbound_calls: number;
+            /**
+             * Format: int64
+             * @description Calls out in a second at most, on each node of the service; 0: no limit.
+             * @example 10
+             */
+            max_outbound_rate: number;
             /**
              * Format: int64
              * @description Queues at most; 0: no limit.
@@ -14620,6 +15230,13 @@ export interface components {
              */
             contact_email?: string | null;
             /**
+             * Format: country
+             * @description Its country, whose emergency numbers hold for it too.
+             * @default null
+             * @example DE
+             */
+            country?: string | null;
+            /**
              * @description Names of the features that are switched on.
              * @default []
              * @example [
@@ -14668,6 +15285,20 @@ export interface components {
              * @example 0
              */
             max_endpoints?: number;
+            /**
+             * Format: int64
+             * @description Calls out at the same time at most; 0: no limit.
+             * @default 0
+             * @example 0
+             */
+            max_outbound_calls?: number;
+            /**
+             * Format: int64
+             * @description Calls out in a second at most, on each node of the service; 0: no limit.
+             * @default 10
+             * @example 10
+             */
+            max_outbound_rate?: number;
             /**
              * Format: int64
              * @description Queues at most; 0: no limit.
@@ -14776,6 +15407,12 @@ export interface components {
              */
             contact_email?: string | null;
             /**
+             * Format: country
+             * @description Its country, whose emergency numbers hold for it too.
+             * @example DE
+             */
+            country?: string | null;
+            /**
              * @description Names of the features that are switched on.
              * @example [
              *       "sms"
@@ -14812,6 +15449,18 @@ export interface components {
              * @example 0
              */
             max_endpoints?: number;
+            /**
+             * Format: int64
+             * @description Calls out at the same time at most; 0: no limit.
+             * @example 0
+             */
+            max_outbound_calls?: number;
+            /**
+             * Format: int64
+             * @description Calls out in a second at most, on each node of the service; 0: no limit.
+             * @example 10
+             */
+            max_outbound_rate?: number;
             /**
              * Format: int64
              * @description Queues at most; 0: no limit.
@@ -18170,6 +18819,110 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
+    "blocked-destinations.list": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All of them. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        data: components["schemas"]["BlockedDestination"][];
+                    };
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "blocked-destinations.create": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "pattern": "+252*"
+                 *     }
+                 */
+                "application/json": components["schemas"]["BlockedDestinationsCreateBody"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            201: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BlockedDestination"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["WrongContentType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "blocked-destinations.delete": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The record's `ETag`, so that nobody's change is lost. */
+                "If-Match"?: string;
+            };
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["Stale"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     "calls.list": {
         parameters: {
             query?: {
@@ -20319,6 +21072,110 @@ export interface operations {
             412: components["responses"]["Stale"];
             413: components["responses"]["TooLarge"];
             415: components["responses"]["WrongContentType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "emergency-numbers.list": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All of them. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        data: components["schemas"]["EmergencyNumber"][];
+                    };
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "emergency-numbers.create": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "number": "112"
+                 *     }
+                 */
+                "application/json": components["schemas"]["EmergencyNumbersCreateBody"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            201: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EmergencyNumber"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["WrongContentType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "emergency-numbers.delete": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The record's `ETag`, so that nobody's change is lost. */
+                "If-Match"?: string;
+            };
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["Stale"];
             422: components["responses"]["Invalid"];
             429: components["responses"]["TooManyRequests"];
             503: components["responses"]["Unavailable"];
@@ -22595,6 +23452,7 @@ export interface operations {
             content: {
                 /**
                  * @example {
+                 *       "callback_schedule": null,
                  *       "display_name": "Support",
                  *       "metadata": {
                  *         "crm_id": "42"
@@ -22764,6 +23622,196 @@ export interface operations {
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "queues.callbacks.list": {
+        parameters: {
+            query?: {
+                /** @description `page.next` or `page.prev` of another page. */
+                after?: string;
+                /** @description Only these. How it was asked for. */
+                asked_by?: "keypad" | "api";
+                /** @description Only these. When it was made. */
+                created_at?: string;
+                /** @description Below this. */
+                created_at_before?: string;
+                /** @description At least this. */
+                created_at_from?: string;
+                /** @description Records in a page at most. */
+                limit?: number;
+                /** @description Only these. Who is called. */
+                number?: string;
+                /** @description Only these. When the caller joined the line. */
+                place_at?: string;
+                /** @description Below this. */
+                place_at_before?: string;
+                /** @description At least this. */
+                place_at_from?: string;
+                /** @description The order. */
+                sort?: "place_at" | "-place_at" | "created_at" | "-created_at" | "updated_at" | "-updated_at";
+                /** @description Only these. What has become of it. */
+                state?: "waiting" | "dialling" | "answered" | "done" | "failed" | "cancelled" | "expired";
+                /** @description Only these. When it was changed last. */
+                updated_at?: string;
+                /** @description Below this. */
+                updated_at_before?: string;
+                /** @description At least this. */
+                updated_at_from?: string;
+            };
+            header?: never;
+            path: {
+                /** @description An id. */
+                queue_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CallbackPage"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "queues.callbacks.create": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description An id. */
+                queue_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "name": "Nina",
+                 *       "number": "+15550001000"
+                 *     }
+                 */
+                "application/json": components["schemas"]["QueuesCallbacksCreateBody"];
+            };
+        };
+        responses: {
+            /** @description The number has an open callback in this queue: this one. */
+            200: {
+                headers: {
+                    ETag?: string;
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Callback"];
+                };
+            };
+            /** @description Made. */
+            201: {
+                headers: {
+                    ETag?: string;
+                    Location?: string;
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Callback"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["WrongContentType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "queues.callbacks.get": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description An id. */
+                id: string;
+                /** @description An id. */
+                queue_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The record. */
+            200: {
+                headers: {
+                    ETag?: string;
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Callback"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "queues.callbacks.delete": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The record's `ETag`, so that nobody's change is lost. */
+                "If-Match"?: string;
+            };
+            path: {
+                /** @description An id. */
+                id: string;
+                /** @description An id. */
+                queue_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["Stale"];
+            422: components["responses"]["Invalid"];
             429: components["responses"]["TooManyRequests"];
             503: components["responses"]["Unavailable"];
         };
@@ -27405,6 +28453,50 @@ export interface operations {
             };
         };
     };
+    "event.call.emergency": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "action": "text",
+                 *         "call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "decided_at": "2026-11-23T08:00:00Z",
+                 *         "hook": "text",
+                 *         "reason": "text",
+                 *         "target": "text"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "call.emergency"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["CallRouted"];
+                    /** @constant */
+                    type?: "call.emergency";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
     "event.call.ended": {
         parameters: {
             query?: never;
@@ -30972,6 +32064,234 @@ export interface operations {
             };
         };
     };
+    "event.queue.callback_dialled": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "asked_by": "keypad",
+                 *         "attempts": 1,
+                 *         "call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "called_call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "did": "+15550001000",
+                 *         "expires_at": "2026-11-23T08:00:00Z",
+                 *         "finished_at": "2026-11-23T08:00:00Z",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "last_error": "text",
+                 *         "name": "Nina",
+                 *         "not_before": "2026-11-23T08:00:00Z",
+                 *         "number": "+15550001000",
+                 *         "place_at": "2026-11-23T08:00:00Z",
+                 *         "queue": "support",
+                 *         "queue_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "state": "waiting",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "queue.callback_dialled"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Callback"];
+                    /** @constant */
+                    type?: "queue.callback_dialled";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.queue.callback_done": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "asked_by": "keypad",
+                 *         "attempts": 1,
+                 *         "call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "called_call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "did": "+15550001000",
+                 *         "expires_at": "2026-11-23T08:00:00Z",
+                 *         "finished_at": "2026-11-23T08:00:00Z",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "last_error": "text",
+                 *         "name": "Nina",
+                 *         "not_before": "2026-11-23T08:00:00Z",
+                 *         "number": "+15550001000",
+                 *         "place_at": "2026-11-23T08:00:00Z",
+                 *         "queue": "support",
+                 *         "queue_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "state": "waiting",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "queue.callback_done"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Callback"];
+                    /** @constant */
+                    type?: "queue.callback_done";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.queue.callback_failed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "asked_by": "keypad",
+                 *         "attempts": 1,
+                 *         "call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "called_call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "did": "+15550001000",
+                 *         "expires_at": "2026-11-23T08:00:00Z",
+                 *         "finished_at": "2026-11-23T08:00:00Z",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "last_error": "text",
+                 *         "name": "Nina",
+                 *         "not_before": "2026-11-23T08:00:00Z",
+                 *         "number": "+15550001000",
+                 *         "place_at": "2026-11-23T08:00:00Z",
+                 *         "queue": "support",
+                 *         "queue_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "state": "waiting",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "queue.callback_failed"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Callback"];
+                    /** @constant */
+                    type?: "queue.callback_failed";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.queue.callback_requested": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "asked_by": "keypad",
+                 *         "attempts": 1,
+                 *         "call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "called_call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "did": "+15550001000",
+                 *         "expires_at": "2026-11-23T08:00:00Z",
+                 *         "finished_at": "2026-11-23T08:00:00Z",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "last_error": "text",
+                 *         "name": "Nina",
+                 *         "not_before": "2026-11-23T08:00:00Z",
+                 *         "number": "+15550001000",
+                 *         "place_at": "2026-11-23T08:00:00Z",
+                 *         "queue": "support",
+                 *         "queue_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "state": "waiting",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "queue.callback_requested"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Callback"];
+                    /** @constant */
+                    type?: "queue.callback_requested";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
     "event.queue.caller_joined": {
         parameters: {
             query?: never;
@@ -31077,6 +32397,12 @@ export interface operations {
                  *         "announce_holdtime": "yes",
                  *         "announce_position": "yes",
                  *         "autopause": "no",
+                 *         "callback_attempts": 3,
+                 *         "callback_expires_s": 28800,
+                 *         "callback_key": "1",
+                 *         "callback_retry_s": 300,
+                 *         "callback_schedule": null,
+                 *         "callback_sound": "custom/acme/please-hold",
                  *         "created_at": "2026-11-23T08:00:00Z",
                  *         "display_name": "Support",
                  *         "extension": "700",
@@ -31146,6 +32472,12 @@ export interface operations {
                  *         "announce_holdtime": "yes",
                  *         "announce_position": "yes",
                  *         "autopause": "no",
+                 *         "callback_attempts": 3,
+                 *         "callback_expires_s": 28800,
+                 *         "callback_key": "1",
+                 *         "callback_retry_s": 300,
+                 *         "callback_schedule": null,
+                 *         "callback_sound": "custom/acme/please-hold",
                  *         "created_at": "2026-11-23T08:00:00Z",
                  *         "display_name": "Support",
                  *         "extension": "700",
@@ -31215,6 +32547,12 @@ export interface operations {
                  *         "announce_holdtime": "yes",
                  *         "announce_position": "yes",
                  *         "autopause": "no",
+                 *         "callback_attempts": 3,
+                 *         "callback_expires_s": 28800,
+                 *         "callback_key": "1",
+                 *         "callback_retry_s": 300,
+                 *         "callback_schedule": null,
+                 *         "callback_sound": "custom/acme/please-hold",
                  *         "created_at": "2026-11-23T08:00:00Z",
                  *         "display_name": "Support",
                  *         "extension": "700",
@@ -31958,6 +33296,7 @@ export interface operations {
                  * @example {
                  *       "data": {
                  *         "contact_email": "ada@example.com",
+                 *         "country": "DE",
                  *         "created_at": "2026-11-23T08:00:00Z",
                  *         "deletion_requested_at": "2026-11-23T08:00:00Z",
                  *         "features": [
@@ -31969,6 +33308,8 @@ export interface operations {
                  *         "max_concurrent_calls": 0,
                  *         "max_dids": 0,
                  *         "max_endpoints": 0,
+                 *         "max_outbound_calls": 0,
+                 *         "max_outbound_rate": 10,
                  *         "max_queues": 0,
                  *         "max_storage_mib": 0,
                  *         "metadata": {},
@@ -32023,6 +33364,7 @@ export interface operations {
                  * @example {
                  *       "data": {
                  *         "contact_email": "ada@example.com",
+                 *         "country": "DE",
                  *         "created_at": "2026-11-23T08:00:00Z",
                  *         "deletion_requested_at": "2026-11-23T08:00:00Z",
                  *         "features": [
@@ -32034,6 +33376,8 @@ export interface operations {
                  *         "max_concurrent_calls": 0,
                  *         "max_dids": 0,
                  *         "max_endpoints": 0,
+                 *         "max_outbound_calls": 0,
+                 *         "max_outbound_rate": 10,
                  *         "max_queues": 0,
                  *         "max_storage_mib": 0,
                  *         "metadata": {},
@@ -32088,6 +33432,7 @@ export interface operations {
                  * @example {
                  *       "data": {
                  *         "contact_email": "ada@example.com",
+                 *         "country": "DE",
                  *         "created_at": "2026-11-23T08:00:00Z",
                  *         "deletion_requested_at": "2026-11-23T08:00:00Z",
                  *         "features": [
@@ -32099,6 +33444,8 @@ export interface operations {
                  *         "max_concurrent_calls": 0,
                  *         "max_dids": 0,
                  *         "max_endpoints": 0,
+                 *         "max_outbound_calls": 0,
+                 *         "max_outbound_rate": 10,
                  *         "max_queues": 0,
                  *         "max_storage_mib": 0,
                  *         "metadata": {},
