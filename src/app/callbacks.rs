@@ -1,37 +1,84 @@
 //! What looks after callbacks.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio::task::JoinHandle;
 
 use crate::base::clock::Clock;
 use crate::base::ids::Id;
 use crate::base::shutdown::Stopping;
+use crate::calls::control::{Control, Outside};
 use crate::config::Config;
+use crate::config::limits::queues as limits;
 use crate::db::Db;
 use crate::events::Events;
+use crate::queues::callback::{Dialler, Due};
 use crate::queues::callback_desk::Callbacks;
 use crate::queues::live::LiveQueues;
 use crate::routing::Router;
 
-/// Callbacks of this node, which calls nobody by itself.
+/// Calls back over ARI.
+#[derive(Debug)]
+struct OverAri {
+    control: Arc<Control>,
+    desk: Weak<Callbacks>,
+}
+
+impl Dialler for OverAri {
+    fn dial<'a>(&'a self, due: &'a Due) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(async move {
+            let (id, number) = (due.id.as_str(), due.number.as_str());
+            let out = Outside {
+                tenant: &due.tenant,
+                number: &due.number,
+                context: "hookswitch-called-back",
+                variables: &[("HS_CALLBACK", id), ("HS_NUMBER", number)],
+                ring_s: limits::CALLBACK_RING_S,
+            };
+            let channel = self.control.outside(&out).await.map_err(|e| e.to_string())?;
+            let (control, desk, due) = (Arc::clone(&self.control), Weak::clone(&self.desk), due.clone());
+            // Asterisk says nothing to the dialplan of a phone that nobody took up. Who waits here in vain because this process
+            // ends is waited for by another: the claim runs out.
+            tokio::spawn(async move {
+                let within = Duration::from_secs(limits::CALLBACK_RING_S.into());
+                if control.reached(&channel, within).await {
+                    return;
+                }
+                let Some(desk) = desk.upgrade() else { return };
+                if let Err(error) = desk.failed(&due.tenant, &due.id, "no-answer").await {
+                    tracing::warn!(%error, "a callback that nobody answered waits until its claim runs out");
+                }
+            });
+            Ok(())
+        })
+    }
+}
+
+/// Callbacks of this node; without a configured Asterisk it calls nobody.
 pub(super) fn desk(
     config: &Config,
     (db, clock): (&Db, &Clock),
     events: &Arc<Events>,
-    router: &Arc<Router>,
+    (router, control): (&Arc<Router>, &Arc<Control>),
     node: &Id,
 ) -> Arc<Callbacks> {
     let lost_us = i64::try_from(config.lost_call.as_micros()).unwrap_or(i64::MAX);
-    Arc::new(Callbacks {
-        db: db.clone(),
-        clock: clock.clone(),
-        ids: router.ids.clone(),
-        events: Arc::clone(events),
-        router: Arc::clone(router),
-        live: Arc::new(LiveQueues::new(lost_us)),
-        dialler: None,
-        node: node.clone(),
+    Arc::new_cyclic(|desk| {
+        let over_ari = || -> Arc<dyn Dialler> {
+            Arc::new(OverAri { control: Arc::clone(control), desk: Weak::clone(desk) })
+        };
+        Callbacks {
+            db: db.clone(),
+            clock: clock.clone(),
+            ids: router.ids.clone(),
+            events: Arc::clone(events),
+            router: Arc::clone(router),
+            live: Arc::new(LiveQueues::new(lost_us)),
+            dialler: (!config.ari.is_empty()).then(over_ari),
+            node: node.clone(),
+        }
     })
 }
 

@@ -1,6 +1,6 @@
 //! Live calls: the connections to Asterisks, what they tell, and what follows from it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -8,22 +8,25 @@ use tokio::task::JoinHandle;
 use super::App;
 use crate::agents::{self, PhoneNews, PhoneState};
 use crate::ari::{Links, Watch};
+use crate::base::clock::Clock;
 use crate::base::ids::split_global_name;
 use crate::base::shutdown::Stopping;
 use crate::calls::board::{Board, Item};
 use crate::calls::control::{Control, Follow};
 use crate::calls::table::Change;
 use crate::config::limits::live as limits;
-use crate::db;
+use crate::db::{self, Db};
+use crate::journal::Journal;
+use crate::routing::Router;
 
 /// Built, and not connected yet.
+#[derive(Debug)]
 pub(super) struct LiveCalls {
     /// Acts on calls.
     pub(super) control: Arc<Control>,
     links: Links,
     board: Arc<Board>,
-    items: mpsc::Receiver<Item>,
-    agents: agents::Parts,
+    items: Mutex<Option<mpsc::Receiver<Item>>>,
 }
 
 /// What phones do, on its way to the states of the agents who sit at them.
@@ -76,32 +79,38 @@ async fn agents(parts: agents::Parts, mut news: mpsc::Receiver<PhoneNews>, mut s
 }
 
 impl LiveCalls {
-    pub(super) fn new(app: &App) -> Self {
-        let (board, items) = Board::new(app.clock.clone(), Arc::clone(&app.router.metrics));
-        let links = app.links.clone();
+    pub(super) fn new(
+        links: &Links,
+        router: &Arc<Router>,
+        (journal, db): (&Journal, &Db),
+        clock: &Clock,
+    ) -> Self {
+        let (board, items) = Board::new(clock.clone(), Arc::clone(&router.metrics));
         let control = Control::new(
             Arc::clone(&board),
             links.clone(),
-            Arc::clone(&app.router),
-            (app.journal.clone(), app.db.clone()),
-            app.clock.clone(),
+            Arc::clone(router),
+            (journal.clone(), db.clone()),
+            clock.clone(),
         );
-        let agents = agents::Parts {
+        Self { control, links: links.clone(), board, items: Mutex::new(Some(items)) }
+    }
+
+    /// Connects, and follows until `keep` ends. Once.
+    pub(super) fn start(&self, app: &App, keep: &Stopping) -> Vec<JoinHandle<()>> {
+        let items = self.items.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(items) = items else { return Vec::new() };
+        let parts = agents::Parts {
             db: app.db.clone(),
             ids: app.router.ids.clone(),
             clock: app.clock.clone(),
             events: Arc::clone(&app.events),
         };
-        Self { control, links, board, items, agents }
-    }
-
-    /// Connects, and follows until `keep` ends.
-    pub(super) fn start(self, keep: &Stopping) -> Vec<JoinHandle<()>> {
         let (news, receiver) = mpsc::channel(limits::ITEMS);
-        let follow = Arc::clone(&self.control).follow(self.items, Arc::new(Phones(news)), keep.clone());
-        let watch: Arc<dyn Watch> = self.board;
+        let follow = Arc::clone(&self.control).follow(items, Arc::new(Phones(news)), keep.clone());
+        let watch: Arc<dyn Watch> = Arc::<Board>::clone(&self.board);
         let mut tasks = self.links.start(&watch, keep);
-        tasks.extend([tokio::spawn(follow), tokio::spawn(agents(self.agents, receiver, keep.clone()))]);
+        tasks.extend([tokio::spawn(follow), tokio::spawn(agents(parts, receiver, keep.clone()))]);
         tasks
     }
 }

@@ -1,5 +1,6 @@
 //! Puts the parts together: builds each once, in order, before the first listener accepts; starts them; drains them.
 
+mod agi;
 pub mod api;
 mod callbacks;
 mod collect;
@@ -19,15 +20,13 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 
-use crate::agi::session::Sessions;
-use crate::agi::{AgiStats, DrainReport, Server, ServerOptions};
 use crate::ari::Links;
 use crate::auth::Auth;
 use crate::base::clock::Clock;
 use crate::base::descriptors;
 use crate::base::ids::{Id, IdSource, Number};
 use crate::base::metrics::{Metrics, Outcome};
-use crate::base::shutdown::{self, Stopper, Stopping};
+use crate::base::shutdown::{self, Stopping};
 use crate::calls;
 use crate::calls::live::Live;
 use crate::calls::recordings::Sounds;
@@ -52,6 +51,7 @@ use crate::storage::{Signer, Storage};
 use crate::tickets::Desk;
 use crate::webhooks;
 
+use agi::AgiThread;
 pub use error::Error;
 
 /// Settings that only the parts themselves can check.
@@ -207,6 +207,7 @@ pub struct App {
     signer: Arc<Signer>,
     sounds: Sounds,
     links: Links,
+    live: live::LiveCalls,
     /// Not the one that calls wait for: a name that hangs must not keep a route webhook from its look-up.
     outgoing: Client,
 }
@@ -261,14 +262,19 @@ impl App {
         let journal = folder.open(position)?;
         let auth = Auth::new(&config.secret()?, clock.clone(), router.ids.clone())
             .map_err(|e| Error::Said(format!("keys can't be made of the secret: {e}")))?;
+        let links = Links::new(&config.ari, clock.clone());
+        let live = live::LiveCalls::new(&links, &router, (&journal, &db), &clock);
+        let parts = (&router, &live.control);
+        let callbacks = callbacks::desk(&config, (&db, &clock), &events, parts, journal.node());
         Ok(Self {
             outgoing: client(&config)?,
             storage: Storage::open(&config.storage).map_err(|e| Error::Said(format!("storage.url: {e}")))?,
             mailer: Mailer::open(&config.mail).map_err(Error::Said)?,
             signer: Arc::new(sound::signer(&config)?),
             sounds: Sounds { kept: config.spool.is_some(), ..Sounds::default() },
-            links: Links::new(&config.ari, clock.clone()),
-            callbacks: callbacks::desk(&config, (&db, &clock), &events, &router, journal.node()),
+            links,
+            live,
+            callbacks,
             config,
             clock,
             db,
@@ -334,10 +340,9 @@ impl App {
             http: http.local_addr()?,
             metrics: metrics.as_ref().map(TcpListener::local_addr).transpose()?,
         };
-        let live = live::LiveCalls::new(&self);
         let mut background = self.background(&keep);
-        background.extend(self.http(http, metrics, &live, &keep)?);
-        background.extend(live.start(&keep));
+        background.extend(self.http(http, metrics, &keep)?);
+        background.extend(self.live.start(&self, &keep));
         ready(addresses);
         stop.await;
 
@@ -390,7 +395,7 @@ impl App {
         if tokio::time::timeout(limits::journal::FLUSH_TIME, caught_up).await.is_err() {
             tracing::warn!("the journal of the run before is long; calls in it are not counted as alive yet");
         }
-        for (id, tenant, did) in calls::store::open_calls(&self.db).await? {
+        for (id, tenant, did) in calls::open::open_calls(&self.db).await? {
             // As the router counts it, however the carrier wrote it.
             let number = Number::from_dialled(&did).map_or(did, |number| number.to_string());
             self.router.live.add(&id, tenant.as_ref(), &number);
@@ -436,7 +441,6 @@ impl App {
         &self,
         listener: TcpListener,
         metrics: Option<TcpListener>,
-        live: &live::LiveCalls,
         keep: &Stopping,
     ) -> Result<Vec<tokio::task::JoinHandle<()>>, Error> {
         let health = Health { db: self.db.clone(), router: Arc::clone(&self.router) };
@@ -451,7 +455,7 @@ impl App {
             plugins: Some(Arc::clone(&self.plugins)),
             live: Arc::clone(&self.callbacks.live),
             routing: Some(Arc::clone(&self.router)),
-            control: Some(Arc::clone(&live.control)),
+            control: Some(Arc::clone(&self.live.control)),
         };
         let events = Arc::clone(&self.events);
         let gate = api::gate(&self.config, self.db.clone(), self.clock.clone(), routing, auth, events)?;
@@ -496,7 +500,7 @@ async fn reap(router: &Router, calls: &Calls, age: Duration, mut stopping: Stopp
         }
         let now = router.clock.now_us();
         let before = now - i64::try_from(age.as_micros()).unwrap_or(i64::MAX);
-        match calls::store::close_lost(calls, before, now, limits::routing::REAP_BATCH).await {
+        match calls::open::close_lost(calls, before, now, limits::routing::REAP_BATCH).await {
             Ok(closed) => {
                 for id in closed {
                     router.live.remove(&id);
@@ -516,81 +520,9 @@ async fn reap(router: &Router, calls: &Calls, age: Duration, mut stopping: Stopp
 async fn forget_ended(router: &Router, db: &Db, after: Option<Id>) -> Option<Id> {
     let most = limits::routing::REAP_BATCH as usize;
     let some = router.live.some_after(after.as_ref(), most);
-    match calls::store::ended_among(db, &some).await {
+    match calls::open::ended_among(db, &some).await {
         Ok(ended) => ended.iter().for_each(|id| router.live.remove(id)),
         Err(error) => tracing::warn!(%error, "live calls can't be compared with the database"),
     }
     some.last().filter(|_| some.len() == most).cloned()
-}
-
-/// How many AGI connections fit under the limit of file descriptors, with some kept for journal, database and HTTP.
-fn agi_connections(wanted: u64, descriptors: u64) -> u64 {
-    let fit = descriptors
-        .saturating_sub(limits::agi::DESCRIPTORS_KEPT)
-        .max(limits::agi::DESCRIPTORS_KEPT.min(descriptors) / 2);
-    if fit < wanted {
-        tracing::warn!(
-            agi.wanted = wanted,
-            agi.connections = fit,
-            process.descriptors = descriptors,
-            "fewer AGI connections than agi.max_connections: raise the limit of file descriptors (LimitNOFILE)"
-        );
-    }
-    fit.min(wanted)
-}
-
-/// FastAGI has a thread of its own: nothing else in the process can hold a call up, and one thread without work
-/// stealing costs less per call than a pool (about a sixth, measured on bare servers).
-struct AgiThread {
-    thread: std::thread::JoinHandle<DrainReport>,
-    stopper: Stopper,
-    address: SocketAddr,
-    stats: Arc<AgiStats>,
-}
-
-impl AgiThread {
-    fn start(app: &App) -> Result<Self, Error> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let options = ServerOptions {
-            allow: app.config.agi_allow.clone(),
-            max_connections: agi_connections(app.config.agi_connections as u64, descriptors::raise_limit()),
-            ..ServerOptions::default()
-        };
-        let server = {
-            let _inside = runtime.enter();
-            Server::bind(app.config.agi_listen, options)
-        };
-        let server = match server {
-            Ok(server) => server,
-            Err(error) => {
-                // Dropped here, inside another runtime, it would panic.
-                runtime.shutdown_background();
-                return Err(at("agi.listen", app.config.agi_listen, &error));
-            }
-        };
-        let (address, stats) = (server.local_addr()?, server.stats());
-        let sessions = Sessions::new(app.journal.clone(), Arc::clone(&app.callbacks));
-        let (stopper, stopping) = shutdown::channel();
-        let thread = std::thread::Builder::new()
-            .name("agi".into())
-            .spawn(move || runtime.block_on(server.serve(sessions, stopping.receiver())))?;
-        Ok(Self { thread, stopper, address, stats })
-    }
-
-    fn stop(self) -> Option<DrainReport> {
-        self.stopper.stop();
-        self.thread.join().ok()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn connections_leave_descriptors_for_the_rest() {
-        assert_eq!(agi_connections(10_000, 1_048_576), 10_000);
-        assert_eq!(agi_connections(10_000, 1_024), 1_024 - limits::agi::DESCRIPTORS_KEPT);
-        assert_eq!(agi_connections(10_000, 100), 50);
-    }
 }

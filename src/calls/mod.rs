@@ -12,6 +12,7 @@ pub mod happened;
 pub mod legs;
 pub mod legs_store;
 pub mod live;
+pub mod open;
 pub mod recordings;
 mod records;
 pub mod retention;

@@ -423,7 +423,7 @@ both_databases! {
         assert_eq!((app.test.number(&told(ids[0].as_str())).await, app.test.number(&told(ids[1].as_str())).await), (2, 1));
         // Who has given it up as lost finds it too.
         let now = app.clock.now_us();
-        hookswitch::calls::store::close_lost(&drain.sink, i64::MAX, now, 10).await.unwrap();
+        hookswitch::calls::open::close_lost(&drain.sink, i64::MAX, now, 10).await.unwrap();
         leg(app, ids[2].as_str(), 5, (0, Some(1), 7), ["ANSWERED", "PJSIP/acme-101-00000001", "6"]).await;
         legs_store::round(&drain.sink, &mut seen).await.unwrap();
         legs_store::round(&drain.sink, &mut seen).await.unwrap();

@@ -755,11 +755,11 @@ both_databases! {
         let (a, b, c) = (ids.next(), ids.next(), ids.next());
         let all: Vec<_> = (1..).zip([&a, &b, &c]).map(|(n, id)| record(n, began(id))).collect();
         sink.apply("n1", 0, &all).await.unwrap();
-        assert_eq!(store::open_calls(&t.db).await.unwrap().len(), 3);
-        assert!(store::close_lost(&calls(&t.db), 1_000_000, 9, 10).await.unwrap().is_empty(), "none began before");
-        assert_eq!(store::close_lost(&calls(&t.db), 1_000_001, 9, 1).await.unwrap(), std::slice::from_ref(&a));
-        assert_eq!(store::close_lost(&calls(&t.db), 1_000_001, 9, 10).await.unwrap(), [b.clone(), c.clone()]);
-        assert!(store::close_lost(&calls(&t.db), 1_000_001, 9, 10).await.unwrap().is_empty());
+        assert_eq!(open::open_calls(&t.db).await.unwrap().len(), 3);
+        assert!(open::close_lost(&calls(&t.db), 1_000_000, 9, 10).await.unwrap().is_empty(), "none began before");
+        assert_eq!(open::close_lost(&calls(&t.db), 1_000_001, 9, 1).await.unwrap(), std::slice::from_ref(&a));
+        assert_eq!(open::close_lost(&calls(&t.db), 1_000_001, 9, 10).await.unwrap(), [b.clone(), c.clone()]);
+        assert!(open::close_lost(&calls(&t.db), 1_000_001, 9, 10).await.unwrap().is_empty());
         let Record::<()>::Ended(nowhere) = serde_json::from_slice(&ended(None, "nor this", "")).unwrap() else { panic!() };
         let nowhere = serde_json::to_vec(&Record::<()>::Ended(Ended { did: String::new(), ..nowhere })).unwrap();
         let ends = [record(4, ended(Some(&a), "", "")), record(5, ended(Some(&a), "", "again")), record(6, ended(None, b.as_str(), "")),

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{Control, Refusal};
 use crate::ari::Request;
-use crate::base::ids::{Id, Name, TenantId, global_name};
+use crate::base::ids::{Id, Name, Number, TenantId, global_name};
 use crate::calls::{CallAndDecision, Decided, Direction, Record, Started};
 use crate::config::limits::live as limits;
 use crate::routing::types::Action;
@@ -21,6 +21,21 @@ pub struct Click {
     pub to: String,
     /// The number that is shown to it; empty: as if the endpoint had dialled.
     pub shows: String,
+}
+
+/// A number outside that is called.
+#[derive(Clone, Copy, Debug)]
+pub struct Outside<'a> {
+    /// For whom.
+    pub tenant: &'a TenantId,
+    /// The number.
+    pub number: &'a Number,
+    /// The dialplan's context in which whoever answers begins, at `s`.
+    pub context: &'a str,
+    /// What its channel carries.
+    pub variables: &'a [(&'a str, &'a str)],
+    /// Seconds it rings.
+    pub ring_s: u32,
 }
 
 /// The context that dials for a phone.
@@ -96,6 +111,57 @@ impl Control {
                 })
             }
         }
+    }
+
+    /// Calls a number outside, and sends whoever answers into the dialplan. Returns the channel; what becomes of it
+    /// [`Control::reached`] tells.
+    ///
+    /// # Errors
+    /// When it can't be called, or Asterisk is away.
+    pub async fn outside(&self, out: &Outside<'_>) -> Result<String, Refusal> {
+        let asterisk = self.any()?.name().to_owned();
+        let way = match self.router.trunk(out.tenant, out.number).await {
+            Some(trunk) => format!("PJSIP/%s@{trunk}"),
+            None => self.global(&asterisk, "HS_TRUNK").await?,
+        };
+        let channel = format!("hs-out-{}", self.ids.next());
+        let variables: serde_json::Map<String, serde_json::Value> =
+            out.variables.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+        let request = Request::post("channels")
+            .with("endpoint", way.replacen("%s", out.number.as_str(), 1))
+            .with("context", out.context)
+            .with("extension", "s")
+            .with("priority", 1)
+            .with("timeout", out.ring_s)
+            .with("channelId", &channel)
+            .json(json!({ "variables": variables }));
+        self.ask(&asterisk, request).await?;
+        Ok(channel)
+    }
+
+    /// Whether somebody answers on a channel that was called, within a time.
+    pub async fn reached(&self, channel: &str, within: std::time::Duration) -> bool {
+        let start = self.clock.now_us();
+        let up = |leg: &super::Leg| leg.state == "Up";
+        loop {
+            let seen = self.board.until(|table| match table.leg(channel) {
+                Some(leg) => up(leg).then_some(true),
+                None => Some(false),
+            });
+            if let Some(answered) = seen.await {
+                return answered;
+            }
+            let waited_us = u128::from((self.clock.now_us() - start).max(0).unsigned_abs());
+            if waited_us > within.as_micros() {
+                return false;
+            }
+        }
+    }
+
+    /// A global variable of the dialplan.
+    async fn global(&self, asterisk: &str, name: &str) -> Result<String, Refusal> {
+        let answer = self.ask(asterisk, Request::get("asterisk/variable").with("variable", name)).await?;
+        Ok(answer.body["value"].as_str().unwrap_or_default().to_owned())
     }
 
     /// A call whose channel was never made.

@@ -15,7 +15,7 @@ use crate::ari::Request;
 use crate::base::ids::Id;
 use crate::base::shutdown::Stopping;
 use crate::calls::board::Item;
-use crate::calls::store::{self, OpenCall};
+use crate::calls::open::{self, OpenCall};
 use crate::calls::table::{Change, Mode, Over, Place, Table};
 use crate::calls::{Ended, Record, Seen, happened};
 use crate::config::limits::live as limits;
@@ -256,7 +256,7 @@ impl Control {
         let before_us = now_us - i64::try_from(limits::YOUNG.as_micros()).unwrap_or(i64::MAX);
         let prefixes = [clicked(asterisk, ""), format!("{name}-")];
         for prefix in prefixes.iter().take(if name.is_empty() { 1 } else { 2 }) {
-            let open = match store::open_on(&self.db, prefix, before_us).await {
+            let open = match open::open_on(&self.db, prefix, before_us).await {
                 Ok(open) => open,
                 Err(error) => {
                     tracing::warn!(%error, "ends that nobody saw can't be looked for");

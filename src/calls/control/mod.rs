@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use serde_json::json;
 
-pub use call_out::Click;
+pub use call_out::{Click, Outside};
 pub use commands::{Record, Which};
 pub use follow::Follow;
 pub use transfer::Step;

@@ -2,7 +2,7 @@
 
 use hookswitch::base::role::Role;
 use hookswitch::calls::Ended;
-use hookswitch::calls::store::close_lost;
+use hookswitch::calls::open::close_lost;
 use hookswitch::events::{matches, outbox};
 use serde_json::{Value, json};
 
