@@ -20,6 +20,7 @@ mod actions;
 mod ended;
 mod hostile;
 mod service_away;
+mod service_callback;
 mod service_cdr;
 mod service_database;
 mod service_export;
