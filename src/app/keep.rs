@@ -99,6 +99,7 @@ async fn housekeeping(gate: &Gate) {
     told("password resets", reset::clean(db, now_us).await);
     told("kept answers", idempotency::purge(db, now_us).await);
     told("calls' legs", calls::legs_store::purge(db, now_us).await);
+    told("callbacks", queues::callback_store::purge(db, now_us).await);
     told("queue log", queues::log_store::purge(db, now_us).await);
     told("agents' states", agents::log::purge(db, now_us).await);
     match end_trials(db, &gate.auth, &gate.events, now_us).await {

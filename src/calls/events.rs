@@ -38,7 +38,11 @@ const fn length(name: &'static str, doc: &'static str) -> Field {
 static CALL_STARTED: [Field; 8] = [CALL, DIRECTION, DID, CALLER, NAME, UNIQUEID, LINKEDID, STARTED];
 static CALL_ROUTED: [Field; 6] = [
     CALL,
-    told("hook", 10, "Which question of the dialplan this answers: route, next, ivr, script, internal."),
+    told(
+        "hook",
+        10,
+        "Which question of the dialplan this answers: route, next, ivr, script, internal, callback.",
+    ),
     ACTION,
     TARGET,
     REASON,

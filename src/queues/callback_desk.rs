@@ -195,31 +195,35 @@ impl Callbacks {
 
     /// Looks after callbacks until `stopping`.
     pub async fn run(self: Arc<Self>, mut stopping: Stopping) {
-        if self.dialler.is_none() {
-            tracing::warn!(
-                "callbacks are taken and wait: this node is not connected to an Asterisk over ARI that could dial"
-            );
-        }
+        let mut is_told = self.dialler.is_some();
         loop {
             tokio::select! {
                 () = tokio::time::sleep(limits::CALLBACK_TIME) => {}
                 () = stopping.stopped() => return,
             }
-            if let Err(error) = self.round().await {
-                tracing::warn!(%error, "callbacks can't be looked after");
+            match self.round().await {
+                Ok(queues) if queues > 0 && !is_told => {
+                    is_told = true;
+                    tracing::warn!(
+                        "callbacks wait: this node is connected to no Asterisk over ARI that could dial"
+                    );
+                }
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%error, "callbacks can't be looked after"),
             }
         }
     }
 
-    /// Looks after every open callback once.
+    /// Looks after every open callback once. Returns how many queues have one.
     ///
     /// # Errors
     /// When the database is away.
-    pub async fn round(&self) -> sqlx::Result<()> {
-        for (tenant, queue) in rows::queues(&self.db).await? {
-            self.queue(&tenant, &queue).await?;
+    pub async fn round(&self) -> sqlx::Result<usize> {
+        let queues = rows::queues(&self.db).await?;
+        for (tenant, queue) in &queues {
+            self.queue(tenant, queue).await?;
         }
-        Ok(())
+        Ok(queues.len())
     }
 
     async fn queue(&self, tenant: &TenantId, queue: &Name) -> sqlx::Result<()> {

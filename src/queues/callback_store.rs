@@ -10,8 +10,9 @@ use crate::api::Record;
 use crate::api::store::{self, Scope};
 use crate::base::ids::{Id, Name, Number, TenantId};
 use crate::config::limits::queues as limits;
-use crate::db::{self, Db, Tx, db_read, db_tx};
+use crate::db::{self, Db, Tx, db_read, db_tx, db_write};
 use crate::events::Draft;
+use crate::tenants;
 
 /// A callback as somebody asks for it.
 #[derive(Clone, Copy, Debug)]
@@ -325,4 +326,22 @@ pub async fn members(db: &Db, tenant: &TenantId, queue: &str) -> sqlx::Result<Ve
 /// When the database is away.
 pub async fn record(tx: &mut Tx, tenant: &TenantId, id: &str) -> sqlx::Result<Option<Record>> {
     store::get_locked(tx, &CALLBACKS, &Scope::tenant(tenant), id).await
+}
+
+/// Removes callbacks that were over before they are kept, tenant by tenant. Returns how many.
+///
+/// # Errors
+/// When the database is away.
+pub async fn purge(db: &Db, now_us: i64) -> sqlx::Result<u64> {
+    const SQL: &str = "DELETE FROM queue_callbacks WHERE tenant_id = ? AND finished_at < ?";
+    let (mut removed, before_us) = (0, now_us - limits::CALLBACKS_KEPT_US);
+    for (tenant, _) in tenants::store::versions(db).await? {
+        removed += db_write!(db, |p| sqlx::query(SQL)
+            .bind(tenant.as_str())
+            .bind(before_us)
+            .execute(p)
+            .await
+            .map(|done| done.rows_affected()))?;
+    }
+    Ok(removed)
 }

@@ -21,6 +21,7 @@ mod ari;
 mod ended;
 mod hostile;
 mod service_away;
+mod service_callback;
 mod service_cdr;
 mod service_database;
 mod service_export;

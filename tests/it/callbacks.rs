@@ -249,6 +249,10 @@ both_databases! {
         scene.app.wait(Duration::from_secs(8 * 3_600));
         assert_eq!(scene.round().await, [""; 0]);
         assert_eq!(scene.app.test.texts(&format!("SELECT state FROM queue_callbacks WHERE id = '{bob}'")).await, ["expired"]);
+        // What is over is kept for a while.
+        let (db, now_us) = (&scene.app.gate.db, scene.app.clock.now_us());
+        assert_eq!(hookswitch::queues::callback_store::purge(db, now_us).await.unwrap(), 0);
+        assert_eq!(hookswitch::queues::callback_store::purge(db, now_us + 91 * 86_400_000_000).await.unwrap(), 2);
     }
 
     /// Nodes that look at the same moment; one that was killed between the claim and the call; no node that could call.

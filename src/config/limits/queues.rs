@@ -63,6 +63,8 @@ pub const REPORT_TIME: Duration = Duration::from_secs(60);
 
 /// Open callbacks of one queue: more than its members call in a day.
 pub const CALLBACKS: i64 = 1_000;
+/// How long callbacks that are over are kept. Microseconds: 90 days.
+pub const CALLBACKS_KEPT_US: i64 = 90 * 86_400 * 1_000_000;
 /// Time for the database while a caller waits for an answer about a callback: less than the dialplan's own limit of 2.5 s.
 pub const CALLBACK_ASK_TIME: Duration = Duration::from_millis(1_500);
 /// How often callbacks are looked after: a member who is free waits for one so long.
