@@ -121,14 +121,14 @@ async fn serve(groups: &[Arc<Asterisk>], socket: Socket, stopping: &mut Stopping
     let mut open = Open::new(socket, any.next_id(), true, any.clock.clone());
     let first = tokio::select! {
         first = timeout(limits::FIRST_FRAME_TIME, open.next()) => first,
-        () = stopping.stopped() => return open.close().await,
+        () = stopping.stopped() => return open.close(limits::CLOSE_TIME, stopping).await,
     };
     let Ok(Ok(first)) = first else {
         tracing::warn!(
             ari.asterisk = any.name(),
             "Asterisk connected, but did not say for which application"
         );
-        return open.close().await;
+        return open.close(limits::CLOSE_TIME, stopping).await;
     };
     let Some((asterisk, is_call)) = owner(groups, &first.application) else {
         tracing::error!(
@@ -141,7 +141,7 @@ async fn serve(groups: &[Arc<Asterisk>], socket: Socket, stopping: &mut Stopping
             () = sleep(limits::REFUSED_PAUSE) => {}
             () = stopping.stopped() => {}
         }
-        return open.close().await;
+        return open.close(limits::CLOSE_TIME, stopping).await;
     };
     let end = if is_call {
         for_call(asterisk, &mut open, first, stopping).await
@@ -149,7 +149,8 @@ async fn serve(groups: &[Arc<Asterisk>], socket: Socket, stopping: &mut Stopping
         for_all(asterisk, &mut open, first, stopping).await
     };
     tracing::debug!(ari.asterisk = asterisk.name(), reason = %end, "a connection of Asterisk's ended");
-    open.close().await;
+    let time = if end == End::Silent { limits::LINGER_TIME } else { limits::CLOSE_TIME };
+    open.close(time, stopping).await;
 }
 
 async fn for_call(asterisk: &Arc<Asterisk>, open: &mut Open, first: Told, stopping: &mut Stopping) -> End {

@@ -1,5 +1,10 @@
 //! One open socket: a task reads it and does nothing else that could wait, another writes, and whoever asks waits for the
 //! answer alone. A socket on which nothing comes is asked whether it lives, and given up.
+//!
+//! Asterisk 22.10 has a weakness that shapes this: when it can't write what we asked for (an answer, a pong), its thread stays
+//! with the dead socket for ever, and one that connects by itself never connects again. The first write to a socket that was
+//! closed succeeds. So over a socket that Asterisk opened we ask one thing at a time, pings included, and one that is silent is
+//! closed on our side only: a frozen Asterisk that goes on can write into it, reads our goodbye and comes back.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -8,9 +13,10 @@ use std::time::Duration;
 
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, timeout};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -24,6 +30,14 @@ use crate::config::limits::ari as limits;
 
 /// An answer, and when Asterisk gave it.
 type Answered = (RestResponse, i64);
+
+/// Who waits for an answer. Its place is free when the answer has come, however long he waited.
+#[derive(Debug)]
+struct Waiting {
+    answered: oneshot::Sender<Answered>,
+    since: Instant,
+    _place: OwnedSemaphorePermit,
+}
 
 /// Why a socket is open no longer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,8 +71,8 @@ pub(super) struct Conn {
     /// Whether Asterisk opened it.
     pub(super) is_theirs: bool,
     out: mpsc::Sender<Message>,
-    waiting: Mutex<HashMap<u64, oneshot::Sender<Answered>>>,
-    places: Semaphore,
+    waiting: Mutex<HashMap<u64, Waiting>>,
+    places: Arc<Semaphore>,
     asked: AtomicU64,
     /// When something came last, by our clock.
     heard_us: AtomicI64,
@@ -73,25 +87,24 @@ impl Conn {
     }
 
     async fn exchange(&self, request: &Request) -> Result<(Answer, i64), AskError> {
-        let _place = self.places.acquire().await.map_err(|_| AskError::NotConnected)?;
         let id = self.asked.fetch_add(1, Ordering::Relaxed);
-        let frame = request.frame(id)?;
+        let frame = Message::text(request.frame(id)?);
+        let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| AskError::NotConnected)?;
+        let room = self.out.reserve().await.map_err(|_| AskError::NotConnected)?;
         let (answered, answer) = oneshot::channel();
-        let _forget = Forget { conn: self, id };
-        self.waiting().insert(id, answered);
-        // Closed behind the places: who is told here that it is gone was not answered, and has sent nothing.
-        self.out.send(Message::text(frame)).await.map_err(|_| AskError::NotConnected)?;
+        self.waiting().insert(id, Waiting { answered, since: Instant::now(), _place: place });
+        room.send(frame);
         let (response, at_us) = answer.await.map_err(|_| AskError::Lost)?;
         Ok((rest::answer(&response)?, at_us))
     }
 
-    fn waiting(&self) -> MutexGuard<'_, HashMap<u64, oneshot::Sender<Answered>>> {
+    fn waiting(&self) -> MutexGuard<'_, HashMap<u64, Waiting>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn answered(&self, response: RestResponse, at_us: i64) {
         let asker = response.request_id.parse().ok().and_then(|id: u64| self.waiting().remove(&id));
-        let late = asker.is_none_or(|asker| asker.send((response, at_us)).is_err());
+        let late = asker.is_none_or(|asker| asker.answered.send((response, at_us)).is_err());
         if late {
             tracing::debug!("an answer of Asterisk's came too late");
         }
@@ -108,26 +121,16 @@ impl Conn {
     }
 }
 
-/// Whoever asks no longer waits for the answer, however that came about.
-struct Forget<'a> {
-    conn: &'a Conn,
-    id: u64,
-}
-
-impl Drop for Forget<'_> {
-    fn drop(&mut self) {
-        self.conn.waiting().remove(&self.id);
-    }
-}
-
 /// The reading end, held by the connection's task.
 pub(super) struct Open {
     pub(super) conn: Arc<Conn>,
     stream: SplitStream<Socket>,
-    writer: JoinHandle<()>,
+    writer: JoinHandle<SplitSink<Socket, Message>>,
     pings: Interval,
-    /// Pings since something came.
-    unanswered: u32,
+    /// Pauses between pings since something came.
+    silent: u32,
+    /// The place of the ping under way, and since when.
+    ping: Option<(OwnedSemaphorePermit, Instant)>,
     end: Stopping,
     complained: bool,
 }
@@ -144,7 +147,7 @@ impl Open {
             is_theirs,
             out,
             waiting: Mutex::default(),
-            places: Semaphore::new(limits::REQUESTS),
+            places: Arc::new(Semaphore::new(if is_theirs { 1 } else { limits::REQUESTS })),
             asked: AtomicU64::new(1),
             heard_us: AtomicI64::new(clock.now_us()),
             end,
@@ -153,7 +156,7 @@ impl Open {
         let writer = tokio::spawn(write(Arc::clone(&conn), frames, sink));
         let mut pings = interval(limits::PING_TIME);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { conn, stream, writer, pings, unanswered: 0, end: stopping, complained: false }
+        Self { conn, stream, writer, pings, silent: 0, ping: None, end: stopping, complained: false }
     }
 
     /// The next event. Answers go to who waits for them. May be dropped while it waits.
@@ -167,11 +170,15 @@ impl Open {
                 }
                 () = self.end.stopped() => return Err(End::Ours),
             };
-            self.unanswered = 0;
+            self.silent = 0;
             self.conn.heard_us.store(self.conn.clock.now_us(), Ordering::Relaxed);
             let text = match message {
                 Some(Ok(Message::Text(text))) => text,
                 Some(Ok(Message::Close(frame))) => return Err(End::Theirs(said(frame.as_ref()))),
+                Some(Ok(Message::Pong(_))) => {
+                    self.ping = None;
+                    continue;
+                }
                 Some(Ok(_)) => continue,
                 Some(Err(error)) => return Err(End::Theirs(error.to_string())),
                 None => return Err(End::Theirs("the connection ended".to_owned())),
@@ -191,27 +198,42 @@ impl Open {
         }
     }
 
-    /// Counts pings instead of seconds: a process that stood still itself has not listened.
+    /// Counts pauses instead of seconds: a process that stood still itself has not listened.
     fn ping(&mut self) -> Result<(), End> {
-        if self.unanswered >= limits::SILENT_PINGS {
+        let oldest = self.conn.waiting().values().map(|one| one.since).min();
+        let oldest = oldest.into_iter().chain(self.ping.as_ref().map(|(_, since)| *since)).min();
+        let is_stuck = oldest.is_some_and(|since| since.elapsed() > limits::UNANSWERED_TIME);
+        if self.silent >= limits::SILENT_PINGS || is_stuck {
             return Err(End::Silent);
         }
-        self.unanswered += 1;
-        // No room: the frames that wait for Asterisk ask it as well.
-        let _ = self.conn.out.try_send(Message::Ping(Vec::new().into()));
+        self.silent += 1;
+        if self.ping.is_none() {
+            // No place or no room: what is under way asks whether it lives as well.
+            let place = Arc::clone(&self.conn.places).try_acquire_owned().ok();
+            let sent =
+                |_: &OwnedSemaphorePermit| self.conn.out.try_send(Message::Ping(Vec::new().into())).is_ok();
+            self.ping = place.filter(sent).map(|place| (place, Instant::now()));
+        }
         Ok(())
     }
 
-    /// Closes it, and whoever waits for an answer hears so.
-    pub(super) async fn close(self) {
+    /// Closes it, and whoever waits for an answer hears so. Asterisk has `time` to close its side.
+    pub(super) async fn close(self, time: Duration, stopping: &mut Stopping) {
         self.conn.places.close();
         self.conn.close();
+        let written = self.writer.await;
+        // Behind the writer, who ended the channel: nobody comes any more.
         self.conn.waiting().clear();
-        if let Err(error) = self.writer.await {
-            tracing::error!(%error, "a socket's writer ended badly");
+        let socket = match written {
+            Ok(sink) => self.stream.reunite(sink),
+            Err(error) => return tracing::error!(%error, "a socket's writer ended badly"),
+        };
+        let Ok(socket) = socket else { return };
+        let time = if stopping.is_stopping() { limits::CLOSE_TIME } else { time };
+        tokio::select! {
+            _ = timeout(time, farewell(socket)) => {}
+            () = stopping.stopped(), if !stopping.is_stopping() => {}
         }
-        // Of those that took a place just before it was closed.
-        self.conn.waiting().clear();
     }
 }
 
@@ -222,7 +244,20 @@ fn said(frame: Option<&CloseFrame>) -> String {
     }
 }
 
-async fn write(conn: Arc<Conn>, mut frames: mpsc::Receiver<Message>, mut sink: SplitSink<Socket, Message>) {
+/// Closes our side, and waits for Asterisk to close its own.
+async fn farewell(mut socket: Socket) -> std::io::Result<()> {
+    let stream = socket.get_mut();
+    stream.shutdown().await?;
+    let mut scratch = vec![0; limits::READ_BYTES];
+    while stream.read(&mut scratch).await? > 0 {}
+    Ok(())
+}
+
+async fn write(
+    conn: Arc<Conn>,
+    mut frames: mpsc::Receiver<Message>,
+    mut sink: SplitSink<Socket, Message>,
+) -> SplitSink<Socket, Message> {
     let mut end = conn.end.1.clone();
     loop {
         let frame = tokio::select! {
@@ -239,4 +274,5 @@ async fn write(conn: Arc<Conn>, mut frames: mpsc::Receiver<Message>, mut sink: S
     let bye = CloseFrame { code: CloseCode::Away, reason: "".into() };
     // Nobody is left to be told what goes wrong here.
     let _ = timeout(limits::CLOSE_TIME, sink.send(Message::Close(Some(bye)))).await;
+    sink
 }

@@ -140,7 +140,17 @@ async fn serve(asterisk: &Asterisk, socket: Socket, stopping: &mut Stopping) -> 
         }
     };
     asterisk.left(&open.conn, &end);
-    open.close().await;
+    let linger = end == End::Silent;
+    let mut stopping = stopping.clone();
+    let closing = async move {
+        open.close(if linger { limits::LINGER_TIME } else { limits::CLOSE_TIME }, &mut stopping).await;
+    };
+    // Not to be waited for: it may take minutes.
+    if linger {
+        drop(tokio::spawn(closing))
+    } else {
+        closing.await
+    }
     end
 }
 

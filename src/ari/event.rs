@@ -452,3 +452,15 @@ fn time_us<'de, D: Deserializer<'de>>(from: D) -> Result<i64, D::Error> {
     let time = text.and_then(|text| DateTime::parse_from_str(&text, "%Y-%m-%dT%H:%M:%S%.f%z").ok());
     Ok(time.map_or(0, |time| time.timestamp_micros()))
 }
+
+/// What the fuzz target runs: whatever comes is read or refused, and a known type keeps its name.
+#[doc(hidden)]
+pub fn fuzz(text: &str) {
+    if let Ok(told) = parse(text) {
+        let known = KINDS.contains(&told.event.kind());
+        assert_eq!(known, !matches!(told.event, Event::Unknown { .. }), "{text}");
+    }
+}
+
+#[cfg(test)]
+mod tests;

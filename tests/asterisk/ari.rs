@@ -2,8 +2,8 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -235,9 +235,28 @@ fn a_frozen_asterisk_is_given_up_and_connects_again() {
     frozen(&engine, &pbx);
 }
 
+/// The service dies while Asterisk stands still: what it had asked must not keep Asterisk from connecting again.
+#[test]
+fn a_frozen_asterisk_finds_the_next_service() {
+    let at = free();
+    let before = Engine::waiting(at);
+    let pbx = pbx(Way::Connects(at));
+    before.connected(1);
+    pbx.freeze();
+    assert_eq!(before.try_ask(Request::get("channels")), Err(AskError::Slow));
+    assert_eq!(before.try_ask(Request::get("bridges")), Err(AskError::Slow));
+    drop(before);
+    let engine = Engine::waiting(at);
+    pbx.thaw();
+    engine.connected(1);
+    engine.ask(local("after"));
+    engine.started();
+}
+
 /// TCP in between, that can swallow what goes through it, both ways, without a word.
 struct Relay {
     address: SocketAddr,
+    open: Arc<Mutex<Vec<TcpStream>>>,
     swallows: Arc<AtomicBool>,
     came: Arc<AtomicUsize>,
 }
@@ -248,10 +267,13 @@ impl Relay {
         let address = listener.local_addr().unwrap();
         let (swallows, came) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let (swallowing, coming) = (Arc::clone(&swallows), Arc::clone(&came));
+        let open = Arc::new(Mutex::new(Vec::new()));
+        let opened = Arc::clone(&open);
         std::thread::spawn(move || {
             for client in listener.incoming() {
                 let (Ok(client), Ok(server)) = (client, TcpStream::connect(target)) else { continue };
                 coming.fetch_add(1, Ordering::SeqCst);
+                opened.lock().unwrap().extend([client.try_clone().unwrap(), server.try_clone().unwrap()]);
                 // A connection that was there when it began to swallow stays dead.
                 let dead = Arc::new(AtomicBool::new(false));
                 for (from, to) in [(&client, &server), (&server, &client)] {
@@ -261,7 +283,14 @@ impl Relay {
                 }
             }
         });
-        Self { address, swallows, came }
+        Self { address, open, swallows, came }
+    }
+
+    /// Ends every connection.
+    fn cut(&self) {
+        for one in self.open.lock().unwrap().drain(..) {
+            let _ = one.shutdown(std::net::Shutdown::Both);
+        }
     }
 }
 
@@ -344,6 +373,9 @@ fn each_call_may_have_its_connection() {
     assert!(start.application.starts_with("hookswitch:PJSIP/carrier-"), "{start:?}");
     engine.ask(Request::post("channels").part(&id).part("answer"));
     assert_eq!(relay.came.load(Ordering::SeqCst), 1);
+    relay.cut();
+    wait::until("another connection", || (relay.came.load(Ordering::SeqCst) == 2).then_some(()));
+    wait::until("it to be known", || engine.asterisk().is_connected().then_some(()));
     engine.ask(Request::post("channels").part(&id).part("variable").with("variable", "A").with("value", 1));
     calling.finish();
     engine.event("the end", |told| match &told.event {

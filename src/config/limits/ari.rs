@@ -23,10 +23,15 @@ pub const FIRST_FRAME_TIME: Duration = Duration::from_secs(5);
 pub const PING_TIME: Duration = Duration::from_secs(3);
 /// Time for a frame of ours to leave.
 pub const WRITE_TIME: Duration = Duration::from_secs(5);
+/// How long a socket that fell silent is kept with our side closed, so that an Asterisk that was frozen finds our goodbye. Each
+/// costs a file descriptor and some KiB, and there is one every 12 s at most.
+pub const LINGER_TIME: Duration = Duration::from_secs(600);
 /// Time for our goodbye.
 pub const CLOSE_TIME: Duration = Duration::from_secs(1);
 /// A socket is given up at the next ping behind so many without an answer: 9 to 12 s. Asterisk under load answers late.
 pub const SILENT_PINGS: u32 = 3;
+/// A socket on which Asterisk owes an answer for so long is given up.
+pub const UNANSWERED_TIME: Duration = Duration::from_secs(30);
 /// Frames of ours that wait to be written.
 pub const OUT_FRAMES: usize = 128;
 /// Time from a request to its answer, the wait for a place included. Asterisk takes 0.3 to 3 ms.
@@ -37,7 +42,7 @@ pub const SNAPSHOT_TIME: Duration = Duration::from_secs(20);
 pub const BOOT_PAUSE: Duration = Duration::from_millis(100);
 /// So many of them: a minute; it takes half a second.
 pub const BOOT_PAUSES: u32 = 600;
-/// Requests under way on one socket. Asterisk works on one at a time.
+/// Requests under way on a socket that we opened. Asterisk works on one at a time.
 pub const REQUESTS: usize = 64;
 /// Bytes of a request: Asterisk closes the connection at frames over 65,535.
 pub const REQUEST_BYTES: usize = 60_000;
