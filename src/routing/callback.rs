@@ -188,14 +188,6 @@ impl Router {
         }
     }
 
-    /// The tenant's own trunk that leads to a number, as Asterisk names it; `None`: the operator's.
-    pub async fn trunk(&self, tenant: &TenantId, number: &Number) -> Option<Box<str>> {
-        match self.memory.by_tenant(tenant).await {
-            Found::Rules(rules) => rules.trunk_to(number.as_str()),
-            Found::Nobody | Found::Unavailable => None,
-        }
-    }
-
     /// Whether a callback of a queue may be dialled now; it is counted against the tenant's pace then.
     pub async fn may_call_back(
         &self,

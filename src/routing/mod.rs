@@ -7,6 +7,7 @@
 pub mod api;
 pub mod callback;
 pub mod data;
+mod dial;
 pub mod did;
 mod instead;
 pub mod ivr;

@@ -8,7 +8,6 @@ use crate::ari::Request;
 use crate::base::ids::{Id, Name, Number, TenantId, global_name};
 use crate::calls::{CallAndDecision, Decided, Direction, Record, Started};
 use crate::config::limits::live as limits;
-use crate::routing::types::Action;
 
 /// Who calls whom.
 #[derive(Clone, Debug)]
@@ -52,15 +51,12 @@ impl Control {
     /// # Errors
     /// When the number leads nowhere by the rules, the endpoint can't be called, or Asterisk is away.
     pub async fn click(&self, click: &Click) -> Result<Id, Refusal> {
-        let trace = self.may(&click.tenant, &click.from, &click.to).await?;
+        let is_outside = self.may(&click.tenant, &click.from, &click.to).await?;
         let asterisk = self.any()?;
         let (id, at_us) = (self.ids.next(), self.clock.now_us());
         let channel = clicked(asterisk.name(), id.as_str());
         let endpoint = global_name(&click.tenant, &click.from);
-        let direction = match trace.decision.action {
-            Action::External => Direction::Outbound,
-            _ => Direction::Internal,
-        };
+        let direction = if is_outside { Direction::Outbound } else { Direction::Internal };
         let started = Started {
             id: id.clone(),
             direction,

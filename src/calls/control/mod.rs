@@ -28,13 +28,11 @@ use super::board::Board;
 use super::table::{Call, Kind, Leg, Place, State, Table, variables};
 use crate::ari::{Answer, AskError, Asterisk, Links, Request};
 use crate::base::clock::Clock;
-use crate::base::ids::{Id, IdSource, Name, TenantId, global_name};
+use crate::base::ids::{Id, IdSource, Name, TenantId};
 use crate::config::limits::live as limits;
 use crate::db::Db;
 use crate::journal::Journal;
 use crate::routing::Router;
-use crate::routing::types::Inputs;
-use crate::routing::{Mode as Routing, trace::Trace};
 
 /// The dialplan's context for channels that come to us.
 const LIVE: &str = "hookswitch-live";
@@ -284,21 +282,9 @@ impl Control {
         Ok(Pair { ours: true, ..pair })
     }
 
-    /// What the rules say of a number that an endpoint would dial. Nothing is counted.
-    async fn may(&self, tenant: &TenantId, from: &Name, to: &str) -> Result<Trace, Refusal> {
-        use crate::routing::types::Action;
-        let inputs = Inputs {
-            at_us: self.clock.now_us(),
-            dialled: to.to_owned(),
-            from_endpoint: global_name(tenant, from),
-            caller: from.to_string(),
-            ..Inputs::default()
-        };
-        let trace = self.router.internal(&self.ids.next(), inputs, Routing::Replay).await;
-        match trace.decision.action {
-            Action::Hangup | Action::Fallback => Err(Refusal::Target(trace.decision.reason.to_string())),
-            _ => Ok(trace),
-        }
+    /// What the rules say of a number that an endpoint would dial: whether it is outside. Nothing is counted.
+    async fn may(&self, tenant: &TenantId, from: &Name, to: &str) -> Result<bool, Refusal> {
+        self.router.would_dial(tenant, from, to).await.map_err(Refusal::Target)
     }
 }
 
