@@ -10,6 +10,7 @@ use std::time::Duration;
 use hookswitch::base::clock::Clock;
 use hookswitch::base::ids::{Id, IdSource};
 use hookswitch::base::shutdown::{self, Stopper};
+use hookswitch::calls::open;
 use hookswitch::calls::store::{self, Calls};
 use hookswitch::calls::{CallAndDecision, Decided, Direction, Ended, Record, Started};
 use hookswitch::config::limits::journal as limits;

@@ -13,7 +13,7 @@ export interface paths {
         };
         /**
          * List agents
-         * @description What agents do: available, busy, away ... A user has a state once it was set: with POST /agents, or with PATCH /agents/me for the own one. Queues in which the user is a member follow it with Asterisk's next question: away, break and dnd are a pause, offline logs out.
+         * @description What agents do: available, busy, away ... A user has a state once it was set: with POST /agents, or with PATCH /agents/me for the own one. Queues in which the user is a member follow it with Asterisk's next question: away, break and dnd are a pause, offline logs out; and the user's members ring where the user sits. While the phone at which the agent sits talks, the agent is busy (`phase` talking); a state that is set meanwhile is the `choice`, which comes true after the talk. Where the queue or the tenant has `wrapup_s`, an agent who works is busy with reason `wrap-up` until `wrapup_until` and left out by queues; setting a state ends it early.
          *
          *     Roles: superadmin, tenant_admin, supervisor, agent, viewer.
          */
@@ -24,6 +24,48 @@ export interface paths {
          * @description Roles: superadmin, tenant_admin, supervisor, agent.
          */
         post: operations["agents.create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/agents/{agent_id}/states": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List agents states
+         * @description Every state that the agent was in, with its begin and end; ?since_from= and ?since_before= limit the time. A row ends where the next one begins. Kept for 400 days. Agents see their own.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor, agent, viewer. agent see only their own.
+         */
+        get: operations["agents.states.list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/agents/{agent_id}/states/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read a state
+         * @description Roles: superadmin, tenant_admin, supervisor, agent, viewer. agent see only their own.
+         */
+        get: operations["agents.states.get"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -58,6 +100,95 @@ export interface paths {
         patch: operations["agents.update"];
         trace?: never;
     };
+    "/api/v1/agents/{id}/capacity": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read how much an agent has and can take
+         * @description Limits and what counts towards them, as of now.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        get: operations["agents.capacity"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/agents/{id}/logout": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Sign an agent out
+         * @description The agent is offline, at once, and sits nowhere. A talk goes on, but is not followed any more.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor, agent.
+         */
+        post: operations["agents.logout"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/agents/{id}/wrapup": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Let an agent rest longer after a call
+         * @description The rest may end four hours ahead at most. Setting a state ends it early.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor, agent.
+         *     - 409 `wrong-state`: There is no rest after a call.
+         */
+        post: operations["agents.wrapup"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/agents/available": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List agents who can take a call, chat or ticket
+         * @description Whoever has the smallest share of the own limit first, of equals who waits longest; 500 at most. Work is given by hand (POST /tickets/{id}/assign, POST /chat/sessions/{id}/assign) and by Asterisk's queues: this says to whom it can be.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        get: operations["agents.available"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/agents/me": {
         parameters: {
             query?: never;
@@ -71,6 +202,7 @@ export interface paths {
          *
          *     Roles: superadmin, tenant_admin, supervisor, agent.
          *     - 404 `not-found`: The state was never set.
+         *     - 409 `endpoint-taken`: Another agent sits at this phone.
          */
         get: operations["agents.me.get"];
         put?: never;
@@ -84,8 +216,122 @@ export interface paths {
          *
          *     Roles: superadmin, tenant_admin, supervisor, agent.
          *     - 404 `not-found`: The state was never set.
+         *     - 409 `endpoint-taken`: Another agent sits at this phone.
          */
         patch: operations["agents.me.update"];
+        trace?: never;
+    };
+    "/api/v1/agents/me/login": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Sit down at a phone
+         * @description Queues' members that are the agent's ring there with Asterisk's next question; of two in one queue the older one. Whoever was offline is available. Signing in elsewhere leaves the phone before. Another agent who sits there makes it 409 `endpoint-taken`; a supervisor takes the phone over with `take_over`, and the other one is offline.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor, agent.
+         *     - 409 `endpoint-taken`: Another agent sits at this phone.
+         */
+        post: operations["agents.me.login"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/agents/me/logout": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Leave the phone and go offline
+         * @description The agent is offline, at once, and sits nowhere. A talk goes on, but is not followed any more.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor, agent.
+         */
+        post: operations["agents.me.logout"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/agents/me/screen-pop": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * See who calls
+         * @description As `agent.screen_pop` told it, with what is true now; from the first ring to the end of the talk.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor, agent.
+         *     - 404 `not-found`: Nobody calls the phone at which the user sits.
+         */
+        get: operations["agents.me.screen-pop"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/agents/me/wrapup": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Rest longer after a call
+         * @description The rest may end four hours ahead at most. Setting a state ends it early.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor, agent.
+         *     - 409 `wrong-state`: There is no rest after a call.
+         */
+        post: operations["agents.me.wrapup"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/agents/report": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read how long agents were in which state
+         * @description Folded from the log of states (GET /agents/{agent_id}/states). A state that lasts counts until now. Lengths are whole seconds, rounded down. Agents see their own line.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        get: operations["agents.report"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/api/v1/allow-list": {
@@ -192,6 +438,28 @@ export interface paths {
          *     - 409 `revoked`: It is revoked already.
          */
         delete: operations["api-keys.delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/asterisks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read which Asterisks are connected
+         * @description Over ARI, to this process.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor.
+         */
+        get: operations["asterisks.list"];
+        put?: never;
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -730,7 +998,21 @@ export interface paths {
          */
         get: operations["calls.list"];
         put?: never;
-        post?: never;
+        /**
+         * Call somebody
+         * @description The phone of `from` rings first; when it is answered the number is called as if that phone had dialled it, by the same rules. The call is on record at once.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor, agent.
+         *     - 404 `not-live`: The tenant has no such living call.
+         *     - 409 `call-state`: The call is not where this can be done.
+         *     - 409 `call-gone`: Somebody hung up meanwhile.
+         *     - 409 `no-phone`: Nobody said which endpoint, and there is no own one.
+         *     - 422 `no-destination`: By the rules that number leads nowhere, or the endpoint can't be called.
+         *     - 502 `pbx-refused`: Asterisk refused; the detail says what it said.
+         *     - 503 `no-pbx`: No Asterisk is connected over ARI.
+         *     - 504 `pbx-silent`: Asterisk did not answer; it may be done all the same.
+         */
+        post: operations["calls.create"];
         delete?: never;
         options?: never;
         head?: never;
@@ -751,6 +1033,124 @@ export interface paths {
         get: operations["calls.get"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/calls/{id}/conference": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Call somebody into the talk
+         * @description Roles: superadmin, tenant_admin, supervisor, agent.
+         *     - 404 `not-live`: The tenant has no such living call.
+         *     - 409 `call-state`: The call is not where this can be done.
+         *     - 409 `call-gone`: Somebody hung up meanwhile.
+         *     - 409 `no-phone`: Nobody said which endpoint, and there is no own one.
+         *     - 422 `no-destination`: By the rules that number leads nowhere, or the endpoint can't be called.
+         *     - 502 `pbx-refused`: Asterisk refused; the detail says what it said.
+         *     - 503 `no-pbx`: No Asterisk is connected over ARI.
+         *     - 504 `pbx-silent`: Asterisk did not answer; it may be done all the same.
+         */
+        post: operations["calls.conference"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/calls/{id}/dtmf": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send keys
+         * @description The other side hears them.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor, agent.
+         *     - 404 `not-live`: The tenant has no such living call.
+         *     - 409 `call-state`: The call is not where this can be done.
+         *     - 409 `call-gone`: Somebody hung up meanwhile.
+         *     - 409 `no-phone`: Nobody said which endpoint, and there is no own one.
+         *     - 422 `no-destination`: By the rules that number leads nowhere, or the endpoint can't be called.
+         *     - 502 `pbx-refused`: Asterisk refused; the detail says what it said.
+         *     - 503 `no-pbx`: No Asterisk is connected over ARI.
+         *     - 504 `pbx-silent`: Asterisk did not answer; it may be done all the same.
+         */
+        post: operations["calls.dtmf"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/calls/{id}/hangup": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * End a call
+         * @description Every channel of it ends.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor, agent.
+         *     - 404 `not-live`: The tenant has no such living call.
+         *     - 409 `call-state`: The call is not where this can be done.
+         *     - 409 `call-gone`: Somebody hung up meanwhile.
+         *     - 409 `no-phone`: Nobody said which endpoint, and there is no own one.
+         *     - 422 `no-destination`: By the rules that number leads nowhere, or the endpoint can't be called.
+         *     - 502 `pbx-refused`: Asterisk refused; the detail says what it said.
+         *     - 503 `no-pbx`: No Asterisk is connected over ARI.
+         *     - 504 `pbx-silent`: Asterisk did not answer; it may be done all the same.
+         */
+        post: operations["calls.hangup"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/calls/{id}/hold": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Hold the other side
+         * @description It hears music.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor, agent.
+         *     - 404 `not-live`: The tenant has no such living call.
+         *     - 409 `call-state`: The call is not where this can be done.
+         *     - 409 `call-gone`: Somebody hung up meanwhile.
+         *     - 409 `no-phone`: Nobody said which endpoint, and there is no own one.
+         *     - 422 `no-destination`: By the rules that number leads nowhere, or the endpoint can't be called.
+         *     - 502 `pbx-refused`: Asterisk refused; the detail says what it said.
+         *     - 503 `no-pbx`: No Asterisk is connected over ARI.
+         *     - 504 `pbx-silent`: Asterisk did not answer; it may be done all the same.
+         */
+        post: operations["calls.hold"];
         delete?: never;
         options?: never;
         head?: never;
@@ -779,6 +1179,184 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/calls/{id}/monitor": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Listen, whisper or barge in
+         * @description The phone rings, and hears the call. Asked again for the same phone it changes the mode.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor.
+         *     - 404 `not-live`: The tenant has no such living call.
+         *     - 409 `call-state`: The call is not where this can be done.
+         *     - 409 `call-gone`: Somebody hung up meanwhile.
+         *     - 409 `no-phone`: Nobody said which endpoint, and there is no own one.
+         *     - 422 `no-destination`: By the rules that number leads nowhere, or the endpoint can't be called.
+         *     - 502 `pbx-refused`: Asterisk refused; the detail says what it said.
+         *     - 503 `no-pbx`: No Asterisk is connected over ARI.
+         *     - 504 `pbx-silent`: Asterisk did not answer; it may be done all the same.
+         */
+        post: operations["calls.monitor"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/calls/{id}/mute": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Turn a microphone off or on
+         * @description Roles: superadmin, tenant_admin, supervisor, agent.
+         *     - 404 `not-live`: The tenant has no such living call.
+         *     - 409 `call-state`: The call is not where this can be done.
+         *     - 409 `call-gone`: Somebody hung up meanwhile.
+         *     - 409 `no-phone`: Nobody said which endpoint, and there is no own one.
+         *     - 422 `no-destination`: By the rules that number leads nowhere, or the endpoint can't be called.
+         *     - 502 `pbx-refused`: Asterisk refused; the detail says what it said.
+         *     - 503 `no-pbx`: No Asterisk is connected over ARI.
+         *     - 504 `pbx-silent`: Asterisk did not answer; it may be done all the same.
+         */
+        post: operations["calls.mute"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/calls/{id}/park": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Put the other side into a slot
+         * @description Anybody of the tenant may take it.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor, agent.
+         *     - 404 `not-live`: The tenant has no such living call.
+         *     - 409 `call-state`: The call is not where this can be done.
+         *     - 409 `call-gone`: Somebody hung up meanwhile.
+         *     - 409 `no-phone`: Nobody said which endpoint, and there is no own one.
+         *     - 422 `no-destination`: By the rules that number leads nowhere, or the endpoint can't be called.
+         *     - 502 `pbx-refused`: Asterisk refused; the detail says what it said.
+         *     - 503 `no-pbx`: No Asterisk is connected over ARI.
+         *     - 504 `pbx-silent`: Asterisk did not answer; it may be done all the same.
+         */
+        post: operations["calls.park"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/calls/{id}/pickup": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Take a parked caller
+         * @description The phone rings, and talks to the caller.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor, agent.
+         *     - 404 `not-live`: The tenant has no such living call.
+         *     - 409 `call-state`: The call is not where this can be done.
+         *     - 409 `call-gone`: Somebody hung up meanwhile.
+         *     - 409 `no-phone`: Nobody said which endpoint, and there is no own one.
+         *     - 422 `no-destination`: By the rules that number leads nowhere, or the endpoint can't be called.
+         *     - 502 `pbx-refused`: Asterisk refused; the detail says what it said.
+         *     - 503 `no-pbx`: No Asterisk is connected over ARI.
+         *     - 504 `pbx-silent`: Asterisk did not answer; it may be done all the same.
+         */
+        post: operations["calls.pickup"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/calls/{id}/record": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Record a call
+         * @description A pause keeps no sound and no silence. All of a call's recordings are in one file.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor, agent.
+         *     - 404 `not-live`: The tenant has no such living call.
+         *     - 409 `call-state`: The call is not where this can be done.
+         *     - 409 `call-gone`: Somebody hung up meanwhile.
+         *     - 409 `no-phone`: Nobody said which endpoint, and there is no own one.
+         *     - 422 `no-destination`: By the rules that number leads nowhere, or the endpoint can't be called.
+         *     - 502 `pbx-refused`: Asterisk refused; the detail says what it said.
+         *     - 503 `no-pbx`: No Asterisk is connected over ARI.
+         *     - 504 `pbx-silent`: Asterisk did not answer; it may be done all the same.
+         */
+        post: operations["calls.record"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/calls/{id}/takeover": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Take an agent's place
+         * @description The phone rings; the agent is free then.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor.
+         *     - 404 `not-live`: The tenant has no such living call.
+         *     - 409 `call-state`: The call is not where this can be done.
+         *     - 409 `call-gone`: Somebody hung up meanwhile.
+         *     - 409 `no-phone`: Nobody said which endpoint, and there is no own one.
+         *     - 422 `no-destination`: By the rules that number leads nowhere, or the endpoint can't be called.
+         *     - 502 `pbx-refused`: Asterisk refused; the detail says what it said.
+         *     - 503 `no-pbx`: No Asterisk is connected over ARI.
+         *     - 504 `pbx-silent`: Asterisk did not answer; it may be done all the same.
+         */
+        post: operations["calls.takeover"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/calls/{id}/trace": {
         parameters: {
             query?: never;
@@ -793,6 +1371,144 @@ export interface paths {
          *     Roles: superadmin, tenant_admin, supervisor, viewer.
          */
         get: operations["calls.trace"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/calls/{id}/transfer": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Hand a call on
+         * @description At once; or, attended, the other side hears music while the endpoint that acts talks to who is called: then /transfer/complete or /transfer/cancel. Hanging up completes it too.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor, agent.
+         *     - 404 `not-live`: The tenant has no such living call.
+         *     - 409 `call-state`: The call is not where this can be done.
+         *     - 409 `call-gone`: Somebody hung up meanwhile.
+         *     - 409 `no-phone`: Nobody said which endpoint, and there is no own one.
+         *     - 422 `no-destination`: By the rules that number leads nowhere, or the endpoint can't be called.
+         *     - 502 `pbx-refused`: Asterisk refused; the detail says what it said.
+         *     - 503 `no-pbx`: No Asterisk is connected over ARI.
+         *     - 504 `pbx-silent`: Asterisk did not answer; it may be done all the same.
+         */
+        post: operations["calls.transfer"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/calls/{id}/transfer/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Let go of who is asked
+         * @description The other side is back.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor, agent.
+         *     - 404 `not-live`: The tenant has no such living call.
+         *     - 409 `call-state`: The call is not where this can be done.
+         *     - 409 `call-gone`: Somebody hung up meanwhile.
+         *     - 409 `no-phone`: Nobody said which endpoint, and there is no own one.
+         *     - 422 `no-destination`: By the rules that number leads nowhere, or the endpoint can't be called.
+         *     - 502 `pbx-refused`: Asterisk refused; the detail says what it said.
+         *     - 503 `no-pbx`: No Asterisk is connected over ARI.
+         *     - 504 `pbx-silent`: Asterisk did not answer; it may be done all the same.
+         */
+        post: operations["calls.transfer_cancel"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/calls/{id}/transfer/complete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Hand the call to whom was asked
+         * @description Roles: superadmin, tenant_admin, supervisor, agent.
+         *     - 404 `not-live`: The tenant has no such living call.
+         *     - 409 `call-state`: The call is not where this can be done.
+         *     - 409 `call-gone`: Somebody hung up meanwhile.
+         *     - 409 `no-phone`: Nobody said which endpoint, and there is no own one.
+         *     - 422 `no-destination`: By the rules that number leads nowhere, or the endpoint can't be called.
+         *     - 502 `pbx-refused`: Asterisk refused; the detail says what it said.
+         *     - 503 `no-pbx`: No Asterisk is connected over ARI.
+         *     - 504 `pbx-silent`: Asterisk did not answer; it may be done all the same.
+         */
+        post: operations["calls.transfer_complete"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/calls/{id}/unhold": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Take the other side back
+         * @description Roles: superadmin, tenant_admin, supervisor, agent.
+         *     - 404 `not-live`: The tenant has no such living call.
+         *     - 409 `call-state`: The call is not where this can be done.
+         *     - 409 `call-gone`: Somebody hung up meanwhile.
+         *     - 409 `no-phone`: Nobody said which endpoint, and there is no own one.
+         *     - 422 `no-destination`: By the rules that number leads nowhere, or the endpoint can't be called.
+         *     - 502 `pbx-refused`: Asterisk refused; the detail says what it said.
+         *     - 503 `no-pbx`: No Asterisk is connected over ARI.
+         *     - 504 `pbx-silent`: Asterisk did not answer; it may be done all the same.
+         */
+        post: operations["calls.unhold"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/calls/live": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read the living calls
+         * @description Every living call with its channels, as Asterisks tell it over ARI, the oldest first; none while no Asterisk is connected. Agents see the calls in which their own phone is, and those that are parked. With the events call.* of GET /events or a socket a page keeps it up to date.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        get: operations["calls.live"];
         put?: never;
         post?: never;
         delete?: never;
@@ -3920,6 +4636,26 @@ export interface webhooks {
         patch?: never;
         trace?: never;
     };
+    "agent.screen_pop": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * An agent's phone rings: who calls, and what is known of the caller.
+         * @description Key: `agent:<agent_id>`. Seen by: superadmin, tenant_admin, supervisor, agent.
+         */
+        post: operations["event.agent.screen_pop"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "agent.state_changed": {
         parameters: {
             query?: never;
@@ -3930,7 +4666,7 @@ export interface webhooks {
         get?: never;
         put?: never;
         /**
-         * An agent is in another state.
+         * An agent is in another state; `previous_state` is the one before.
          * @description Key: `agent:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
          */
         post: operations["event.agent.state_changed"];
@@ -4140,6 +4876,26 @@ export interface webhooks {
         patch?: never;
         trace?: never;
     };
+    "call.answered": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Somebody talks to the caller for the first time.
+         * @description Key: `call:<call_id>`. Seen by: superadmin, tenant_admin, supervisor, viewer.
+         */
+        post: operations["event.call.answered"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "call.emergency": {
         parameters: {
             query?: never;
@@ -4180,6 +4936,46 @@ export interface webhooks {
         patch?: never;
         trace?: never;
     };
+    "call.gap": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Nothing was heard of an Asterisk for a while: what happened to its calls in between is told by where they are now, and ends that nobody saw by call.ended.
+         * @description Key: `asterisk:<name>`. Seen by: superadmin, tenant_admin, supervisor, viewer.
+         */
+        post: operations["event.call.gap"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "call.held": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A phone holds the other side, or a command does for it.
+         * @description Key: `call:<call_id>`. Seen by: superadmin, tenant_admin, supervisor, viewer.
+         */
+        post: operations["event.call.held"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "call.missed": {
         parameters: {
             query?: never;
@@ -4194,6 +4990,26 @@ export interface webhooks {
          * @description Key: `call:<call_id>`. Seen by: superadmin, tenant_admin, supervisor, viewer.
          */
         post: operations["event.call.missed"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "call.parked": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A call hears music in a slot until somebody takes it.
+         * @description Key: `call:<call_id>`. Seen by: superadmin, tenant_admin, supervisor, viewer.
+         */
+        post: operations["event.call.parked"];
         delete?: never;
         options?: never;
         head?: never;
@@ -4240,6 +5056,26 @@ export interface webhooks {
         patch?: never;
         trace?: never;
     };
+    "call.ringing": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A phone rings for a call. Told for each phone.
+         * @description Key: `call:<call_id>`. Seen by: superadmin, tenant_admin, supervisor, viewer.
+         */
+        post: operations["event.call.ringing"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "call.routed": {
         parameters: {
             query?: never;
@@ -4274,6 +5110,46 @@ export interface webhooks {
          * @description Key: `call:<call_id>`. Seen by: superadmin, tenant_admin, supervisor, viewer.
          */
         post: operations["event.call.started"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "call.transferred": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A call was handed on: by a phone, or by a command.
+         * @description Key: `call:<call_id>`. Seen by: superadmin, tenant_admin, supervisor, viewer.
+         */
+        post: operations["event.call.transferred"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "call.unheld": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * It takes the other side back.
+         * @description Key: `call:<call_id>`. Seen by: superadmin, tenant_admin, supervisor, viewer.
+         */
+        post: operations["event.call.unheld"];
         delete?: never;
         options?: never;
         head?: never;
@@ -6450,13 +7326,24 @@ export interface components {
              */
             detail: string;
         };
-        /** @description What agents do: available, busy, away ... A user has a state once it was set: with POST /agents, or with PATCH /agents/me for the own one. Queues in which the user is a member follow it with Asterisk's next question: away, break and dnd are a pause, offline logs out. */
+        /** @description What agents do: available, busy, away ... A user has a state once it was set: with POST /agents, or with PATCH /agents/me for the own one. Queues in which the user is a member follow it with Asterisk's next question: away, break and dnd are a pause, offline logs out; and the user's members ring where the user sits. While the phone at which the agent sits talks, the agent is busy (`phase` talking); a state that is set meanwhile is the `choice`, which comes true after the talk. Where the queue or the tenant has `wrapup_s`, an agent who works is busy with reason `wrap-up` until `wrapup_until` and left out by queues; setting a state ends it early. */
         Agent: {
             /**
-             * @description The call that is talked on.
+             * @description The call that is talked on, or that the rest follows.
              * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
              */
             readonly call_id: string | null;
+            /**
+             * @description The agent's own choice; the state, unless the agent is held.
+             * @example available
+             * @enum {string}
+             */
+            readonly choice: "available" | "busy" | "away" | "break" | "offline" | "dnd";
+            /**
+             * @description Why.
+             * @example text
+             */
+            readonly choice_reason: string | null;
             /**
              * Format: date-time
              * @description When it was made.
@@ -6464,7 +7351,7 @@ export interface components {
              */
             readonly created_at: string;
             /**
-             * @description The phone.
+             * @description The phone at which the agent sits; nobody else does meanwhile.
              * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
              */
             endpoint_id: string | null;
@@ -6480,11 +7367,23 @@ export interface components {
              */
             readonly id: string;
             /**
+             * Format: date-time
+             * @description Since when the agent sits there.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly login_at: string | null;
+            /**
              * Format: int64
              * @description Calls at the same time at most.
              * @example 1
              */
             max_calls: number;
+            /**
+             * Format: int64
+             * @description Open tickets at most that the agent is given.
+             * @example 20
+             */
+            max_tickets: number;
             /**
              * @description Anything the tenant wants to keep with it; a JSON object.
              * @example {
@@ -6494,6 +7393,23 @@ export interface components {
             metadata: {
                 [key: string]: unknown;
             };
+            /**
+             * @description What holds the agent beside the own choice.
+             * @example free
+             * @enum {string}
+             */
+            readonly phase: "free" | "talking" | "wrapup";
+            /**
+             * @description The state before.
+             * @example available
+             * @enum {string|null}
+             */
+            readonly previous_state: "available" | "busy" | "away" | "break" | "offline" | "dnd" | null;
+            /**
+             * @description Whether a phone is registered where the agent sits.
+             * @example false
+             */
+            readonly reachable: boolean;
             /**
              * @description Why, in the agent's words.
              * @example lunch
@@ -6528,14 +7444,163 @@ export interface components {
              * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
              */
             user_id: string;
+            /**
+             * Format: date-time
+             * @description When the rest after a call ends.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly wrapup_until: string | null;
+        };
+        AgentCapacity: {
+            /**
+             * @description The agent.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            agent_id: string;
+            /**
+             * Format: int64
+             * @description Calls at the phone: one that is talked on, one that rings.
+             * @example 1
+             */
+            calls: number;
+            /**
+             * Format: int64
+             * @description Chats that the agent answers.
+             * @example 1
+             */
+            chats: number;
+            /**
+             * Format: int64
+             * @description Calls at most.
+             * @example 1
+             */
+            max_calls: number;
+            /**
+             * Format: int64
+             * @description Chats at most, from /chat/agents.
+             * @example 1
+             */
+            max_chats: number;
+            /**
+             * Format: int64
+             * @description Open tickets at most.
+             * @example 1
+             */
+            max_tickets: number;
+            /**
+             * @description Whether a phone is registered where the agent sits.
+             * @example false
+             */
+            reachable: boolean;
+            /**
+             * @description What the agent does.
+             * @example available
+             * @enum {string}
+             */
+            state: "available" | "busy" | "away" | "break" | "offline" | "dnd";
+            /**
+             * @description Available, reachable, not resting, and fewer calls than that.
+             * @example false
+             */
+            takes_call: boolean;
+            /**
+             * @description Available, held by no call, wants chats (/chat/agents), and fewer than that.
+             * @example false
+             */
+            takes_chat: boolean;
+            /**
+             * @description Available or busy, and fewer tickets than that.
+             * @example false
+             */
+            takes_ticket: boolean;
+            /**
+             * Format: int64
+             * @description Open tickets that are the agent's.
+             * @example 1
+             */
+            tickets: number;
+            /**
+             * @description The user.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            user_id: string;
         };
         AgentPage: {
             data: components["schemas"]["Agent"][];
             page: components["schemas"]["Page"];
         };
+        AgentReport: {
+            /**
+             * @description A line for each user who had a state in the time.
+             * @example [
+             *       {
+             *         "available_s": 18000,
+             *         "away_s": 0,
+             *         "break_s": 1800,
+             *         "breaks": [
+             *           {
+             *             "reason": "lunch",
+             *             "seconds": 1800
+             *           }
+             *         ],
+             *         "busy_s": 7200,
+             *         "dnd_s": 0,
+             *         "logins": 1,
+             *         "offline_s": 59400,
+             *         "talking_s": 6000,
+             *         "talks": 31,
+             *         "user_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+             *         "wrapup_s": 1200
+             *       }
+             *     ]
+             */
+            agents: {
+                /** @description Seconds available. */
+                available_s: number;
+                /** @description Seconds away. */
+                away_s: number;
+                /** @description Seconds of breaks. */
+                break_s: number;
+                /** @description Breaks by reason. */
+                breaks: {
+                    /** @description Why, in the agent's words; null: not told, or one of too many. */
+                    reason: string | null;
+                    /** @description For how long. */
+                    seconds: number;
+                }[];
+                /** @description Seconds busy, talks and rests after calls included. */
+                busy_s: number;
+                /** @description Seconds undisturbed. */
+                dnd_s: number;
+                /** @description How often the agent came on. */
+                logins: number;
+                /** @description Seconds offline, as far as there was a state. */
+                offline_s: number;
+                /** @description Of busy: seconds of talks. */
+                talking_s: number;
+                /** @description Talks that began. */
+                talks: number;
+                /** @description The user. */
+                user_id: string;
+                /** @description Of busy: seconds of rests after calls. */
+                wrapup_s: number;
+            }[];
+            /**
+             * Format: date-time
+             * @description Time from then on.
+             * @example 2026-11-23T08:00:00Z
+             */
+            from: string;
+            /**
+             * Format: date-time
+             * @description Time before then.
+             * @example 2026-11-23T08:00:00Z
+             */
+            to: string;
+        };
         AgentsCreateBody: {
             /**
-             * @description The phone.
+             * @description The phone at which the agent sits; nobody else does meanwhile.
              * @default null
              * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
              */
@@ -6547,6 +7612,13 @@ export interface components {
              * @example 1
              */
             max_calls?: number;
+            /**
+             * Format: int64
+             * @description Open tickets at most that the agent is given.
+             * @default 20
+             * @example 20
+             */
+            max_tickets?: number;
             /**
              * @description Anything the tenant wants to keep with it; a JSON object.
              * @default {}
@@ -6576,9 +7648,30 @@ export interface components {
              */
             user_id: string;
         };
-        AgentsMeUpdateBody: {
+        AgentsMeLoginBody: {
             /**
              * @description The phone.
+             * @default null
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            endpoint_id?: string | null;
+            /**
+             * Format: name
+             * @description The phone by its extension instead.
+             * @default null
+             * @example support
+             */
+            extension?: string | null;
+            /**
+             * @description Whether whoever sits there is signed out; supervisors and admins alone.
+             * @default false
+             * @example false
+             */
+            take_over?: boolean;
+        };
+        AgentsMeUpdateBody: {
+            /**
+             * @description The phone at which the agent sits; nobody else does meanwhile.
              * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
              */
             endpoint_id?: string | null;
@@ -6588,6 +7681,12 @@ export interface components {
              * @example 1
              */
             max_calls?: number;
+            /**
+             * Format: int64
+             * @description Open tickets at most that the agent is given.
+             * @example 20
+             */
+            max_tickets?: number;
             /**
              * @description Anything the tenant wants to keep with it; a JSON object.
              * @example {
@@ -6609,9 +7708,18 @@ export interface components {
              */
             state?: "available" | "busy" | "away" | "break" | "offline" | "dnd";
         };
+        AgentsMeWrapupBody: {
+            /**
+             * Format: int64
+             * @description Seconds that the rest is made longer.
+             * @default 60
+             * @example 60
+             */
+            extend_s?: number;
+        };
         AgentsUpdateBody: {
             /**
-             * @description The phone.
+             * @description The phone at which the agent sits; nobody else does meanwhile.
              * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
              */
             endpoint_id?: string | null;
@@ -6621,6 +7729,12 @@ export interface components {
              * @example 1
              */
             max_calls?: number;
+            /**
+             * Format: int64
+             * @description Open tickets at most that the agent is given.
+             * @example 20
+             */
+            max_tickets?: number;
             /**
              * @description Anything the tenant wants to keep with it; a JSON object.
              * @example {
@@ -6641,6 +7755,15 @@ export interface components {
              * @enum {string}
              */
             state?: "available" | "busy" | "away" | "break" | "offline" | "dnd";
+        };
+        AgentsWrapupBody: {
+            /**
+             * Format: int64
+             * @description Seconds that the rest is made longer.
+             * @default 60
+             * @example 60
+             */
+            extend_s?: number;
         };
         /** @description Callers for whom opening hours do not count. */
         AllowedNumber: {
@@ -6842,6 +7965,25 @@ export interface components {
              *     ]
              */
             scopes: string[];
+        };
+        AsteriskConnection: {
+            /**
+             * @description Whether it is connected.
+             * @example false
+             */
+            connected: boolean;
+            /**
+             * Format: name
+             * @description As the settings name it.
+             * @example support
+             */
+            name: string;
+            /**
+             * Format: date-time
+             * @description Since when.
+             * @example 2026-11-23T08:00:00Z
+             */
+            since: string | null;
         };
         /** @description Files of a ticket. A file is sent as it is, and comes back under `content`, always to be saved. */
         Attachment: {
@@ -7738,6 +8880,30 @@ export interface components {
             data: components["schemas"]["Callback"][];
             page: components["schemas"]["Page"];
         };
+        CallCommand: {
+            /**
+             * @description The call.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            call_id: string;
+            /**
+             * @description What was done.
+             * @example hold
+             */
+            command: string;
+            /**
+             * Format: int64
+             * @description The slot it is in.
+             * @example 1
+             */
+            slot: number | null;
+            /**
+             * @description What the call does now; over: it is no more.
+             * @example over
+             * @enum {string}
+             */
+            state: "over" | "routing" | "ringing" | "waiting" | "held" | "parked" | "talking" | "conference";
+        };
         /** @description One record for each call that is over. It has the id of its call. A call that was transferred is one call from its begin to its end: it tells where it went last and who was on the phone last, and its lengths are those of all parts. A phone that asks the other one first makes a call of its own for that; `linkedid` joins both. A phone that hands on whom it called itself ends its call with that. Agents see the calls they answered or made. */
         CallDetailRecord: {
             /**
@@ -7978,7 +9144,7 @@ export interface components {
              */
             readonly ended_at: string | null;
             /**
-             * @description Who told of the end: hook; late (kept by Asterisk while the service was away); legs (Asterisk's own records); lost (nobody).
+             * @description Who told of the end: hook; late (kept by Asterisk while the service was away); legs (Asterisk's own records); live (Asterisk's events); lost (nobody).
              * @example text
              */
             readonly ended_by: string | null;
@@ -8018,6 +9184,25 @@ export interface components {
              * @example text
              */
             readonly voicemail_status: string | null;
+        };
+        CallGap: {
+            /**
+             * @description The Asterisk, as the settings name it.
+             * @example text
+             */
+            readonly asterisk: string | null;
+            /**
+             * Format: date-time
+             * @description Since when nothing was heard of it.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly from: string;
+            /**
+             * Format: date-time
+             * @description Until when.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly to: string;
         };
         CallLeg: {
             /**
@@ -8113,6 +9298,64 @@ export interface components {
             data: components["schemas"]["Call"][];
             page: components["schemas"]["Page"];
         };
+        CallParked: {
+            /**
+             * Format: date-time
+             * @description When, by Asterisk's clock.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly at: string;
+            /**
+             * @description The call.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly call_id: string;
+            /**
+             * Format: int64
+             * @description The slot.
+             * @example 1
+             */
+            readonly slot: number;
+        };
+        CallPhone: {
+            /**
+             * Format: date-time
+             * @description When, by Asterisk's clock.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly at: string;
+            /**
+             * @description The call.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly call_id: string;
+            /**
+             * @description The name of who is at the other end.
+             * @example text
+             */
+            readonly caller_name: string | null;
+            /**
+             * @description The number of who is at the other end; null: withheld.
+             * @example text
+             */
+            readonly caller_number: string | null;
+            /**
+             * @description Its channel.
+             * @example text
+             */
+            readonly channel: string | null;
+            /**
+             * Format: name
+             * @description The endpoint; null: a line of the carrier's.
+             * @example support
+             */
+            readonly endpoint: string | null;
+            /**
+             * @description The queue the call waits or waited in.
+             * @example text
+             */
+            readonly queue: string | null;
+        };
         CallRouted: {
             /**
              * @description What it does: queue, endpoint, ivr, external, voicemail, hangup ...
@@ -8131,7 +9374,7 @@ export interface components {
              */
             readonly decided_at: string;
             /**
-             * @description Which question of the dialplan this answers: route, next, ivr, script, internal.
+             * @description Which question of the dialplan this answers: route, next, ivr, script, internal, callback.
              * @example text
              */
             readonly hook: string | null;
@@ -8145,6 +9388,154 @@ export interface components {
              * @example text
              */
             readonly target: string | null;
+        };
+        CallsConferenceBody: {
+            /**
+             * Format: name
+             * @description The endpoint that acts, one of those who talk; not given: an agent's own, else the one that was called.
+             * @default null
+             * @example support
+             */
+            endpoint?: string | null;
+            /**
+             * Format: dialled
+             * @description As the endpoint that acts would dial it.
+             * @example +15557770001
+             */
+            to: string;
+        };
+        CallsCreateBody: {
+            /**
+             * Format: e164
+             * @description The number that is shown to it: one of the tenant's DIDs.
+             * @default null
+             * @example +15550001000
+             */
+            caller_id?: string | null;
+            /**
+             * Format: name
+             * @description The endpoint that rings first; not given: the own one.
+             * @default null
+             * @example support
+             */
+            from?: string | null;
+            /**
+             * Format: dialled
+             * @description The number or extension that is called then.
+             * @example +15557770001
+             */
+            to: string;
+        };
+        CallsDtmfBody: {
+            /**
+             * Format: digits
+             * @description The keys.
+             * @example 12#
+             */
+            digits: string;
+            /**
+             * Format: name
+             * @description The endpoint that acts, one of those who talk; not given: an agent's own, else the one that was called.
+             * @default null
+             * @example support
+             */
+            endpoint?: string | null;
+        };
+        CallsHoldBody: {
+            /**
+             * Format: name
+             * @description The endpoint that acts, one of those who talk; not given: an agent's own, else the one that was called.
+             * @default null
+             * @example support
+             */
+            endpoint?: string | null;
+        };
+        CallsMonitorBody: {
+            /**
+             * Format: name
+             * @description The endpoint that acts, one of those who talk; not given: an agent's own, else the one that was called.
+             * @default null
+             * @example support
+             */
+            endpoint?: string | null;
+            /**
+             * @description How much is said; stop ends it.
+             * @default listen
+             * @example listen
+             * @enum {string}
+             */
+            mode?: "listen" | "whisper" | "barge" | "stop";
+            /**
+             * Format: name
+             * @description The endpoint that is called; not given: the own one.
+             * @default null
+             * @example support
+             */
+            phone?: string | null;
+        };
+        CallsMuteBody: {
+            /**
+             * Format: name
+             * @description The endpoint that acts, one of those who talk; not given: an agent's own, else the one that was called.
+             * @default null
+             * @example support
+             */
+            endpoint?: string | null;
+            /**
+             * @description Whether its microphone is off.
+             * @default true
+             * @example true
+             */
+            on?: boolean;
+        };
+        CallsParkBody: {
+            /**
+             * Format: name
+             * @description The endpoint that acts, one of those who talk; not given: an agent's own, else the one that was called.
+             * @default null
+             * @example support
+             */
+            endpoint?: string | null;
+        };
+        CallsPickupBody: {
+            /**
+             * Format: name
+             * @description The endpoint that is called; not given: the own one.
+             * @default null
+             * @example support
+             */
+            phone?: string | null;
+        };
+        CallsRecordBody: {
+            /**
+             * @description What is done.
+             * @example start
+             * @enum {string}
+             */
+            action: "start" | "pause" | "resume" | "stop";
+            /**
+             * Format: name
+             * @description The endpoint that acts, one of those who talk; not given: an agent's own, else the one that was called.
+             * @default null
+             * @example support
+             */
+            endpoint?: string | null;
+        };
+        CallsTakeoverBody: {
+            /**
+             * Format: name
+             * @description The endpoint that acts, one of those who talk; not given: an agent's own, else the one that was called.
+             * @default null
+             * @example support
+             */
+            endpoint?: string | null;
+            /**
+             * Format: name
+             * @description The endpoint that is called; not given: the own one.
+             * @default null
+             * @example support
+             */
+            phone?: string | null;
         };
         CallStarted: {
             /**
@@ -8190,6 +9581,27 @@ export interface components {
              */
             readonly uniqueid: string | null;
         };
+        CallsTransferBody: {
+            /**
+             * @description Whether who is called is asked first.
+             * @default false
+             * @example false
+             */
+            attended?: boolean;
+            /**
+             * Format: name
+             * @description The endpoint that acts, one of those who talk; not given: an agent's own, else the one that was called.
+             * @default null
+             * @example support
+             */
+            endpoint?: string | null;
+            /**
+             * Format: dialled
+             * @description As the endpoint that acts would dial it.
+             * @example +15557770001
+             */
+            to: string;
+        };
         CallTrace: {
             /**
              * Format: date-time
@@ -8215,6 +9627,55 @@ export interface components {
              *     }
              */
             trace: Record<string, never>;
+        };
+        CallTransferred: {
+            /**
+             * Format: date-time
+             * @description When, by Asterisk's clock.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly at: string;
+            /**
+             * @description Whether who is called was asked first.
+             * @example false
+             */
+            readonly attended: boolean;
+            /**
+             * @description The call.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly call_id: string;
+            /**
+             * @description The name of who is at the other end.
+             * @example text
+             */
+            readonly caller_name: string | null;
+            /**
+             * @description The number of who is at the other end; null: withheld.
+             * @example text
+             */
+            readonly caller_number: string | null;
+            /**
+             * @description Its channel.
+             * @example text
+             */
+            readonly channel: string | null;
+            /**
+             * Format: name
+             * @description The endpoint; null: a line of the carrier's.
+             * @example support
+             */
+            readonly endpoint: string | null;
+            /**
+             * @description The queue the call waits or waited in.
+             * @example text
+             */
+            readonly queue: string | null;
+            /**
+             * @description To whom: the number or extension, or the channel of who was asked first.
+             * @example text
+             */
+            readonly to: string | null;
         };
         CdrsExportBody: {
             /**
@@ -10578,6 +12039,122 @@ export interface components {
             prompts?: {
                 [key: string]: string;
             };
+        };
+        LiveCall: {
+            /**
+             * Format: date-time
+             * @description When it was answered, where that was seen.
+             * @example 2026-11-23T08:00:00Z
+             */
+            answered_at: string | null;
+            /**
+             * @description The call; the first of several that were joined.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            call_id: string;
+            /**
+             * @description The caller's name.
+             * @example text
+             */
+            caller_name: string | null;
+            /**
+             * @description The caller's number; null: withheld.
+             * @example text
+             */
+            caller_number: string | null;
+            /**
+             * @description The number as dialled.
+             * @example text
+             */
+            did: string | null;
+            /**
+             * @description Its channels, in the order of their making.
+             * @example [
+             *       {
+             *         "answered_at": "2026-11-22T11:21:44Z",
+             *         "asterisk": "main",
+             *         "channel": "PJSIP/acme-101-00000002",
+             *         "endpoint": "101",
+             *         "holding_since": null,
+             *         "number": "101",
+             *         "role": "called",
+             *         "since": "2026-11-22T11:21:40Z",
+             *         "slot": null,
+             *         "state": "up",
+             *         "talking_since": "2026-11-22T11:21:44Z",
+             *         "uniqueid": "pbx-1795346497.34"
+             *       }
+             *     ]
+             */
+            legs: {
+                /**
+                 * Format: date-time
+                 * @description When it was answered, where that was seen.
+                 */
+                answered_at: string | null;
+                /** @description The Asterisk it is on. */
+                asterisk: string | null;
+                /** @description Asterisk's name of the channel. */
+                channel: string;
+                /** @description The tenant's endpoint; null: a line of the carrier's. */
+                endpoint: string | null;
+                /**
+                 * Format: date-time
+                 * @description Since when its phone holds the other side.
+                 */
+                holding_since: string | null;
+                /** @description Its number. */
+                number: string | null;
+                /**
+                 * @description What it is to the call.
+                 * @enum {unknown}
+                 */
+                role: "caller" | "called" | "held" | "parked" | "asked" | "listen" | "whisper" | "barge";
+                /**
+                 * Format: date-time
+                 * @description When it came to be.
+                 */
+                since: string;
+                /** @description The slot it is parked in. */
+                slot: number | null;
+                /** @description As Asterisk has it, in small letters: down, ring, ringing, up ... */
+                state: string;
+                /**
+                 * Format: date-time
+                 * @description Since when it talks.
+                 */
+                talking_since: string | null;
+                /** @description Asterisk's uniqueid. */
+                uniqueid: string;
+            }[];
+            /**
+             * @description Asterisk's linkedid.
+             * @example text
+             */
+            linkedid: string | null;
+            /**
+             * @description The queue it waits or waited in.
+             * @example text
+             */
+            queue: string | null;
+            /**
+             * Format: date-time
+             * @description When it began.
+             * @example 2026-11-23T08:00:00Z
+             */
+            started_at: string;
+            /**
+             * @description What it does.
+             * @example routing
+             * @enum {string}
+             */
+            state: "routing" | "ringing" | "waiting" | "held" | "parked" | "talking" | "conference";
+            /**
+             * Format: date-time
+             * @description Since when somebody talks to the caller.
+             * @example 2026-11-23T08:00:00Z
+             */
+            talking_since: string | null;
         };
         /** @description Where callers leave messages. In Asterisk the tenant is the voicemail context: 101@acme. */
         Mailbox: {
@@ -14376,6 +15953,131 @@ export interface components {
                 zone: string;
             };
         };
+        ScreenPop: {
+            /**
+             * @description The agent.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly agent_id: string;
+            /**
+             * @description The call.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly call_id: string | null;
+            /**
+             * @description The caller's name, as the network tells it.
+             * @example text
+             */
+            readonly caller_name: string | null;
+            /**
+             * @description The caller's number; null: withheld.
+             * @example text
+             */
+            readonly caller_number: string | null;
+            /**
+             * @description The last five calls from the number, the newest first.
+             * @example [
+             *       {
+             *         "billed_s": 61,
+             *         "call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+             *         "direction": "inbound",
+             *         "disposition": "ANSWERED",
+             *         "queue": "support",
+             *         "started_at": "2026-11-22T11:21:37Z"
+             *       }
+             *     ]
+             */
+            readonly calls: {
+                /** @description Seconds from the answer to the end. */
+                billed_s: number;
+                /** @description The call. */
+                call_id: string;
+                /** @description How it came. */
+                direction: string;
+                /** @description How it ended. */
+                disposition: string;
+                /** @description The queue it went to. */
+                queue: string | null;
+                /**
+                 * Format: date-time
+                 * @description When it began.
+                 */
+                started_at: string;
+            }[];
+            readonly contact: ({
+                /** @description Company. */
+                company: string | null;
+                /** @description The contact. */
+                id: string;
+                /** @description Both names; may be empty. */
+                name: string;
+                /** @description Names of its tags. */
+                tags: string[];
+            } | null) | null;
+            /**
+             * @description The phone.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly endpoint_id: string | null;
+            /**
+             * Format: name
+             * @description Its extension.
+             * @example support
+             */
+            readonly extension: string | null;
+            /**
+             * Format: int64
+             * @description All open tickets of the contact.
+             * @example 1
+             */
+            readonly open_tickets: number;
+            /**
+             * @description Whether it rings or somebody talks.
+             * @example idle
+             * @enum {string}
+             */
+            readonly phone_state: "idle" | "ringing" | "talking";
+            /**
+             * @description The queue that the call comes from.
+             * @example support
+             */
+            readonly queue: string | null;
+            /**
+             * @description Open tickets of the contact that are the agent's or nobody's; the newest ten.
+             * @example [
+             *       {
+             *         "created_at": "2026-11-22T11:21:37Z",
+             *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+             *         "number": 17,
+             *         "priority": "high",
+             *         "status": "open",
+             *         "subject": "No dial tone"
+             *       }
+             *     ]
+             */
+            readonly tickets: {
+                /**
+                 * Format: date-time
+                 * @description When it was made.
+                 */
+                created_at: string;
+                /** @description The ticket. */
+                id: string;
+                /** @description Its number. */
+                number: number;
+                /** @description How urgent. */
+                priority: string;
+                /** @description How far it is. */
+                status: string;
+                /** @description What it is about; the first 200 characters. */
+                subject: string;
+            }[];
+            /**
+             * @description The user.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly user_id: string;
+        };
         /** @description What is promised for which tickets. The first active policy by position whose conditions hold is a ticket's. */
         ServiceLevel: {
             /**
@@ -14935,6 +16637,79 @@ export interface components {
              */
             url: string;
         };
+        /** @description Every state that the agent was in, with its begin and end; ?since_from= and ?since_before= limit the time. A row ends where the next one begins. Kept for 400 days. Agents see their own. */
+        State: {
+            /**
+             * @description The agent's record.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly agent_id: string;
+            /**
+             * @description The call that was talked on.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly call_id: string | null;
+            /**
+             * Format: date-time
+             * @description When it was made.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly created_at: string;
+            /**
+             * @description Its id.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly id: string;
+            /**
+             * @description Whether the agent came on with it.
+             * @example false
+             */
+            readonly is_login: boolean;
+            /**
+             * @description What held the agent beside the own choice.
+             * @example free
+             * @enum {string}
+             */
+            readonly phase: "free" | "talking" | "wrapup";
+            /**
+             * @description Why, in the agent's words; `wrap-up`: the rest after a call.
+             * @example text
+             */
+            readonly reason: string | null;
+            /**
+             * Format: date-time
+             * @description When it began.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly since: string;
+            /**
+             * @description What the agent did.
+             * @example available
+             * @enum {string}
+             */
+            readonly state: "available" | "busy" | "away" | "break" | "offline" | "dnd";
+            /**
+             * Format: tenant-id
+             * @description Whose it is.
+             * @example acme
+             */
+            readonly tenant_id: string;
+            /**
+             * Format: date-time
+             * @description When it ended; null: it lasts.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly until: string | null;
+            /**
+             * @description The user.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly user_id: string;
+        };
+        StatePage: {
+            data: components["schemas"]["State"][];
+            page: components["schemas"]["Page"];
+        };
         /** @description Words that sort contacts and tickets. */
         Tag: {
             /**
@@ -15184,6 +16959,12 @@ export interface components {
              */
             voicemail_days: number | null;
             /**
+             * Format: int64
+             * @description Seconds an agent has after a call that came by no queue; 0: none.
+             * @example 0
+             */
+            wrapup_s: number;
+            /**
              * Format: time-zone
              * @description IANA time zone of its reports and of schedules that name none.
              * @example Europe/Berlin
@@ -15229,13 +17010,6 @@ export interface components {
              * @example ada@example.com
              */
             contact_email?: string | null;
-            /**
-             * Format: country
-             * @description Its country, whose emergency numbers hold for it too.
-             * @default null
-             * @example DE
-             */
-            country?: string | null;
             /**
              * @description Names of the features that are switched on.
              * @default []
@@ -15375,6 +17149,13 @@ export interface components {
              * @example 1
              */
             voicemail_days?: number | null;
+            /**
+             * Format: int64
+             * @description Seconds an agent has after a call that came by no queue; 0: none.
+             * @default 0
+             * @example 0
+             */
+            wrapup_s?: number;
             /**
              * Format: time-zone
              * @description IANA time zone of its reports and of schedules that name none.
@@ -15521,6 +17302,12 @@ export interface components {
              * @example 1
              */
             voicemail_days?: number | null;
+            /**
+             * Format: int64
+             * @description Seconds an agent has after a call that came by no queue; 0: none.
+             * @example 0
+             */
+            wrapup_s?: number;
             /**
              * Format: time-zone
              * @description IANA time zone of its reports and of schedules that name none.
@@ -17283,12 +19070,14 @@ export interface operations {
                 created_at_before?: string;
                 /** @description At least this. */
                 created_at_from?: string;
-                /** @description Only these. The phone. */
+                /** @description Only these. The phone at which the agent sits; nobody else does meanwhile. */
                 endpoint_id?: string | "null";
                 /** @description Only these. The phone's extension. */
                 extension?: string | "null";
                 /** @description Records in a page at most. */
                 limit?: number;
+                /** @description Only these. What holds the agent beside the own choice. */
+                phase?: "free" | "talking" | "wrapup";
                 /** @description The order. */
                 sort?: "since" | "-since" | "created_at" | "-created_at" | "updated_at" | "-updated_at";
                 /** @description Only these. What the agent does. */
@@ -17369,6 +19158,96 @@ export interface operations {
             413: components["responses"]["TooLarge"];
             415: components["responses"]["WrongContentType"];
             422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "agents.states.list": {
+        parameters: {
+            query?: {
+                /** @description `page.next` or `page.prev` of another page. */
+                after?: string;
+                /** @description Only these. The call that was talked on. */
+                call_id?: string | "null";
+                /** @description Only these. When it was made. */
+                created_at?: string;
+                /** @description Below this. */
+                created_at_before?: string;
+                /** @description At least this. */
+                created_at_from?: string;
+                /** @description Only these. Whether the agent came on with it. */
+                is_login?: boolean;
+                /** @description Records in a page at most. */
+                limit?: number;
+                /** @description Only these. What held the agent beside the own choice. */
+                phase?: "free" | "talking" | "wrapup";
+                /** @description Only these. When it began. */
+                since?: string;
+                /** @description Below this. */
+                since_before?: string;
+                /** @description At least this. */
+                since_from?: string;
+                /** @description The order. */
+                sort?: "since" | "-since" | "created_at" | "-created_at";
+                /** @description Only these. What the agent did. */
+                state?: "available" | "busy" | "away" | "break" | "offline" | "dnd";
+            };
+            header?: never;
+            path: {
+                /** @description An id. */
+                agent_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StatePage"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "agents.states.get": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description An id. */
+                agent_id: string;
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The record. */
+            200: {
+                headers: {
+                    ETag?: string;
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["State"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
             429: components["responses"]["TooManyRequests"];
             503: components["responses"]["Unavailable"];
         };
@@ -17482,6 +19361,146 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
+    "agents.capacity": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AgentCapacity"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "agents.logout": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The record. */
+            200: {
+                headers: {
+                    ETag?: string;
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Agent"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "agents.wrapup": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /** @example {} */
+                "application/json": components["schemas"]["AgentsWrapupBody"];
+            };
+        };
+        responses: {
+            /** @description The record. */
+            200: {
+                headers: {
+                    ETag?: string;
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Agent"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["WrongContentType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "agents.available": {
+        parameters: {
+            query: {
+                /** @description The kind of work. */
+                kind: "call" | "chat" | "ticket";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All of them. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        data: components["schemas"]["AgentCapacity"][];
+                    };
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     "agents.me.get": {
         parameters: {
             query?: never;
@@ -17506,6 +19525,7 @@ export interface operations {
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
             429: components["responses"]["TooManyRequests"];
             503: components["responses"]["Unavailable"];
         };
@@ -17544,6 +19564,176 @@ export interface operations {
             413: components["responses"]["TooLarge"];
             415: components["responses"]["WrongContentType"];
             422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "agents.me.login": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /** @example {} */
+                "application/json": components["schemas"]["AgentsMeLoginBody"];
+            };
+        };
+        responses: {
+            /** @description The record. */
+            200: {
+                headers: {
+                    ETag?: string;
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Agent"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["WrongContentType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "agents.me.logout": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The record. */
+            200: {
+                headers: {
+                    ETag?: string;
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Agent"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            409: components["responses"]["Conflict"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "agents.me.screen-pop": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScreenPop"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "agents.me.wrapup": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /** @example {} */
+                "application/json": components["schemas"]["AgentsMeWrapupBody"];
+            };
+        };
+        responses: {
+            /** @description The record. */
+            200: {
+                headers: {
+                    ETag?: string;
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Agent"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["WrongContentType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "agents.report": {
+        parameters: {
+            query: {
+                /** @description Time from then on. */
+                from: string;
+                /** @description Time before then; now unless told. */
+                to?: string;
+                /** @description Only this user's line. */
+                user_id?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AgentReport"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
             429: components["responses"]["TooManyRequests"];
             503: components["responses"]["Unavailable"];
         };
@@ -17916,6 +20106,34 @@ export interface operations {
             409: components["responses"]["Conflict"];
             412: components["responses"]["Stale"];
             422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "asterisks.list": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All of them. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        data: components["schemas"]["AsteriskConnection"][];
+                    };
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
             429: components["responses"]["TooManyRequests"];
             503: components["responses"]["Unavailable"];
         };
@@ -19000,6 +21218,49 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
+    "calls.create": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "to": "+15557770001"
+                 *     }
+                 */
+                "application/json": components["schemas"]["CallsCreateBody"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            201: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CallCommand"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["WrongContentType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     "calls.get": {
         parameters: {
             query?: never;
@@ -19027,6 +21288,175 @@ export interface operations {
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "calls.conference": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "to": "+15557770001"
+                 *     }
+                 */
+                "application/json": components["schemas"]["CallsConferenceBody"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CallCommand"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["WrongContentType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "calls.dtmf": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "digits": "12#"
+                 *     }
+                 */
+                "application/json": components["schemas"]["CallsDtmfBody"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CallCommand"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["WrongContentType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "calls.hangup": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CallCommand"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "calls.hold": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /** @example {} */
+                "application/json": components["schemas"]["CallsHoldBody"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CallCommand"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["WrongContentType"];
+            422: components["responses"]["Invalid"];
             429: components["responses"]["TooManyRequests"];
             503: components["responses"]["Unavailable"];
         };
@@ -19063,6 +21493,262 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
+    "calls.monitor": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /** @example {} */
+                "application/json": components["schemas"]["CallsMonitorBody"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CallCommand"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["WrongContentType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "calls.mute": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /** @example {} */
+                "application/json": components["schemas"]["CallsMuteBody"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CallCommand"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["WrongContentType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "calls.park": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /** @example {} */
+                "application/json": components["schemas"]["CallsParkBody"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CallCommand"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["WrongContentType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "calls.pickup": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /** @example {} */
+                "application/json": components["schemas"]["CallsPickupBody"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CallCommand"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["WrongContentType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "calls.record": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "action": "start"
+                 *     }
+                 */
+                "application/json": components["schemas"]["CallsRecordBody"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CallCommand"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["WrongContentType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "calls.takeover": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /** @example {} */
+                "application/json": components["schemas"]["CallsTakeoverBody"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CallCommand"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["WrongContentType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     "calls.trace": {
         parameters: {
             query?: never;
@@ -19091,6 +21777,185 @@ export interface operations {
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "calls.transfer": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "to": "+15557770001"
+                 *     }
+                 */
+                "application/json": components["schemas"]["CallsTransferBody"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CallCommand"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["WrongContentType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "calls.transfer_cancel": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CallCommand"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "calls.transfer_complete": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CallCommand"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "calls.unhold": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CallCommand"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "calls.live": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All of them. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        data: components["schemas"]["LiveCall"][];
+                    };
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
             429: components["responses"]["TooManyRequests"];
             503: components["responses"]["Unavailable"];
         };
@@ -27819,20 +30684,28 @@ export interface operations {
                  * @example {
                  *       "data": {
                  *         "call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "choice": "available",
+                 *         "choice_reason": "text",
                  *         "created_at": "2026-11-23T08:00:00Z",
                  *         "endpoint_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
                  *         "extension": "support",
                  *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "login_at": "2026-11-23T08:00:00Z",
                  *         "max_calls": 1,
+                 *         "max_tickets": 20,
                  *         "metadata": {
                  *           "crm_id": "42"
                  *         },
+                 *         "phase": "free",
+                 *         "previous_state": "available",
+                 *         "reachable": false,
                  *         "reason": "lunch",
                  *         "since": "2026-11-23T08:00:00Z",
                  *         "state": "available",
                  *         "tenant_id": "acme",
                  *         "updated_at": "2026-11-23T08:00:00Z",
-                 *         "user_id": "01kb2x8v9q3d5s7f1g4h6j8k0m"
+                 *         "user_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "wrapup_until": "2026-11-23T08:00:00Z"
                  *       },
                  *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
                  *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
@@ -27872,20 +30745,28 @@ export interface operations {
                  * @example {
                  *       "data": {
                  *         "call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "choice": "available",
+                 *         "choice_reason": "text",
                  *         "created_at": "2026-11-23T08:00:00Z",
                  *         "endpoint_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
                  *         "extension": "support",
                  *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "login_at": "2026-11-23T08:00:00Z",
                  *         "max_calls": 1,
+                 *         "max_tickets": 20,
                  *         "metadata": {
                  *           "crm_id": "42"
                  *         },
+                 *         "phase": "free",
+                 *         "previous_state": "available",
+                 *         "reachable": false,
                  *         "reason": "lunch",
                  *         "since": "2026-11-23T08:00:00Z",
                  *         "state": "available",
                  *         "tenant_id": "acme",
                  *         "updated_at": "2026-11-23T08:00:00Z",
-                 *         "user_id": "01kb2x8v9q3d5s7f1g4h6j8k0m"
+                 *         "user_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "wrapup_until": "2026-11-23T08:00:00Z"
                  *       },
                  *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
                  *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
@@ -27912,6 +30793,82 @@ export interface operations {
             };
         };
     };
+    "event.agent.screen_pop": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "agent_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "caller_name": "text",
+                 *         "caller_number": "text",
+                 *         "calls": [
+                 *           {
+                 *             "billed_s": 61,
+                 *             "call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *             "direction": "inbound",
+                 *             "disposition": "ANSWERED",
+                 *             "queue": "support",
+                 *             "started_at": "2026-11-22T11:21:37Z"
+                 *           }
+                 *         ],
+                 *         "contact": {
+                 *           "company": null,
+                 *           "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *           "name": "Vera Vip",
+                 *           "tags": [
+                 *             "vip"
+                 *           ]
+                 *         },
+                 *         "endpoint_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "extension": "support",
+                 *         "open_tickets": 1,
+                 *         "phone_state": "idle",
+                 *         "queue": "support",
+                 *         "tickets": [
+                 *           {
+                 *             "created_at": "2026-11-22T11:21:37Z",
+                 *             "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *             "number": 17,
+                 *             "priority": "high",
+                 *             "status": "open",
+                 *             "subject": "No dial tone"
+                 *           }
+                 *         ],
+                 *         "user_id": "01kb2x8v9q3d5s7f1g4h6j8k0m"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "agent.screen_pop"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["ScreenPop"];
+                    /** @constant */
+                    type?: "agent.screen_pop";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
     "event.agent.state_changed": {
         parameters: {
             query?: never;
@@ -27925,20 +30882,28 @@ export interface operations {
                  * @example {
                  *       "data": {
                  *         "call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "choice": "available",
+                 *         "choice_reason": "text",
                  *         "created_at": "2026-11-23T08:00:00Z",
                  *         "endpoint_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
                  *         "extension": "support",
                  *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "login_at": "2026-11-23T08:00:00Z",
                  *         "max_calls": 1,
+                 *         "max_tickets": 20,
                  *         "metadata": {
                  *           "crm_id": "42"
                  *         },
+                 *         "phase": "free",
+                 *         "previous_state": "available",
+                 *         "reachable": false,
                  *         "reason": "lunch",
                  *         "since": "2026-11-23T08:00:00Z",
                  *         "state": "available",
                  *         "tenant_id": "acme",
                  *         "updated_at": "2026-11-23T08:00:00Z",
-                 *         "user_id": "01kb2x8v9q3d5s7f1g4h6j8k0m"
+                 *         "user_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "wrapup_until": "2026-11-23T08:00:00Z"
                  *       },
                  *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
                  *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
@@ -27978,20 +30943,28 @@ export interface operations {
                  * @example {
                  *       "data": {
                  *         "call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "choice": "available",
+                 *         "choice_reason": "text",
                  *         "created_at": "2026-11-23T08:00:00Z",
                  *         "endpoint_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
                  *         "extension": "support",
                  *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "login_at": "2026-11-23T08:00:00Z",
                  *         "max_calls": 1,
+                 *         "max_tickets": 20,
                  *         "metadata": {
                  *           "crm_id": "42"
                  *         },
+                 *         "phase": "free",
+                 *         "previous_state": "available",
+                 *         "reachable": false,
                  *         "reason": "lunch",
                  *         "since": "2026-11-23T08:00:00Z",
                  *         "state": "available",
                  *         "tenant_id": "acme",
                  *         "updated_at": "2026-11-23T08:00:00Z",
-                 *         "user_id": "01kb2x8v9q3d5s7f1g4h6j8k0m"
+                 *         "user_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "wrapup_until": "2026-11-23T08:00:00Z"
                  *       },
                  *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
                  *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
@@ -28453,6 +31426,51 @@ export interface operations {
             };
         };
     };
+    "event.call.answered": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "at": "2026-11-23T08:00:00Z",
+                 *         "call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "caller_name": "text",
+                 *         "caller_number": "text",
+                 *         "channel": "text",
+                 *         "endpoint": "support",
+                 *         "queue": "text"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "call.answered"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["CallPhone"];
+                    /** @constant */
+                    type?: "call.answered";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
     "event.call.emergency": {
         parameters: {
             query?: never;
@@ -28557,6 +31575,92 @@ export interface operations {
             };
         };
     };
+    "event.call.gap": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "asterisk": "text",
+                 *         "from": "2026-11-23T08:00:00Z",
+                 *         "to": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "call.gap"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["CallGap"];
+                    /** @constant */
+                    type?: "call.gap";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.call.held": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "at": "2026-11-23T08:00:00Z",
+                 *         "call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "caller_name": "text",
+                 *         "caller_number": "text",
+                 *         "channel": "text",
+                 *         "endpoint": "support",
+                 *         "queue": "text"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "call.held"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["CallPhone"];
+                    /** @constant */
+                    type?: "call.held";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
     "event.call.missed": {
         parameters: {
             query?: never;
@@ -28604,6 +31708,47 @@ export interface operations {
                     data?: components["schemas"]["CallEnded"];
                     /** @constant */
                     type?: "call.missed";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.call.parked": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "at": "2026-11-23T08:00:00Z",
+                 *         "call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "slot": 1
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "call.parked"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["CallParked"];
+                    /** @constant */
+                    type?: "call.parked";
                 };
             };
         };
@@ -28735,6 +31880,51 @@ export interface operations {
             };
         };
     };
+    "event.call.ringing": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "at": "2026-11-23T08:00:00Z",
+                 *         "call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "caller_name": "text",
+                 *         "caller_number": "text",
+                 *         "channel": "text",
+                 *         "endpoint": "support",
+                 *         "queue": "text"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "call.ringing"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["CallPhone"];
+                    /** @constant */
+                    type?: "call.ringing";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
     "event.call.routed": {
         parameters: {
             query?: never;
@@ -28812,6 +32002,98 @@ export interface operations {
                     data?: components["schemas"]["CallStarted"];
                     /** @constant */
                     type?: "call.started";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.call.transferred": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "at": "2026-11-23T08:00:00Z",
+                 *         "attended": false,
+                 *         "call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "caller_name": "text",
+                 *         "caller_number": "text",
+                 *         "channel": "text",
+                 *         "endpoint": "support",
+                 *         "queue": "text",
+                 *         "to": "text"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "call.transferred"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["CallTransferred"];
+                    /** @constant */
+                    type?: "call.transferred";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.call.unheld": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "at": "2026-11-23T08:00:00Z",
+                 *         "call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "caller_name": "text",
+                 *         "caller_number": "text",
+                 *         "channel": "text",
+                 *         "endpoint": "support",
+                 *         "queue": "text"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "call.unheld"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["CallPhone"];
+                    /** @constant */
+                    type?: "call.unheld";
                 };
             };
         };
@@ -33324,6 +36606,7 @@ export interface operations {
                  *         "trial_ends_at": "2026-11-23T08:00:00Z",
                  *         "updated_at": "2026-11-23T08:00:00Z",
                  *         "voicemail_days": 1,
+                 *         "wrapup_s": 0,
                  *         "zone": "Europe/Berlin"
                  *       },
                  *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
@@ -33392,6 +36675,7 @@ export interface operations {
                  *         "trial_ends_at": "2026-11-23T08:00:00Z",
                  *         "updated_at": "2026-11-23T08:00:00Z",
                  *         "voicemail_days": 1,
+                 *         "wrapup_s": 0,
                  *         "zone": "Europe/Berlin"
                  *       },
                  *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
@@ -33460,6 +36744,7 @@ export interface operations {
                  *         "trial_ends_at": "2026-11-23T08:00:00Z",
                  *         "updated_at": "2026-11-23T08:00:00Z",
                  *         "voicemail_days": 1,
+                 *         "wrapup_s": 0,
                  *         "zone": "Europe/Berlin"
                  *       },
                  *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",

@@ -180,7 +180,7 @@ pub(super) fn actions(control: Option<&Arc<Control>>) -> Vec<Action> {
     let handler = Handler::prepared(
         move |call| {
             let control = control.clone();
-            Box::pin(async move { click(call, &*needed(control.as_ref())?).await })
+            Box::pin(async move { click(call, &*needed(control.as_ref(), Refusal::NoPbx)?).await })
         },
         |call, _| Box::pin(async move { Ok(reply(call, "create")) }),
     );
@@ -200,15 +200,15 @@ fn action(Command(word, summary, doc, who, fields): Command, control: Option<&Ar
     let handler = Handler::prepared(
         move |call| {
             let control = control.clone();
-            Box::pin(async move { run(call, &*needed(control.as_ref())?, word).await })
+            Box::pin(async move { run(call, &*needed(control.as_ref(), Refusal::NotLive)?, word).await })
         },
         move |call, _| Box::pin(async move { Ok(reply(call, word)) }),
     );
     Action { operation, handler }
 }
 
-fn needed(control: Option<&Arc<Control>>) -> Result<Arc<Control>, Problem> {
-    control.cloned().ok_or_else(|| problem(Refusal::NoPbx))
+fn needed(control: Option<&Arc<Control>>, otherwise: Refusal) -> Result<Arc<Control>, Problem> {
+    control.cloned().ok_or_else(|| problem(otherwise))
 }
 
 /// What was done is put on record after it was done: Asterisk can't take it back.

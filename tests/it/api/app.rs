@@ -125,6 +125,7 @@ impl TestApp {
             plugins: Some(Arc::clone(&plugins)),
             live: Arc::new(LiveQueues::new(config.lost_call.as_micros().try_into().unwrap())),
             routing: Some(Arc::clone(&routing)),
+            control: None,
         };
         let gate =
             app::api::gate(&config, test.db.clone(), clock.clone(), routing, auth, Arc::clone(&parts.events))

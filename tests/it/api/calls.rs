@@ -3,7 +3,8 @@
 use hookswitch::base::ids::Id;
 use hookswitch::base::role::Role;
 use hookswitch::calls::cdr::{CallRecording, Cdr, Disposition};
-use hookswitch::calls::store::{Calls, close_lost};
+use hookswitch::calls::open::close_lost;
+use hookswitch::calls::store::Calls;
 use hookswitch::calls::{CallAndDecision, Decided, Direction, Ended, Record, Started};
 use hookswitch::journal;
 use hookswitch::journal::drain::Sink;
