@@ -17,6 +17,7 @@ use crate::http::idempotency::Running;
 use crate::http::rate::{Limiter, Rates};
 use crate::outgoing::Guard;
 use crate::plugins::Plugins;
+use crate::queues::board::Wall;
 use crate::queues::live::LiveQueues;
 use crate::routing::Router;
 use crate::storage::Signer;
@@ -83,6 +84,8 @@ pub struct Parts {
     pub plugins: Option<Arc<Plugins>>,
     /// Who waits and talks in queues.
     pub live: Arc<LiveQueues>,
+    /// The numbers of queues.
+    pub wall: Arc<Wall>,
 }
 
 /// Every operation that is the same for every process.
@@ -90,7 +93,7 @@ pub fn actions(parts: &Parts) -> Vec<Action> {
     let mut all = auth::api::actions(&parts.auth, parts.registration);
     all.extend(resources().into_iter().flat_map(crud::actions));
     all.extend(routing::api::actions());
-    all.extend(queues::api::actions(&parts.live));
+    all.extend(queues::api::actions(&parts.live, &parts.wall));
     all.extend(endpoints::api::actions());
     all.extend(contacts::api::actions());
     all.extend(tickets::api::actions());
@@ -114,7 +117,7 @@ pub fn events() -> Arc<Events> {
     let more =
         calls::events::kinds().into_iter().chain([webhooks::test_kind()]).chain(plugins::events::kinds());
     let more = more.chain(endpoints::registrations::kinds()).chain(queues::events::kinds());
-    let more = more.chain(agents::pop::kinds());
+    let more = more.chain(agents::pop::kinds()).chain(queues::board::kinds());
     Events::new(told, more, News::default())
 }
 
@@ -145,8 +148,9 @@ fn described() -> Result<Vec<Action>, Error> {
         Auth::new(&secret, clock.clone(), IdSource::new(clock)).map_err(|e| Error::Said(e.to_string()))?;
     let (auth, events) = (Arc::new(auth), events());
     let (live, signer) = (Arc::new(LiveQueues::new(0)), Arc::new(Signer::new([0; 32], "")));
+    let wall = Arc::new(Wall::new(0));
     let guard = Arc::default();
-    Ok(actions(&Parts { auth, registration: false, events, guard, signer, plugins: None, live }))
+    Ok(actions(&Parts { auth, registration: false, events, guard, signer, plugins: None, live, wall }))
 }
 
 /// What stands before the operations.

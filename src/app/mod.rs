@@ -40,6 +40,7 @@ use crate::mail::Mailer;
 use crate::outgoing::{Client, Guard};
 use crate::plugins::host::{Hosts, Reach};
 use crate::plugins::{HostOf, Parts, Plugins};
+use crate::queues::board::Wall;
 use crate::queues::live::LiveQueues;
 use crate::realtime::{self, Realtime};
 use crate::routing::Router;
@@ -423,6 +424,8 @@ impl App {
         let health = Health { db: self.db.clone(), router: Arc::clone(&self.router) };
         let counters = health::metrics_routes(Arc::clone(&self.router.metrics));
         let (routing, auth) = (Arc::clone(&self.router), Arc::clone(&self.auth));
+        let lost_us = i64::try_from(self.config.lost_call.as_micros()).unwrap_or(i64::MAX);
+        let wall = Arc::new(Wall::new(lost_us));
         let parts = api::Parts {
             auth: Arc::clone(&auth),
             registration: self.config.registration,
@@ -430,9 +433,8 @@ impl App {
             guard: Arc::new(guard(&self.config).map_err(Error::Said)?),
             signer: Arc::clone(&self.signer),
             plugins: Some(Arc::clone(&self.plugins)),
-            live: Arc::new(LiveQueues::new(
-                i64::try_from(self.config.lost_call.as_micros()).unwrap_or(i64::MAX),
-            )),
+            live: Arc::new(LiveQueues::new(lost_us)),
+            wall: Arc::clone(&wall),
         };
         let events = Arc::clone(&self.events);
         let gate = api::gate(&self.config, self.db.clone(), self.clock.clone(), routing, auth, events)?;
@@ -453,6 +455,7 @@ impl App {
         routes = routes.merge(realtime::routes(Arc::clone(&realtime)));
         let mut tasks = keep::start(&gate, self.config.events_kept, keep);
         tasks.extend(realtime.start(keep));
+        tasks.push(tokio::spawn(wall.run(desk::agents(self), keep.clone())));
         tasks.extend(sockets.start(keep));
         match metrics {
             Some(metrics) => tasks.push(tokio::spawn(http::serve::serve(metrics, counters, keep.clone()))),

@@ -2,11 +2,13 @@
 
 mod live;
 mod report;
+mod wall;
 
 use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::board::Wall;
 use super::live::LiveQueues;
 use super::seat::follow;
 use super::{Autopause, QueueStatus, QueueStrategy};
@@ -186,8 +188,8 @@ pub static MEMBERS: Resource = Resource {
 };
 
 /// What is no collection.
-pub fn actions(live: &Arc<LiveQueues>) -> Vec<Action> {
-    vec![live::action(live), report::action()]
+pub fn actions(live: &Arc<LiveQueues>, wall: &Arc<Wall>) -> Vec<Action> {
+    vec![live::action(live), report::action(), wall::action(wall)]
 }
 
 fn before<'a>(call: &'a Call, tx: &'a mut Tx, change: &'a mut Change) -> Doing<'a, Result<(), Problem>> {

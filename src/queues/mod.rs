@@ -2,6 +2,8 @@
 
 pub mod api;
 pub mod asterisk;
+pub mod board;
+mod day;
 pub mod events;
 pub mod live;
 pub mod log;

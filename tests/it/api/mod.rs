@@ -24,3 +24,4 @@ pub(crate) mod telephony;
 mod tenants;
 mod tickets;
 mod users;
+mod wall;
