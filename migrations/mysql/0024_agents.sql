@@ -114,3 +114,14 @@ END;
 
 -- Who calls is shown with the calls before.
 ALTER TABLE cdrs ADD INDEX cdrs_caller (tenant_id, caller_number, started_at, id);
+
+-- What was told of a queue last (queue.stats), and how things stood when: of several nodes one tells it.
+CREATE TABLE queue_stats (
+    queue_id VARCHAR(26) NOT NULL PRIMARY KEY,
+    tenant_id VARCHAR(20) NOT NULL,
+    as_of BIGINT NOT NULL,
+    data TEXT NOT NULL,
+    FOREIGN KEY (queue_id) REFERENCES queues (id) ON DELETE CASCADE
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+CREATE INDEX queue_stats_tenant ON queue_stats (tenant_id, queue_id);
+CREATE INDEX queue_log_written ON queue_log (created_at, tenant_id);

@@ -116,3 +116,14 @@ END;
 
 -- Who calls is shown with the calls before.
 CREATE INDEX cdrs_caller ON cdrs (tenant_id, caller_number, started_at, id);
+
+-- What was told of a queue last (queue.stats), and how things stood when: of several nodes one tells it.
+CREATE TABLE queue_stats (
+    queue_id TEXT NOT NULL PRIMARY KEY,
+    tenant_id TEXT NOT NULL,
+    as_of INTEGER NOT NULL,
+    data TEXT NOT NULL,
+    FOREIGN KEY (queue_id) REFERENCES queues (id) ON DELETE CASCADE
+) STRICT;
+CREATE INDEX queue_stats_tenant ON queue_stats (tenant_id, queue_id);
+CREATE INDEX queue_log_written ON queue_log (created_at, tenant_id);

@@ -25,6 +25,7 @@ use crate::base::ids::{Id, IdSource, Name, TenantId};
 use crate::base::words::words;
 use crate::db::Db;
 use crate::events::Events;
+pub use api::AGENTS;
 pub use phone::{PhoneNews, PhoneState, phone_changed};
 pub use standing::AgentPhase;
 

@@ -17,6 +17,7 @@ use crate::http::idempotency::Running;
 use crate::http::rate::{Limiter, Rates};
 use crate::outgoing::Guard;
 use crate::plugins::Plugins;
+use crate::queues::board::Wall;
 use crate::queues::live::LiveQueues;
 use crate::routing::Router;
 use crate::storage::Signer;
@@ -92,6 +93,8 @@ pub struct Parts {
     pub control: Option<Arc<calls::control::Control>>,
     /// What tenants may call; `None`: the operations are only described.
     pub routing: Option<Arc<Router>>,
+    /// The numbers of queues.
+    pub wall: Arc<Wall>,
 }
 
 /// Every operation that is the same for every process.
@@ -99,7 +102,7 @@ pub fn actions(parts: &Parts) -> Vec<Action> {
     let mut all = auth::api::actions(&parts.auth, parts.registration);
     all.extend(resources().into_iter().flat_map(crud::actions));
     all.extend(routing::api::actions());
-    all.extend(queues::api::actions(&parts.live, parts.routing.as_ref()));
+    all.extend(queues::api::actions(&parts.live, &parts.wall, parts.routing.as_ref()));
     all.extend(endpoints::api::actions());
     all.extend(contacts::api::actions());
     all.extend(tickets::api::actions());
@@ -123,7 +126,8 @@ pub fn events() -> Arc<Events> {
     let more =
         calls::events::kinds().into_iter().chain([webhooks::test_kind()]).chain(plugins::events::kinds());
     let more = more.chain(endpoints::registrations::kinds()).chain(queues::events::kinds());
-    let more = more.chain(agents::pop::kinds()).chain(queues::api::callback_kinds());
+    let more =
+        more.chain(agents::pop::kinds()).chain(queues::board::kinds()).chain(queues::api::callback_kinds());
     Events::new(told, more, News::default())
 }
 
@@ -154,6 +158,7 @@ fn described() -> Result<Vec<Action>, Error> {
         Auth::new(&secret, clock.clone(), IdSource::new(clock)).map_err(|e| Error::Said(e.to_string()))?;
     let (auth, events) = (Arc::new(auth), events());
     let (live, signer) = (Arc::new(LiveQueues::new(0)), Arc::new(Signer::new([0; 32], "")));
+    let wall = Arc::new(Wall::new(0));
     let guard = Arc::default();
     Ok(actions(&Parts {
         auth,
@@ -163,6 +168,7 @@ fn described() -> Result<Vec<Action>, Error> {
         signer,
         plugins: None,
         live,
+        wall,
         control: None,
         routing: None,
     }))

@@ -13,6 +13,16 @@ use crate::config::limits::tickets as limits;
 use crate::contacts::import::Importer;
 use crate::tickets::files;
 
+/// What moves agents beside the API.
+pub(super) fn agents(app: &App) -> agents::Parts {
+    agents::Parts {
+        db: app.db.clone(),
+        ids: app.router.ids.clone(),
+        clock: app.clock.clone(),
+        events: Arc::clone(&app.events),
+    }
+}
+
 /// Starts all of it.
 pub(super) fn background(app: &App, keep: &Stopping) -> Vec<JoinHandle<()>> {
     let importer = Importer {
@@ -45,12 +55,6 @@ pub(super) fn background(app: &App, keep: &Stopping) -> Vec<JoinHandle<()>> {
         events: Arc::clone(&app.events),
         data_dir: app.config.data_dir.clone(),
     };
-    let agents = agents::Parts {
-        db: app.db.clone(),
-        ids: app.router.ids.clone(),
-        clock: app.clock.clone(),
-        events: Arc::clone(&app.events),
-    };
-    let rests = tokio::spawn(agents::wrapup::run(agents, keep.clone()));
+    let rests = tokio::spawn(agents::wrapup::run(agents(app), keep.clone()));
     vec![tokio::spawn(importer.run(keep.clone())), sweep, tokio::spawn(exporter.run(keep.clone())), rests]
 }

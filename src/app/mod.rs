@@ -42,6 +42,7 @@ use crate::mail::Mailer;
 use crate::outgoing::{Client, Guard};
 use crate::plugins::host::{Hosts, Reach};
 use crate::plugins::{HostOf, Parts, Plugins};
+use crate::queues::board::Wall;
 use crate::queues::callback_desk::Callbacks;
 use crate::realtime::{self, Realtime};
 use crate::routing::memory::Memory;
@@ -446,6 +447,8 @@ impl App {
         let health = Health { db: self.db.clone(), router: Arc::clone(&self.router) };
         let counters = health::metrics_routes(Arc::clone(&self.router.metrics));
         let (routing, auth) = (Arc::clone(&self.router), Arc::clone(&self.auth));
+        let lost_us = i64::try_from(self.config.lost_call.as_micros()).unwrap_or(i64::MAX);
+        let wall = Arc::new(Wall::new(lost_us));
         let parts = api::Parts {
             auth: Arc::clone(&auth),
             registration: self.config.registration,
@@ -456,6 +459,7 @@ impl App {
             live: Arc::clone(&self.callbacks.live),
             routing: Some(Arc::clone(&self.router)),
             control: Some(Arc::clone(&self.live.control)),
+            wall: Arc::clone(&wall),
         };
         let events = Arc::clone(&self.events);
         let gate = api::gate(&self.config, self.db.clone(), self.clock.clone(), routing, auth, events)?;
@@ -476,6 +480,7 @@ impl App {
         routes = routes.merge(realtime::routes(Arc::clone(&realtime))).merge(self.links.routes());
         let mut tasks = keep::start(&gate, self.config.events_kept, keep);
         tasks.extend(realtime.start(keep));
+        tasks.push(tokio::spawn(wall.run(desk::agents(self), keep.clone())));
         tasks.extend(sockets.start(keep));
         match metrics {
             Some(metrics) => tasks.push(tokio::spawn(http::serve::serve(metrics, counters, keep.clone()))),

@@ -3,6 +3,7 @@
 mod callbacks;
 mod live;
 mod report;
+mod wall;
 
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use serde_json::Value;
 
 pub use callbacks::{CALLBACKS, kinds as callback_kinds};
 
+use super::board::Wall;
 use super::live::LiveQueues;
 use super::seat::follow;
 use super::{Autopause, QueueStatus, QueueStrategy};
@@ -238,8 +240,8 @@ pub static MEMBERS: Resource = Resource {
 };
 
 /// What is no collection.
-pub fn actions(live: &Arc<LiveQueues>, router: Option<&Arc<Router>>) -> Vec<Action> {
-    let mut all = vec![live::action(live), report::action()];
+pub fn actions(live: &Arc<LiveQueues>, wall: &Arc<Wall>, router: Option<&Arc<Router>>) -> Vec<Action> {
+    let mut all = vec![live::action(live), report::action(), wall::action(wall)];
     all.extend(callbacks::actions(router));
     all
 }

@@ -2,9 +2,11 @@
 
 pub mod api;
 pub mod asterisk;
+pub mod board;
 pub mod callback;
 pub mod callback_desk;
 pub mod callback_store;
+mod day;
 pub mod events;
 pub mod live;
 pub mod log;

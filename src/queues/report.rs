@@ -123,7 +123,8 @@ impl Queue {
         self.offered - self.unfinished
     }
 
-    fn add(&mut self, visit: &Visit, ask: &Ask) {
+    /// Counts a caller.
+    pub(super) fn add(&mut self, visit: &Visit, ask: &Ask) {
         self.offered += 1;
         let (Some(how), Some(wait_us)) = (visit.how(), visit.wait_us()) else {
             self.unfinished += 1;

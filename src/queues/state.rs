@@ -7,7 +7,7 @@ use super::visit::{self, Visit};
 use crate::config::limits::queues as limits;
 
 /// A queue and a member's endpoint, by their names.
-type Seat = (String, String);
+pub(super) type Seat = (String, String);
 
 /// The callers and members of one tenant.
 #[derive(Debug, Default)]
@@ -91,15 +91,23 @@ impl State {
         last.filter(|visit| !visit.is_over())
     }
 
-    /// A queue's line. Of equal places whoever entered first stands first.
+    /// A queue's line.
     pub fn line(&self, queue: &str) -> Line {
-        let mut line = Line::default();
-        for visit in self.present().filter(|visit| visit.queue == queue) {
+        self.lines().remove(queue).unwrap_or_default()
+    }
+
+    /// The lines of all queues in which somebody is, by name. Of equal places whoever entered first stands first.
+    pub fn lines(&self) -> HashMap<String, Line> {
+        let mut lines: HashMap<String, Line> = HashMap::new();
+        for visit in self.present() {
+            let line = lines.entry(visit.queue.clone()).or_default();
             if visit.answered_us().is_some() { line.talking.push(visit) } else { line.waiting.push(visit) }
         }
-        line.waiting.sort_by(|a, b| (a.entered_us(), &a.call).cmp(&(b.entered_us(), &b.call)));
-        line.talking.sort_by(|a, b| (a.answered_us(), &a.call).cmp(&(b.answered_us(), &b.call)));
-        line
+        for line in lines.values_mut() {
+            line.waiting.sort_by(|a, b| (a.entered_us(), &a.call).cmp(&(b.entered_us(), &b.call)));
+            line.talking.sort_by(|a, b| (a.answered_us(), &a.call).cmp(&(b.answered_us(), &b.call)));
+        }
+        lines
     }
 
     /// The last visit of a call in a queue, over or not.
@@ -122,13 +130,19 @@ impl State {
 
     /// When members' last talks in a queue ended, by name; microseconds since 1970 UTC.
     pub fn ends(&self, queue: &str) -> HashMap<String, i64> {
+        let all = self.all_ends().into_iter();
+        all.filter(|((of, _), _)| of == queue).map(|((_, agent), at)| (agent, at)).collect()
+    }
+
+    /// When last talks ended, by queue and member; microseconds since 1970 UTC.
+    pub fn all_ends(&self) -> HashMap<Seat, i64> {
         let known = self.ends.iter().map(|(seat, at)| (seat.clone(), *at));
         let ended = self.calls.values().flat_map(|steps| visit::of_call(&steps.rows));
         let mut all = HashMap::new();
         for (seat, at) in known.chain(ended.filter_map(|visit| end(&visit))) {
             later(&mut all, seat, at);
         }
-        all.into_iter().filter(|((of, _), _)| of == queue).map(|((_, agent), at)| (agent, at)).collect()
+        all
     }
 
     /// The pause of a member of a queue, as the log has it last: of this queue, or of all.

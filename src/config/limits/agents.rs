@@ -46,6 +46,11 @@ pub const POP_SUBJECT_CHARACTERS: usize = 200;
 
 /// How often it is looked for queues where something happened: what is told of one is at most so old.
 pub const WALL_TIME: Duration = Duration::from_secs(1);
+/// How far back of the last look rows of the queues' log are looked for: clocks of nodes differ, and transactions take time.
+/// Microseconds.
+pub const WALL_OVERLAP_US: i64 = 5_000_000;
+/// Members of one tenant's queues that are counted.
+pub const WALL_MEMBERS: i64 = 50_000;
 /// Tenants whose numbers of the day are kept in memory; one queue takes some 500 bytes.
 pub const WALL_TENANTS: u64 = 2_000;
 /// Queues of one tenant that are shown and told of.

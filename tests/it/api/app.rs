@@ -17,6 +17,7 @@ use hookswitch::http::{media, router};
 use hookswitch::outgoing::Guard;
 use hookswitch::plugins::Plugins;
 use hookswitch::plugins::host::Reach;
+use hookswitch::queues::board::Wall;
 use hookswitch::queues::live::LiveQueues;
 use hookswitch::storage::Storage;
 use hookswitch::tenants::{self, Tenant, TenantStatus};
@@ -38,6 +39,7 @@ pub(crate) struct TestApp {
     pub(crate) gate: Arc<hookswitch::http::dispatch::Gate>,
     pub(crate) plugins: Arc<Plugins>,
     pub(crate) storage: Storage,
+    pub(crate) wall: Arc<Wall>,
 }
 
 /// A user with a session.
@@ -126,6 +128,7 @@ impl TestApp {
             live: Arc::new(LiveQueues::new(config.lost_call.as_micros().try_into().unwrap())),
             routing: Some(Arc::clone(&routing)),
             control: None,
+            wall: Arc::new(Wall::new(config.lost_call.as_micros().try_into().unwrap())),
         };
         let gate =
             app::api::gate(&config, test.db.clone(), clock.clone(), routing, auth, Arc::clone(&parts.events))
@@ -137,7 +140,8 @@ impl TestApp {
             &config.http_origins,
         );
         let routes = routes.merge(media::routes(&app::sound::media(&gate, &storage, &signer)));
-        Self { test, clock, routes, gate, plugins, storage }
+        let wall = Arc::clone(&parts.wall);
+        Self { test, clock, routes, gate, plugins, storage, wall }
     }
 
     /// A tenant.

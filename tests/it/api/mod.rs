@@ -25,3 +25,4 @@ pub(crate) mod telephony;
 mod tenants;
 mod tickets;
 mod users;
+mod wall;
