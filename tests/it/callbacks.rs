@@ -267,7 +267,7 @@ both_databases! {
         let asked = [scene.ask(ANN).await, scene.ask(BOB).await, scene.ask(EVE).await];
         let nodes: Vec<Callbacks> = (0..4).map(|_| scene.node(&scene.phones)).collect();
         let rounds = futures_util::future::join_all(nodes.iter().map(Callbacks::round)).await;
-        rounds.into_iter().for_each(|round| drop(round.unwrap()));
+        rounds.into_iter().for_each(|round| assert_eq!(round.unwrap(), 1));
         let mut dialled = scene.phones.take();
         dialled.sort();
         assert_eq!(dialled, [ANN, BOB, EVE]);
