@@ -69,6 +69,7 @@ CREATE TABLE queue_callbacks (
     FOREIGN KEY (tenant_id) REFERENCES tenants (id) ON DELETE CASCADE,
     FOREIGN KEY (queue_id) REFERENCES queues (id) ON DELETE CASCADE,
     INDEX queue_callbacks_open (state, tenant_id, queue_id, place_at),
+    INDEX queue_callbacks_place (tenant_id, place_at, id),
     INDEX queue_callbacks_queue (queue_id)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 

@@ -70,6 +70,7 @@ CREATE TABLE queue_callbacks (
     FOREIGN KEY (queue_id) REFERENCES queues (id) ON DELETE CASCADE
 ) STRICT;
 CREATE INDEX queue_callbacks_open ON queue_callbacks (state, tenant_id, queue_id, place_at);
+CREATE INDEX queue_callbacks_place ON queue_callbacks (tenant_id, place_at, id);
 CREATE INDEX queue_callbacks_queue ON queue_callbacks (queue_id);
 
 -- A caller who presses the key of a queue leaves it for the context of that key.

@@ -58,12 +58,10 @@ pub(super) fn actions() -> Vec<Action> {
     vec![
         Action { operation: login, handler: Handler::write(|call, tx| sign_in(call, tx)) },
         Action {
-            operation: operation(
-                "agents.me.logout",
-                "/agents/me/logout",
-                "Leave the phone and go offline",
-                logout,
-            ),
+            operation: Operation {
+                problems: &[NEVER],
+                ..operation("agents.me.logout", "/agents/me/logout", "Leave the phone and go offline", logout)
+            },
             handler: Handler::write(|call, tx| sign_out(call, tx)),
         },
         Action {
@@ -71,12 +69,15 @@ pub(super) fn actions() -> Vec<Action> {
             handler: Handler::write(|call, tx| sign_out(call, tx)),
         },
         Action {
-            operation: extend(operation(
-                "agents.me.wrapup",
-                "/agents/me/wrapup",
-                "Rest longer after a call",
-                wrapup,
-            )),
+            operation: Operation {
+                problems: &[WRONG_STATE, NEVER],
+                ..extend(operation(
+                    "agents.me.wrapup",
+                    "/agents/me/wrapup",
+                    "Rest longer after a call",
+                    wrapup,
+                ))
+            },
             handler: Handler::write(|call, tx| rest_longer(call, tx)),
         },
         Action {
@@ -90,6 +91,9 @@ pub(super) fn actions() -> Vec<Action> {
         },
     ]
 }
+
+/// Who has no state leaves nothing.
+const NEVER: (u16, &str, &str) = (404, "not-found", "The state was never set.");
 
 /// The agent whom the path names, locked.
 async fn whom(call: &Call, tx: &mut Tx) -> Result<Record, Problem> {

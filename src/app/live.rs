@@ -83,7 +83,7 @@ impl LiveCalls {
         links: &Links,
         router: &Arc<Router>,
         (journal, db): (&Journal, &Db),
-        clock: &Clock,
+        (clock, parked_s): (&Clock, i64),
     ) -> Self {
         let (board, items) = Board::new(clock.clone(), Arc::clone(&router.metrics));
         let control = Control::new(
@@ -91,7 +91,7 @@ impl LiveCalls {
             links.clone(),
             Arc::clone(router),
             (journal.clone(), db.clone()),
-            clock.clone(),
+            (clock.clone(), parked_s),
         );
         Self { control, links: links.clone(), board, items: Mutex::new(Some(items)) }
     }

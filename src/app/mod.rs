@@ -264,7 +264,7 @@ impl App {
         let auth = Auth::new(&config.secret()?, clock.clone(), router.ids.clone())
             .map_err(|e| Error::Said(format!("keys can't be made of the secret: {e}")))?;
         let links = Links::new(&config.ari, clock.clone());
-        let live = live::LiveCalls::new(&links, &router, (&journal, &db), &clock);
+        let live = live::LiveCalls::new(&links, &router, (&journal, &db), (&clock, config.parked_s));
         let parts = (&router, &live.control);
         let callbacks = callbacks::desk(&config, (&db, &clock), &events, parts, journal.node());
         Ok(Self {

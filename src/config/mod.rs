@@ -92,6 +92,8 @@ pub struct Config {
     pub refresh: Duration,
     /// A call without an end is closed after this time.
     pub lost_call: Duration,
+    /// How long a caller is parked, in seconds.
+    pub parked_s: i64,
     /// How long events are kept.
     pub events_kept: Duration,
     /// Tenants' plugins.
@@ -221,6 +223,7 @@ impl Config {
             cached_dids: r.number("routing.cached_dids", 1, 100_000_000),
             refresh: Duration::from_millis(r.number("routing.refresh_ms", 50, 3_600_000)),
             lost_call: Duration::from_secs(3_600 * r.number("routing.lost_call_hours", 1, 720)),
+            parked_s: r.number("routing.parked_s", 1, 86_400),
             events_kept: limits::events::DAY * r.number("events.kept_days", shortest, longest) as u32,
             plugins: plugins(r),
             ari: r.ari(),

@@ -284,7 +284,7 @@ fn a_click_calls_both(database: Database) {
     // What can't be, is not begun.
     for (body, code) in [
         (click("+4412345678"), "no-destination"),
-        (json!({"from": "199", "to": "102"}), "no-destination"),
+        (json!({"from": "199", "to": "102"}), "invalid"),
         (json!({"from": "101", "to": "102", "caller_id": "+15550002000"}), "invalid"),
         (json!({"from": "101", "to": "102'"}), "invalid"),
     ] {

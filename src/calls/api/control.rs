@@ -102,10 +102,10 @@ static PROBLEMS: &[(u16, &str, &str)] = &[
     (404, "not-live", "The tenant has no such living call."),
     (409, "call-state", "The call is not where this can be done."),
     (409, "call-gone", "Somebody hung up meanwhile."),
+    (409, "no-pbx", "No Asterisk is connected over ARI."),
     (409, "no-phone", "Nobody said which endpoint, and there is no own one."),
     (422, "no-destination", "By the rules that number leads nowhere, or the endpoint can't be called."),
     (502, "pbx-refused", "Asterisk refused; the detail says what it said."),
-    (503, "no-pbx", "No Asterisk is connected over ARI."),
     (504, "pbx-silent", "Asterisk did not answer; it may be done all the same."),
 ];
 
@@ -180,7 +180,7 @@ pub(super) fn actions(control: Option<&Arc<Control>>) -> Vec<Action> {
     let handler = Handler::prepared(
         move |call| {
             let control = control.clone();
-            Box::pin(async move { click(call, &*needed(control.as_ref(), Refusal::NoPbx)?).await })
+            Box::pin(async move { click(call, control.as_ref()).await })
         },
         |call, _| Box::pin(async move { Ok(reply(call, "create")) }),
     );
@@ -235,7 +235,7 @@ fn problem(refusal: Refusal) -> Problem {
     let detail = refusal.to_string();
     match refusal {
         Refusal::NoPbx => {
-            Problem::new(503, "no-pbx", "No Asterisk is connected over ARI; see asterisk/README.md.")
+            Problem::conflict("no-pbx", "No Asterisk is connected over ARI; see asterisk/README.md.")
         }
         Refusal::NotLive => Problem::new(404, "not-live", "There is no such living call."),
         Refusal::State(why) => Problem::conflict("call-state", format!("This can't be done now: {why}.")),
@@ -253,10 +253,19 @@ fn name(call: &Call, field: &str) -> Result<Option<Name>, Problem> {
     if text.is_empty() { Ok(None) } else { Name::parse(text).map(Some).map_err(Problem::internal) }
 }
 
-async fn click(call: &Call, control: &Control) -> Result<Record, Problem> {
+async fn click(call: &Call, control: Option<&Arc<Control>>) -> Result<Record, Problem> {
+    const THERE: &str = "SELECT COUNT(*) FROM endpoints WHERE tenant_id = ? AND name = ?";
     const OWNED: &str = "SELECT COUNT(*) FROM dids WHERE tenant_id = ? AND number = ? AND status = 'active' AND deleted_at = 0";
     let tenant: &TenantId = call.tenant()?;
     let from = phone(call, "from").await?;
+    let there: i64 = db_read!(&call.db, |p| sqlx::query_scalar(THERE)
+        .bind(tenant.as_str())
+        .bind(from.as_str())
+        .fetch_one(p)
+        .await?);
+    if there == 0 {
+        return Err(Problem::invalid_field("from", "There is no such endpoint."));
+    }
     let shows = call.text("caller_id").to_owned();
     if !shows.is_empty() {
         let owned: i64 = db_read!(&call.db, |p| sqlx::query_scalar(OWNED)
@@ -269,8 +278,9 @@ async fn click(call: &Call, control: &Control) -> Result<Record, Problem> {
         }
     }
     let click = Click { tenant: tenant.clone(), from, to: call.text("to").to_owned(), shows };
+    let control = needed(control, Refusal::NoPbx)?;
     let id = control.click(&click).await.map_err(problem)?;
-    Ok(done(control, (tenant, &id), "create", State::Ringing.as_str()))
+    Ok(done(&control, (tenant, &id), "create", State::Ringing.as_str()))
 }
 
 /// The endpoint that is to ring: the one that is named, else the own one. An agent names only an own one.
@@ -355,12 +365,7 @@ fn done(control: &Control, of: Which<'_>, word: &str, otherwise: &str) -> Record
     let table = control.board.table();
     let live = table.call(of.0, of.1);
     let state = live.as_ref().map_or(otherwise, |live| live.state.as_str());
-    let slot = live.as_ref().and_then(|live| {
-        live.legs.iter().find_map(|leg| match leg.place {
-            Place::Parked(slot) => Some(slot),
-            _ => None,
-        })
-    });
+    let slot = live.as_ref().and_then(|live| live.legs.iter().find_map(|leg| leg.slot()));
     Record::from_iter([
         ("call_id".to_owned(), json!(of.1.as_str())),
         ("command".to_owned(), json!(word)),

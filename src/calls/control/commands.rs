@@ -1,10 +1,10 @@
 //! Commands on one call: hang up, hold, mute, keys, park, record.
 
-use super::{Control, LIVE, Pair, Refusal, bridge_of};
+use super::{Control, LIVE, MOVED, MOVED_BY, Pair, Refusal, bridge_of};
 use crate::ari::Request;
-use crate::base::ids::{Id, Name, TenantId};
+use crate::base::ids::{Id, Name, TenantId, global_name, split_global_name};
 use crate::calls::happened;
-use crate::calls::table::{Kind, Place, Table};
+use crate::calls::table::{Kind, Place, Slot, Table};
 use crate::config::limits::live as limits;
 
 /// A tenant's call.
@@ -142,21 +142,50 @@ impl Control {
     /// As [`Control::hold`]; when all slots are taken.
     pub async fn park(&self, of: Which<'_>, near: Option<&[Name]>) -> Result<u16, Refusal> {
         let _alone = self.alone(&self.place(of)?.1).await;
-        let parked = self.see(of, |call| {
-            Ok(call.legs.iter().find_map(|leg| match leg.place {
-                Place::Parked(slot) => Some(slot),
-                _ => None,
-            }))
-        })?;
+        let parked = self.see(of, |call| Ok(call.legs.iter().find_map(|leg| leg.slot())))?;
         if let Some(slot) = parked {
             return Ok(slot);
         }
         let pair = self.take(of, near).await?;
-        let slot = free_slot(&self.board.table(), of.0).ok_or(Refusal::State("all slots are taken"))?;
-        self.apart(&pair.asterisk, &bridge_of(of.1), &pair.far.id, Place::Parked(slot)).await?;
+        let number = free_slot(&self.board.table(), of.0).ok_or(Refusal::State("all slots are taken"))?;
+        let by =
+            pair.near.endpoint.as_ref().map_or_else(String::new, |(tenant, name)| global_name(tenant, name));
+        let until_s = self.clock.now_us() / 1_000_000 + self.parked_s;
+        let place = Place::Parked(Slot { number, until_s, by });
+        self.apart(&pair.asterisk, &bridge_of(of.1), &pair.far.id, place).await?;
         self.hang_up_leg(&pair.asterisk, &pair.near.id).await?;
-        self.write_down(happened::parked(of.1, of.0, slot, self.clock.now_us())).await;
-        Ok(slot)
+        self.write_down(happened::parked(of.1, of.0, number, self.clock.now_us())).await;
+        Ok(number)
+    }
+
+    /// Sends those who are parked for too long back to who put them there, as if that one were called.
+    pub(super) async fn look_into_slots(&self) -> Result<(), Refusal> {
+        let now_s = self.clock.now_us() / 1_000_000;
+        let over: Vec<(String, String, String, Slot)> = {
+            let table = self.board.table();
+            let parked = table.legs().filter_map(|leg| match &leg.place {
+                Place::Parked(slot) if slot.until_s <= now_s && leg.ours => {
+                    Some((leg.seen_by.first()?.clone(), leg.linkedid.clone(), leg.id.clone(), slot.clone()))
+                }
+                _ => None,
+            });
+            parked.collect()
+        };
+        for (asterisk, linkedid, leg, slot) in over {
+            let _alone = self.alone(&linkedid).await;
+            let name = split_global_name(&slot.by).ok().map(|(_, name)| name.to_string());
+            // Only what can be dialled is an extension of the dialplan.
+            let to = name.filter(|name| name.bytes().all(|b| b.is_ascii_digit()));
+            self.set(&asterisk, &leg, MOVED_BY, &slot.by).await?;
+            self.put(&asterisk, &leg, Place::Dialplan).await?;
+            let request = Request::post("channels").part(&leg).part("continue").with("priority", 1);
+            let request = match &to {
+                Some(to) => request.with("context", MOVED).with("extension", to),
+                None => request.with("context", LIVE).with("extension", "stale"),
+            };
+            self.end(&asterisk, request).await?;
+        }
+        Ok(())
     }
 
     /// Records the call, in the file that all of its recordings are in.
@@ -202,12 +231,8 @@ impl Control {
 
 /// The lowest slot in which nobody of the tenant is.
 fn free_slot(table: &Table, tenant: &TenantId) -> Option<u16> {
-    let taken: Vec<u16> = (table.of_tenant(tenant).iter())
-        .flat_map(|call| call.legs.iter())
-        .filter_map(|leg| match leg.place {
-            Place::Parked(slot) => Some(slot),
-            _ => None,
-        })
-        .collect();
+    let calls = table.of_tenant(tenant);
+    let taken: Vec<u16> =
+        calls.iter().flat_map(|call| call.legs.iter()).filter_map(|leg| leg.slot()).collect();
     (limits::SLOT_FIRST..=limits::SLOT_LAST).find(|slot| !taken.contains(slot))
 }

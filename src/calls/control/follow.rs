@@ -54,6 +54,8 @@ impl Control {
         mut stopping: Stopping,
     ) {
         let mut ends: VecDeque<(tokio::time::Instant, Over)> = VecDeque::new();
+        let mut slots = tokio::time::interval(limits::PARKED_LOOK);
+        slots.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let due =
                 ends.front().map_or_else(|| tokio::time::Instant::now() + limits::STALE_TIME, |(at, _)| *at);
@@ -68,6 +70,7 @@ impl Control {
                         self.over(over).await;
                     }
                 }
+                _ = slots.tick() => self.beside(|this| async move { this.look_into_slots().await }),
                 () = stopping.stopped() => return,
             }
         }

@@ -87,6 +87,8 @@ pub struct Control {
     db: Db,
     ids: IdSource,
     clock: Clock,
+    /// Seconds that a caller is parked at most.
+    parked_s: i64,
     /// One command at a time for each call.
     locks: Mutex<HashMap<String, Weak<tokio::sync::Mutex<()>>>>,
 }
@@ -128,10 +130,10 @@ impl Control {
         links: Links,
         router: Arc<Router>,
         (journal, db): (Journal, Db),
-        clock: Clock,
+        (clock, parked_s): (Clock, i64),
     ) -> Arc<Self> {
         let ids = router.ids.clone();
-        Arc::new(Self { board, links, router, journal, db, ids, clock, locks: Mutex::default() })
+        Arc::new(Self { board, links, router, journal, db, ids, clock, parked_s, locks: Mutex::default() })
     }
 
     fn asterisk(&self, name: &str) -> Result<&Arc<Asterisk>, Refusal> {

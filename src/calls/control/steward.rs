@@ -57,7 +57,7 @@ mod tests {
     use crate::ari::Channel;
     use crate::base::clock::Clock;
     use crate::base::ids::{IdSource, TenantId};
-    use crate::calls::table::{Mode, State};
+    use crate::calls::table::{Mode, Slot, State};
 
     fn acts(places: &[Place]) -> Vec<Act> {
         let legs: Vec<Leg> = (0..)
@@ -74,6 +74,7 @@ mod tests {
 
     #[test]
     fn who_is_left_alone() {
+        let parked = || Place::Parked(Slot { number: 701, until_s: 0, by: String::new() });
         let (join, end) = (|n: &str| Act::Join(n.into()), |n: &str| Act::HangUp(n.into()));
         let (talk, held, waits, asked) = (Place::Talk, Place::Held, Place::Waits, Place::Asked);
         for (places, wanted) in [
@@ -85,10 +86,10 @@ mod tests {
             (vec![talk.clone(), waits.clone()], vec![join("1")]),
             (vec![asked.clone(), waits.clone()], vec![join("1")]),
             (vec![talk.clone(), asked, waits], vec![]),
-            (vec![Place::Parked(701)], vec![]),
+            (vec![parked()], vec![]),
             (vec![Place::Monitor(Mode::Listen)], vec![end("0")]),
             (vec![talk.clone(), talk, Place::Monitor(Mode::Barge)], vec![]),
-            (vec![Place::Parked(701), Place::Monitor(Mode::Listen)], vec![end("1")]),
+            (vec![parked(), Place::Monitor(Mode::Listen)], vec![end("1")]),
             (vec![Place::Dialplan, Place::Dialplan, Place::Monitor(Mode::Listen)], vec![]),
             (vec![], vec![]),
         ] {

@@ -40,11 +40,32 @@ pub enum Place {
     /// It hears music until who is asked first answers, or does not.
     Waits,
     /// It hears music in a slot, from which anybody may take it.
-    Parked(u16),
+    Parked(Slot),
     /// It was called to be asked before the call is handed to it.
     Asked,
     /// It listens; how much it may say is in the word.
     Monitor(Mode),
+}
+
+/// Where somebody is parked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slot {
+    /// Its number.
+    pub number: u16,
+    /// When whoever is in it goes back to who put him there, seconds since 1970 UTC.
+    pub until_s: i64,
+    /// Who that was: the endpoint, as Asterisk names it; empty: none of the tenant's.
+    pub by: String,
+}
+
+impl Slot {
+    /// Reads `<number>:<until>:<by>`.
+    fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.splitn(3, ':');
+        let number = parts.next()?.parse().ok()?;
+        let until_s = parts.next()?.parse().ok()?;
+        Some(Self { number, until_s, by: parts.next()?.to_owned() })
+    }
 }
 
 /// How a supervisor takes part.
@@ -85,7 +106,7 @@ impl Place {
             Self::Talk => "talk".into(),
             Self::Held => "held".into(),
             Self::Waits => "waits".into(),
-            Self::Parked(slot) => format!("parked:{slot}"),
+            Self::Parked(slot) => format!("parked:{}:{}:{}", slot.number, slot.until_s, slot.by),
             Self::Asked => "asked".into(),
             Self::Monitor(mode) => format!("monitor:{}", mode.as_str()),
         }
@@ -98,7 +119,7 @@ impl Place {
             ("held", _) => Self::Held,
             ("waits", _) => Self::Waits,
             ("asked", _) => Self::Asked,
-            ("parked", slot) => slot.parse().map_or(Self::Held, Self::Parked),
+            ("parked", slot) => Slot::parse(slot).map_or(Self::Held, Self::Parked),
             ("monitor", mode) => Mode::parse(mode).map_or(Self::Dialplan, Self::Monitor),
             _ => Self::Dialplan,
         }
@@ -223,6 +244,14 @@ impl Leg {
         self.state == "Up" && self.kind != Kind::Snoop
     }
 
+    /// The number of the slot it is parked in.
+    pub fn slot(&self) -> Option<u16> {
+        match &self.place {
+            Place::Parked(slot) => Some(slot.number),
+            _ => None,
+        }
+    }
+
     /// Whether it rings.
     pub fn is_ringing(&self) -> bool {
         self.state == "Ringing"
@@ -268,7 +297,8 @@ mod tests {
             Place::Talk,
             Place::Held,
             Place::Waits,
-            Place::Parked(701),
+            Place::Parked(Slot { number: 701, until_s: 1_795_686_447, by: "acme-front-desk".into() }),
+            Place::Parked(Slot { number: 702, until_s: 0, by: String::new() }),
             Place::Asked,
             Place::Monitor(Mode::Whisper),
         ] {

@@ -9,7 +9,7 @@ mod view;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-pub use leg::{Kind, Leg, Mode, Place, endpoint, variables};
+pub use leg::{Kind, Leg, Mode, Place, Slot, endpoint, variables};
 pub use view::{Call, State};
 
 use crate::ari::Snapshot;

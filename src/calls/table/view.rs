@@ -92,10 +92,7 @@ fn time(us: Option<i64>) -> Value {
 
 fn show(leg: &Leg, tenant: &TenantId) -> Value {
     let endpoint = leg.endpoint.as_ref().filter(|(of, _)| of == tenant).map(|(_, name)| name.as_str());
-    let slot = match leg.place {
-        Place::Parked(slot) => Some(slot),
-        _ => None,
-    };
+    let slot = leg.slot();
     json!({
         "channel": leg.name,
         "uniqueid": leg.id,

@@ -21,6 +21,8 @@ pub const ERRAND_S: u32 = 5;
 pub const SLOT_FIRST: u16 = 701;
 /// The last one.
 pub const SLOT_LAST: u16 = 799;
+/// How often those are looked for who have been parked for too long.
+pub const PARKED_LOOK: Duration = Duration::from_secs(2);
 /// Digits sent at once.
 pub const DIGITS: usize = 32;
 /// Milliseconds between two of them, as a person presses them.

@@ -148,7 +148,7 @@ pub static TENANTS: Resource = Resource {
 };
 
 /// The body of a new tenant.
-pub(super) static NEW: [Field; 26] = [
+pub(super) static NEW: [Field; 27] = [
     Field::rule("id", &rules::TENANT, "Its id, for good; a part of every name towards Asterisk."),
     NAME,
     Field::one_of("status", &["active", "trial"], "Whether it pays or tries.").default("\"active\""),
@@ -172,6 +172,7 @@ pub(super) static NEW: [Field; 26] = [
     FIELDS[21],
     FIELDS[22],
     FIELDS[23],
+    FIELDS[24],
     Field::rule("admin_email", &rules::EMAIL, "The first admin's login name; null: none is made.")
         .nullable(Null::Empty),
     Field::maybe(
