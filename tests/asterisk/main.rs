@@ -19,6 +19,7 @@ macro_rules! on_both {
 mod actions;
 mod ended;
 mod hostile;
+mod service_agents;
 mod service_away;
 mod service_cdr;
 mod service_database;
