@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::AgentStatus;
 use super::api::{AGENTS, TAKEN, mine, new_state, user, write};
-use super::change::{put, standing_of};
+use super::change::{put, standing_of, text};
 use super::standing::{AgentPhase, Signal};
 use crate::api::store::{self, Scope};
 use crate::api::{
@@ -47,7 +47,8 @@ pub(super) fn actions() -> Vec<Action> {
             "Sit down at a phone",
             "Queues' members that are the agent's ring there with Asterisk's next question; of two in one queue the older one. \
              Whoever was offline is available. Signing in elsewhere leaves the phone before. Another agent who sits there \
-             makes it 409 `endpoint-taken`; a supervisor takes the phone over with `take_over`, and the other one is offline.",
+             makes it 409 `endpoint-taken`, unless that one is offline; a supervisor takes the phone over with `take_over`, and \
+             the other one is offline.",
         )
     };
     let extend = |operation: Operation| Operation {
@@ -106,13 +107,11 @@ async fn whom(call: &Call, tx: &mut Tx) -> Result<Record, Problem> {
 fn sign_in<'a>(call: &'a Call, tx: &'a mut Tx) -> Doing<'a, Result<Reply, Problem>> {
     Box::pin(async move {
         let endpoint = endpoint(call, tx).await?;
-        let displaced = match call.body.get("take_over") {
-            Some(Value::Bool(true)) if call.caller()?.role == Role::Agent => {
-                return Err(Problem::not_yours("Only a supervisor takes a phone over."));
-            }
-            Some(Value::Bool(true)) => displace(call, tx, &endpoint).await?,
-            _ => None,
-        };
+        let takes_over = call.body.get("take_over") == Some(&Value::Bool(true));
+        if takes_over && call.caller()?.role == Role::Agent {
+            return Err(Problem::not_yours("Only a supervisor takes a phone over."));
+        }
+        let displaced = displace(call, tx, (&endpoint, takes_over)).await?;
         let before = mine(call, tx).await?.unwrap_or_default();
         let is_off = standing_of(&before, call.now_us()).state() == AgentStatus::Offline;
         let mut given = if before.is_empty() { new_state(call, user(call)?) } else { Record::new() };
@@ -149,8 +148,12 @@ async fn endpoint(call: &Call, tx: &mut Tx) -> Result<String, Problem> {
     found.ok_or_else(|| fault("There is no such extension."))
 }
 
-/// Signs out whoever else sits at a phone.
-async fn displace(call: &Call, tx: &mut Tx, endpoint: &str) -> Result<Option<Reply>, Problem> {
+/// Signs out whoever else sits at a phone, where it is taken over. Who is offline gives it up to anybody.
+async fn displace(
+    call: &Call,
+    tx: &mut Tx,
+    (endpoint, takes_over): (&str, bool),
+) -> Result<Option<Reply>, Problem> {
     const SQL: &str = "SELECT id FROM agent_states WHERE tenant_id = ? AND endpoint_id = ? AND user_id <> ?";
     let tenant = call.tenant()?;
     let user = user(call)?;
@@ -162,8 +165,12 @@ async fn displace(call: &Call, tx: &mut Tx, endpoint: &str) -> Result<Option<Rep
         .await?);
     let Some(id) = found else { return Ok(None) };
     match store::get_locked(tx, &AGENTS, &Scope::tenant(tenant), &id).await? {
-        Some(other) => Ok(Some(leave(call, tx, other).await?)),
-        None => Ok(None),
+        Some(other) if text(&other, "state") == AgentStatus::Offline.as_str() => {
+            let nowhere = Record::from_iter([("endpoint_id".to_owned(), Value::Null)]);
+            Ok(Some(write(call, tx, other, nowhere).await?))
+        }
+        Some(other) if takes_over => Ok(Some(leave(call, tx, other).await?)),
+        _ => Ok(None),
     }
 }
 

@@ -223,7 +223,7 @@ impl Config {
             cached_dids: r.number("routing.cached_dids", 1, 100_000_000),
             refresh: Duration::from_millis(r.number("routing.refresh_ms", 50, 3_600_000)),
             lost_call: Duration::from_secs(3_600 * r.number("routing.lost_call_hours", 1, 720)),
-            parked_s: r.number("routing.parked_s", 1, 86_400),
+            parked_s: i64::try_from(r.number("routing.parked_s", 1, 86_400)).unwrap_or(0),
             events_kept: limits::events::DAY * r.number("events.kept_days", shortest, longest) as u32,
             plugins: plugins(r),
             ari: r.ari(),

@@ -20,6 +20,7 @@ mod actions;
 mod ari;
 mod ended;
 mod hostile;
+mod service_agents;
 mod service_away;
 mod service_callback;
 mod service_cdr;

@@ -279,6 +279,74 @@ both_databases! {
         assert_eq!((s.test.number("SELECT COUNT(*) FROM ara_ps_contacts").await, s.waiting().await), (0, 0));
     }
 
+    /// Members ring where their agents sit, as over HTTP; each phone for one, and with another name for Asterisk than at home.
+    async fn members_follow_their_agents(test) {
+        let s = Odbc::new(test).await;
+        let desk = &s.scene.desk;
+        let queue = desk.make("/queues", json!({"name": "support"})).await.id();
+        let sales = desk.make("/queues", json!({"name": "sales"})).await.id();
+        let members = format!("/queues/{queue}/members");
+        let phone = desk.make("/endpoints", json!({"name": "102"})).await.id();
+        let (ann, ben) = (desk.app.user(Role::Agent, "acme").await, desk.app.user(Role::Agent, "acme").await);
+        let make = async |path: &str, endpoint: &str, user: Option<&str>| {
+            desk.make(path, json!({"endpoint_id": endpoint, "user_id": user})).await.id()
+        };
+        let anns = make(&members, &s.scene.endpoint, Some(ann.id.as_str())).await;
+        make(&format!("/queues/{sales}/members"), &phone, None).await;
+        let same = async |seen: &[&str]| {
+            let mut over_http = s.http("queue_members/multi", "interface%20LIKE=%25&queue_name%20LIKE=%25").await;
+            let mut in_base = s.rows("ara_queue_members").await;
+            let mut shown: Vec<String> = over_http
+                .iter()
+                .map(|row| {
+                    let (queue, phone) = (row["queue_name"].replace("acme-", ""), row["interface"].replace("PJSIP/acme-", ""));
+                    format!("{queue} {phone} {}", row["uniqueid"].len())
+                })
+                .collect();
+            shown.sort();
+            assert_eq!(shown, seen);
+            over_http.sort();
+            in_base.sort();
+            assert_eq!(over_http, in_base);
+        };
+        let sit = async |who: &str, extension: &str| {
+            desk.app.post("/agents/me/login", who, json!({"extension": extension})).await.expect(200)
+        };
+        same(&["sales 102 26", "support 101 26"]).await;
+        sit(&ann.token, "102").await;
+        same(&["sales 102 26", "support 102 53"]).await;
+        // Asterisk's word about her counts where she sits.
+        let uniqueid = s.rows("ara_queue_members").await.into_iter().find(|row| row["queue_name"] == "acme-support").unwrap()["uniqueid"].clone();
+        let sql = format!("UPDATE ara_queue_members SET paused = '1', reason_paused = 'tea' WHERE uniqueid = '{uniqueid}'");
+        s.test.execute(&sql).await.unwrap();
+        s.take().await;
+        assert_eq!(desk.app.get(&format!("{members}/{anns}"), &desk.viewer).await.expect(200).body["pause_reason"], "tea");
+        desk.app.patch(&format!("{members}/{anns}"), &desk.admin, json!({"paused": false})).await.expect(200);
+        // A second member of hers in the queue does not ring twice, and nobody's gives way to hers.
+        let second = make(&members, &phone, Some(ann.id.as_str())).await;
+        same(&["sales 102 26", "support 102 53"]).await;
+        let hers = make(&format!("/queues/{sales}/members"), &s.scene.endpoint, Some(ann.id.as_str())).await;
+        same(&["sales 102 53", "support 102 53"]).await;
+        desk.app.delete(&format!("/queues/{sales}/members/{hers}"), &desk.admin).await.expect(204);
+        desk.app.delete(&format!("{members}/{second}"), &desk.admin).await.expect(204);
+        // Somebody else at her phone: it is his.
+        sit(&ben.token, "101").await;
+        same(&["sales 102 26", "support 102 53"]).await;
+        desk.app.post("/agents/me/logout", &ann.token, json!({})).await.expect(200);
+        same(&["sales 102 26"]).await;
+        desk.app.patch("/agents/me", &ann.token, json!({"state": "available"})).await.expect(200);
+        same(&["sales 102 26"]).await;
+        desk.app.post("/agents/me/logout", &ben.token, json!({})).await.expect(200);
+        same(&["sales 102 26", "support 101 26"]).await;
+        // A user who is gone leaves the phone, without a word to anybody.
+        sit(&ann.token, "102").await;
+        s.test.execute(&format!("DELETE FROM users WHERE id = '{}'", ann.id)).await.unwrap();
+        assert_eq!(hookswitch::queues::free_seats(&s.test.db, 10).await.unwrap(), 1);
+        assert_eq!(hookswitch::queues::free_seats(&s.test.db, 10).await.unwrap(), 0);
+        desk.app.gate.routing.memory.reload(&crate::support::tenant("acme")).await.unwrap();
+        same(&["sales 102 26", "support 101 26"]).await;
+    }
+
     /// A member is paused for Asterisk at once, for the product with the note; the last word counts on both sides.
     async fn pauses_are_taken(test) {
         let s = Odbc::new(test).await;

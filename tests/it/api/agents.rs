@@ -285,4 +285,184 @@ both_databases! {
         f.wait(401 * 86_400);
         assert_eq!(agents::log::purge(&app.test.db, app.clock.now_us()).await.unwrap(), 2);
     }
+
+    /// An agent sits down at any phone; nobody else does meanwhile, unless a supervisor takes it over.
+    async fn desks_are_shared(test) {
+        let f = Floor::new(test).await;
+        let app = &f.desk.app;
+        let login = "/agents/me/login";
+        for (body, pointers) in [
+            (json!({}), vec!["/extension"]),
+            (json!({"extension": "101", "endpoint_id": f.phones[0]}), vec!["/extension"]),
+            (json!({"extension": "109"}), vec!["/extension"]),
+            (json!({"endpoint_id": ONE}), vec!["/endpoint_id"]),
+        ] {
+            assert_eq!(app.post(login, &f.ann.token, body.clone()).await.expect(422).pointers(), pointers, "{body}");
+        }
+        let root = app.token(Role::Superadmin, "acme").await;
+        app.post("/endpoints", &root, json!({"name": "carrier", "template": "trunk"})).await.expect(201);
+        assert_eq!(f.sit(&f.ann, "carrier").await.expect(422).pointers(), ["/endpoint_id"]);
+        app.get("/agents/me", &f.ann.token).await.expect(404);
+        let foreign = app.post("/endpoints", &f.desk.other, json!({"name": "200"})).await.expect(201).id();
+        app.post(login, &f.ann.token, json!({"endpoint_id": foreign})).await.expect(422);
+
+        f.sit(&f.ann, "101").await.expect(200);
+        let me = f.me(&f.ann).await;
+        assert_eq!((&me["extension"], &me["state"], &me["login_at"]), (&json!("101"), &json!("available"), &json!("2026-11-23T10:00:00Z")));
+        let taken = f.sit(&f.ben, "101").await.expect(409);
+        assert_eq!(taken.code(), "endpoint-taken");
+        assert_eq!(f.set(&f.ben, json!({"endpoint_id": f.phones[0]})).await.expect(409).code(), "endpoint-taken");
+        app.post(login, &f.ben.token, json!({"extension": "101", "take_over": true})).await.expect(403);
+        // Elsewhere: the phone before is free.
+        f.phone("101", PhoneState::Talking, ONE).await;
+        f.sit(&f.ann, "102").await.expect(200);
+        assert_eq!(f.place(&f.ann).await, "available free -", "the talk is not followed any more");
+        f.phone("101", PhoneState::Idle, ONE).await;
+        f.sit(&f.ben, "101").await.expect(200);
+        // A break goes along.
+        f.set(&f.ben, json!({"state": "break"})).await.expect(200);
+        f.sit(&f.ben, "101").await.expect(200);
+        assert_eq!(f.place(&f.ben).await, "break free -");
+        let boss = app.user(Role::Supervisor, "acme").await;
+        app.post(login, &boss.token, json!({"extension": "101"})).await.expect(409);
+        let took = app.post(login, &boss.token, json!({"extension": "101", "take_over": true})).await.expect(200);
+        assert_eq!(took.body["extension"], "101");
+        let ben = f.me(&f.ben).await;
+        assert_eq!((&ben["state"], &ben["endpoint_id"], &ben["extension"], &ben["login_at"]), (&json!("offline"), &json!(null), &json!(null), &json!(null)));
+        app.post("/agents/me/logout", &boss.token, json!({})).await.expect(200);
+        assert_eq!(f.place(&boss).await, "offline free -");
+        // Who is offline gives the phone up to whoever comes, and may be changed by no other agent otherwise.
+        f.sit(&f.ben, "101").await.expect(200);
+        let ben = f.set(&f.ben, json!({"state": "offline"})).await.expect(200).id();
+        app.patch(&format!("/agents/{ben}"), &f.ann.token, json!({"endpoint_id": null})).await.expect(403);
+        assert_eq!(f.me(&f.ben).await["extension"], "101");
+        f.sit(&boss, "101").await.expect(200);
+        assert_eq!(f.me(&f.ben).await["extension"], json!(null));
+        f.set(&boss, json!({"state": "offline"})).await.expect(200);
+        f.sit(&f.ben, "101").await.expect(200);
+        assert_eq!(f.me(&boss).await["endpoint_id"], json!(null));
+        app.post("/agents/me/logout", &f.ben.token, json!({})).await.expect(200);
+        // Two at once: one of them sits.
+        let both = tokio::join!(f.sit(&boss, "101"), f.sit(&f.ben, "101"));
+        let mut both = [both.0.status.as_u16(), both.1.status.as_u16()];
+        both.sort_unstable();
+        assert!(both[0] == 200 && [409, 503].contains(&both[1]), "{both:?}");
+        // A phone that is deleted leaves its agent without one.
+        app.delete(&format!("/endpoints/{}", f.phones[1]), &f.desk.admin).await.expect(204);
+        assert_eq!((f.me(&f.ann).await["endpoint_id"].clone(), f.me(&f.ann).await["reachable"].clone()), (json!(null), json!(false)));
+    }
+
+    /// What an agent has and can take, by one rule.
+    async fn what_agents_can_take(test) {
+        let f = Floor::new(test).await;
+        let app = &f.desk.app;
+        let (ann, ben) = (f.sit(&f.ann, "101").await.expect(200).id(), f.sit(&f.ben, "102").await.expect(200).id());
+        let able = async |kind: &str| {
+            let list = app.get(&format!("/agents/available?kind={kind}"), &f.desk.viewer).await.expect(200).body;
+            let ids = list["data"].as_array().unwrap().iter().map(|one| one["agent_id"].as_str().unwrap().to_owned());
+            ids.collect::<Vec<_>>()
+        };
+        assert!(able("call").await.is_empty(), "no phone is registered");
+        app.test.execute("UPDATE endpoints SET registered = 1").await.unwrap();
+        f.wait(1);
+        assert_eq!((able("call").await, able("ticket").await), (vec![ann.clone(), ben.clone()], vec![ann.clone(), ben.clone()]));
+        assert!(able("chat").await.is_empty(), "nobody wants chats");
+        f.phone("101", PhoneState::Ringing, ONE).await;
+        assert_eq!(able("call").await, [ben.clone()]);
+        for who in [&f.ann, &f.ben] {
+            let body = json!({"user_id": who.id.as_str(), "is_available": true, "max_chats": 1});
+            app.post("/chat/agents", &f.desk.supervisor, body).await.expect(201);
+        }
+        f.set(&f.ann, json!({"max_tickets": 2})).await.expect(200);
+        for n in 0..2 {
+            let ticket = f.desk.make("/tickets", json!({"subject": format!("t{n}")})).await.id();
+            let body = json!({"assigned_to": f.ann.id.as_str()});
+            app.post(&format!("/tickets/{ticket}/assign"), &f.desk.admin, body).await.expect(200);
+            // The smaller share of the own limit comes first.
+            assert_eq!(able("ticket").await, if n == 0 { vec![ben.clone(), ann.clone()] } else { vec![ben.clone()] });
+        }
+        assert_eq!(able("chat").await, [ann.clone(), ben.clone()]);
+        let widget = f.desk.make("/chat/widgets", json!({"name": "w"})).await.id();
+        let sql = format!(
+            "INSERT INTO chat_sessions (id, tenant_id, widget_id, visitor_id, status, agent_id, metadata, created_at, updated_at) \
+             VALUES ('{ONE}', 'acme', '{widget}', '{TWO}', 'active', '{}', '{{}}', 1, 1)", f.ben.id
+        );
+        app.test.execute(&sql).await.unwrap();
+        assert_eq!(able("chat").await, [ann.clone()]);
+        let shown = app.get(&format!("/agents/{ann}/capacity"), &f.ben.token).await.expect(200).body;
+        assert_eq!(shown, json!({
+            "agent_id": ann, "user_id": f.ann.id.as_str(), "state": "available", "reachable": true,
+            "calls": 1, "max_calls": 1, "takes_call": false, "chats": 0, "max_chats": 1, "takes_chat": true,
+            "tickets": 2, "max_tickets": 2, "takes_ticket": false,
+        }));
+        app.get(&format!("/agents/{ann}/capacity"), &f.desk.other).await.expect(404);
+        assert_eq!(app.get("/agents/available?kind=call", &f.desk.other).await.expect(200).body["data"], json!([]));
+        app.get("/agents/available", &f.desk.viewer).await.expect(400);
+        app.get("/agents/available?kind=fax", &f.desk.viewer).await.expect(400);
+    }
+
+    /// Who calls is shown to whose phone rings, and to nobody else but those who run the floor.
+    async fn who_calls_is_shown(test) {
+        let f = Floor::new(test).await;
+        let app = &f.desk.app;
+        f.sit(&f.ann, "101").await.expect(200);
+        f.sit(&f.ben, "102").await.expect(200);
+        let pop = "/agents/me/screen-pop";
+        app.get(pop, &f.ann.token).await.expect(404);
+        let vera = f.desk.make("/contacts", json!({"first_name": "Vera", "last_name": "Vip", "phone": "+15557770001"})).await.id();
+        let ticket = async |subject: &str, who: Option<&Person>| {
+            let body = json!({"subject": subject, "contact_id": vera, "assigned_to": who.map(|who| who.id.as_str())});
+            f.desk.make("/tickets", body).await.id()
+        };
+        ticket("hers", Some(&f.ann)).await;
+        ticket("nobody's", None).await;
+        ticket("his", Some(&f.ben)).await;
+        let done = ticket("done", None).await;
+        app.post(&format!("/tickets/{done}/resolve"), &f.desk.admin, json!({})).await.expect(200);
+        for n in 0..7 {
+            let id = app.gate.ids.next();
+            let sql = format!(
+                "INSERT INTO cdrs (id, tenant_id, call_id, linkedid, uniqueid, direction, caller_number, queue, started_at, ended_at, \
+                 duration_s, billed_s, disposition, metadata, created_at) VALUES ('{id}', 'acme', '{id}', 'l', 'u', 'inbound', \
+                 '+15557770001', 'support', {n}000000, {n}000001, 1, {n}, 'ANSWERED', '{{}}', 1)"
+            );
+            app.test.execute(&sql).await.unwrap();
+        }
+        let mut rings = f.news("101", PhoneState::Ringing, ONE);
+        // As a carrier writes it.
+        rings.caller_number = "0015557770001".into();
+        phone_changed(&f.parts(), &rings).await.unwrap();
+        phone_changed(&f.parts(), &rings).await.unwrap();
+        let told = async |token: &str| {
+            let list = app.get("/events?types=agent.screen_pop", token).await.expect(200).body;
+            list["data"].as_array().unwrap().clone()
+        };
+        let seen = told(&f.ann.token).await;
+        assert_eq!((seen.len(), told(&f.ben.token).await.len(), told(&f.desk.supervisor).await.len()), (1, 0, 1));
+        assert_eq!((told(&f.desk.viewer).await.len(), told(&f.desk.other).await.len()), (0, 0));
+        let data = &seen[0]["data"];
+        let shown = app.get(pop, &f.ann.token).await.expect(200).body;
+        assert_eq!(*data, shown);
+        app.get(pop, &f.ben.token).await.expect(404);
+        app.get(pop, &f.desk.viewer).await.expect(403);
+        assert_eq!((&data["call_id"], &data["queue"], &data["extension"]), (&json!(ONE), &json!("support"), &json!("101")));
+        assert_eq!(data["contact"], json!({"id": vera, "name": "Vera Vip", "company": null, "tags": []}));
+        let calls: Vec<i64> = data["calls"].as_array().unwrap().iter().map(|call| call["billed_s"].as_i64().unwrap()).collect();
+        assert_eq!(calls, [6, 5, 4, 3, 2]);
+        let mut subjects: Vec<&str> = data["tickets"].as_array().unwrap().iter().map(|one| one["subject"].as_str().unwrap()).collect();
+        subjects.sort_unstable();
+        assert_eq!((subjects, &data["open_tickets"]), (vec!["hers", "nobody's"], &json!(3)));
+        // To the end of the talk; somebody who withholds the number is nobody's contact.
+        f.wait(1);
+        f.phone("101", PhoneState::Talking, ONE).await;
+        assert_eq!(app.get(pop, &f.ann.token).await.expect(200).body["phone_state"], "talking");
+        f.wait(1);
+        f.phone("101", PhoneState::Idle, ONE).await;
+        app.get(pop, &f.ann.token).await.expect(404);
+        let mut rings = f.news("102", PhoneState::Ringing, TWO);
+        (rings.caller_number, rings.queue) = (String::new(), None);
+        phone_changed(&f.parts(), &rings).await.unwrap();
+        let shown = app.get(pop, &f.ben.token).await.expect(200).body;
+        assert_eq!((&shown["caller_number"], &shown["contact"], &shown["calls"], &shown["queue"]), (&json!(null), &json!(null), &json!([]), &json!(null)));
+    }
 }
