@@ -8131,7 +8131,7 @@ export interface components {
              */
             readonly decided_at: string;
             /**
-             * @description Which question of the dialplan this answers: route, next, ivr, script, internal.
+             * @description Which question of the dialplan this answers: route, next, ivr, script, internal, callback.
              * @example text
              */
             readonly hook: string | null;
