@@ -298,7 +298,10 @@ fn bridge_of(call: &Id) -> String {
 fn done(answer: Answer) -> Result<Answer, Refusal> {
     if answer.is_done() {
         Ok(answer)
-    } else if answer.is_gone() {
+    } else if answer.is_gone() || answer.status == 400 {
+        // 400 is also how Asterisk says that a channel which a parameter names is not there: of a bridge's new channel, of an
+        // originator. Our parameters are made by us.
+        tracing::debug!(status = answer.status, why = answer.why(), "Asterisk has no such channel any more");
         Err(Refusal::Gone)
     } else {
         Err(Refusal::Pbx(answer.why().to_owned()))
