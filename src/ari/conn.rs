@@ -16,7 +16,7 @@ use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -154,7 +154,8 @@ impl Open {
             clock,
         });
         let writer = tokio::spawn(write(Arc::clone(&conn), frames, sink));
-        let mut pings = interval(limits::PING_TIME);
+        // Not at once: what Asterisk 22.10 reads together with our answer to its handshake stays unread until more comes.
+        let mut pings = interval_at(Instant::now() + limits::PING_TIME, limits::PING_TIME);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self { conn, stream, writer, pings, silent: 0, ping: None, end: stopping, complained: false }
     }

@@ -23,6 +23,7 @@ pub(super) struct Heard {
 
 /// What is to be done next.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are events")]
 pub(super) enum Step {
     /// Tell it.
     Tell(Heard),
@@ -165,5 +166,101 @@ impl Inbox {
             }
             _ => Step::Wait,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ari::conn::Open;
+    use crate::ari::pipe::{Bytes, Socket};
+    use crate::base::clock::Clock;
+    use tokio_tungstenite::WebSocketStream;
+    use tokio_tungstenite::tungstenite::protocol::Role;
+
+    /// A connection whose other end is nobody.
+    async fn conn(id: u64) -> Arc<Conn> {
+        let (ours, _) = tokio::io::duplex(64);
+        let stream: Box<dyn Bytes> = Box::new(ours);
+        let socket: Socket = WebSocketStream::from_raw_socket(stream, Role::Client, None).await;
+        Arc::clone(&Open::new(socket, id, true, Clock::system()).conn)
+    }
+
+    fn heard(conn: u64, at_us: i64) -> Heard {
+        let event = Event::ApplicationReplaced {};
+        let told = Told { application: "a".into(), asterisk_id: "b".into(), at_us, event };
+        Heard { conn, received_us: at_us, told }
+    }
+
+    fn tells(step: Step) -> Option<(u64, i64)> {
+        match step {
+            Step::Tell(heard) => Some((heard.conn, heard.received_us)),
+            _ => None,
+        }
+    }
+
+    #[tokio::test]
+    async fn events_wait_for_the_snapshot_and_come_before_the_loss() {
+        let inbox = Inbox::default();
+        assert!(matches!(inbox.step(None, None), Step::Wait));
+        let first = conn(1).await;
+        inbox.enter(Arc::clone(&first));
+        inbox.put(heard(1, 10));
+        inbox.put(heard(1, 11));
+        assert!(matches!(inbox.step(None, None), Step::Meet { conn, dropped: false } if conn.id == 1));
+        assert!(matches!(inbox.step(None, Some(1)), Step::Wait), "one that could not be met is left alone");
+        assert_eq!(tells(inbox.step(Some(1), None)), Some((1, 10)));
+        // Another takes its place, and says something before the first one's last word is told.
+        assert_eq!(inbox.enter(conn(2).await).unwrap().id, 1);
+        inbox.put(heard(2, 12));
+        assert_eq!(tells(inbox.step(Some(1), None)), Some((1, 11)));
+        assert!(matches!(inbox.step(Some(1), None), Step::Lost(Some(_))));
+        assert!(matches!(inbox.step(None, None), Step::Meet { conn, .. } if conn.id == 2));
+        assert_eq!(tells(inbox.step(Some(2), None)), Some((2, 12)));
+        assert!(matches!(inbox.step(Some(2), None), Step::Wait));
+        inbox.leave(&first);
+        assert!(inbox.conn().is_some(), "the first one's end is not the second one's");
+    }
+
+    /// What Asterisk had kept goes with a connection that broke before it was announced; it is told after the next.
+    #[tokio::test]
+    async fn what_came_over_a_connection_that_was_never_announced_is_told() {
+        let inbox = Inbox::default();
+        let first = conn(1).await;
+        inbox.enter(Arc::clone(&first));
+        inbox.put(heard(1, 10));
+        inbox.leave(&first);
+        assert!(matches!(inbox.step(None, None), Step::Wait));
+        inbox.enter(conn(2).await);
+        assert!(matches!(inbox.step(None, None), Step::Meet { .. }));
+        assert_eq!(tells(inbox.step(Some(2), None)), Some((1, 10)));
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_is_thrown_away_for_a_snapshot() {
+        let inbox = Inbox::default();
+        inbox.enter(conn(1).await);
+        for n in 0..=limits::QUEUE_EVENTS {
+            inbox.put(heard(1, i64::try_from(n).unwrap()));
+        }
+        assert!(matches!(inbox.step(Some(1), None), Step::Meet { dropped: true, .. }));
+        let last = i64::try_from(limits::QUEUE_EVENTS).unwrap();
+        assert_eq!(tells(inbox.step(Some(1), None)), Some((1, last)));
+        assert!(matches!(inbox.step(Some(1), None), Step::Wait));
+    }
+
+    #[tokio::test]
+    async fn a_calls_own_connection_tells_what_the_application_does_not_hear() {
+        let inbox = Inbox::default();
+        assert!(inbox.enter_call(conn(7).await));
+        inbox.put(heard(7, 1));
+        assert_eq!(tells(inbox.step(None, None)), Some((7, 1)));
+        inbox.enter(conn(1).await);
+        inbox.put(heard(7, 2));
+        assert_eq!(tells(inbox.step(Some(1), None)), None, "the application hears of it too");
+        let mut start = heard(7, 3);
+        start.told.event = Event::StasisEnd { channel: crate::ari::Channel::default() };
+        inbox.put(start);
+        assert_eq!(tells(inbox.step(Some(1), None)), Some((7, 3)));
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! Asterisk writes with Nagle's algorithm: a second small frame waits until the first is acknowledged, and Linux puts that
 //! off for some 40 ms on a connection that also writes. So each read here is acknowledged at once (`TCP_QUICKACK`, which Linux
-//! forgets again), and our own frames never wait (`TCP_NODELAY`).
+//! forgets again), and our own frames never wait (`TCP_NODELAY`). Measured on Asterisk 22.10, over a socket that it opened: an
+//! answer right behind an event takes 0.28 ms (median), and 43.7 ms without. Its HTTP server does not use Nagle's algorithm, so
+//! where the service dials there is no difference.
 
 use std::io;
 use std::pin::Pin;

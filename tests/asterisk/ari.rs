@@ -350,7 +350,8 @@ fn two_asterisks_of_one_group_take_turns() {
     let before = engine.counts();
     sleep(3 * limits::TAKE_OVER_PAUSE);
     let (connected, lost) = engine.counts();
-    assert_eq!(connected, lost + 1, "{:?}", engine.news());
+    // Looked at in the middle of a turn, or behind it.
+    assert!(connected == lost || connected == lost + 1, "{:?}", engine.news());
     assert!(connected - before.0 <= 4, "{before:?} {connected}");
 }
 
@@ -417,6 +418,24 @@ fn only_the_groups_own_credentials_open_the_door() {
     }
     let answer = asked(at, &basic(format!("{ARI_USER}:{ARI_PASSWORD}")));
     assert!(answer.starts_with("HTTP/1.1 426 "), "{answer}");
+}
+
+/// An answer right behind an event does not wait until the event is acknowledged: 40 ms of Asterisk's, each time.
+#[test]
+fn answers_do_not_wait_for_acknowledgements() {
+    // Where the service dials, Asterisk's HTTP server has switched that off already.
+    let (engine, _pbx) = connects();
+    engine.connected(1);
+    let mut times: Vec<Duration> = (0..60)
+        .map(|_| {
+            let since = wait::now();
+            engine.ask(Request::post("events").part("user").part("E").with("application", "hookswitch"));
+            since.elapsed()
+        })
+        .collect();
+    times.sort();
+    println!("half {:?}, nine tenths {:?}", times[30], times[54]);
+    assert!(times[30] < Duration::from_millis(20), "{times:?}");
 }
 
 /// Whoever reads too slowly gets a snapshot instead of what waited too long; Asterisk and requests notice nothing.
