@@ -13,7 +13,7 @@ export interface paths {
         };
         /**
          * List agents
-         * @description What agents do: available, busy, away ... A user has a state once it was set: with POST /agents, or with PATCH /agents/me for the own one. Queues in which the user is a member follow it with Asterisk's next question: away, break and dnd are a pause, offline logs out.
+         * @description What agents do: available, busy, away ... A user has a state once it was set: with POST /agents, or with PATCH /agents/me for the own one. Queues in which the user is a member follow it with Asterisk's next question: away, break and dnd are a pause, offline logs out; and the user's members ring where the user sits. While the phone at which the agent sits talks, the agent is busy (`phase` talking); a state that is set meanwhile is the `choice`, which comes true after the talk. Where the queue or the tenant has `wrapup_s`, an agent who works is busy with reason `wrap-up` until `wrapup_until` and left out by queues; setting a state ends it early.
          *
          *     Roles: superadmin, tenant_admin, supervisor, agent, viewer.
          */
@@ -24,6 +24,48 @@ export interface paths {
          * @description Roles: superadmin, tenant_admin, supervisor, agent.
          */
         post: operations["agents.create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/agents/{agent_id}/states": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List agents states
+         * @description Every state that the agent was in, with its begin and end; ?since_from= and ?since_before= limit the time. A row ends where the next one begins. Kept for 400 days. Agents see their own.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor, agent, viewer. agent see only their own.
+         */
+        get: operations["agents.states.list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/agents/{agent_id}/states/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read a state
+         * @description Roles: superadmin, tenant_admin, supervisor, agent, viewer. agent see only their own.
+         */
+        get: operations["agents.states.get"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -58,6 +100,95 @@ export interface paths {
         patch: operations["agents.update"];
         trace?: never;
     };
+    "/api/v1/agents/{id}/capacity": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read how much an agent has and can take
+         * @description Limits and what counts towards them, as of now.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        get: operations["agents.capacity"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/agents/{id}/logout": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Sign an agent out
+         * @description The agent is offline, at once, and sits nowhere. A talk goes on, but is not followed any more.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor, agent.
+         */
+        post: operations["agents.logout"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/agents/{id}/wrapup": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Let an agent rest longer after a call
+         * @description The rest may end four hours ahead at most. Setting a state ends it early.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor, agent.
+         *     - 409 `wrong-state`: There is no rest after a call.
+         */
+        post: operations["agents.wrapup"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/agents/available": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List agents who can take a call, chat or ticket
+         * @description Whoever has the smallest share of the own limit first, of equals who waits longest; 500 at most. Work is given by hand (POST /tickets/{id}/assign, POST /chat/sessions/{id}/assign) and by Asterisk's queues: this says to whom it can be.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        get: operations["agents.available"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/agents/me": {
         parameters: {
             query?: never;
@@ -71,6 +202,7 @@ export interface paths {
          *
          *     Roles: superadmin, tenant_admin, supervisor, agent.
          *     - 404 `not-found`: The state was never set.
+         *     - 409 `endpoint-taken`: Another agent sits at this phone.
          */
         get: operations["agents.me.get"];
         put?: never;
@@ -84,8 +216,122 @@ export interface paths {
          *
          *     Roles: superadmin, tenant_admin, supervisor, agent.
          *     - 404 `not-found`: The state was never set.
+         *     - 409 `endpoint-taken`: Another agent sits at this phone.
          */
         patch: operations["agents.me.update"];
+        trace?: never;
+    };
+    "/api/v1/agents/me/login": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Sit down at a phone
+         * @description Queues' members that are the agent's ring there with Asterisk's next question; of two in one queue the older one. Whoever was offline is available. Signing in elsewhere leaves the phone before. Another agent who sits there makes it 409 `endpoint-taken`, unless that one is offline; a supervisor takes the phone over with `take_over`, and the other one is offline.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor, agent.
+         *     - 409 `endpoint-taken`: Another agent sits at this phone.
+         */
+        post: operations["agents.me.login"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/agents/me/logout": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Leave the phone and go offline
+         * @description The agent is offline, at once, and sits nowhere. A talk goes on, but is not followed any more.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor, agent.
+         */
+        post: operations["agents.me.logout"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/agents/me/screen-pop": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * See who calls
+         * @description As `agent.screen_pop` told it, with what is true now; from the first ring to the end of the talk.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor, agent.
+         *     - 404 `not-found`: Nobody calls the phone at which the user sits.
+         */
+        get: operations["agents.me.screen-pop"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/agents/me/wrapup": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Rest longer after a call
+         * @description The rest may end four hours ahead at most. Setting a state ends it early.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor, agent.
+         *     - 409 `wrong-state`: There is no rest after a call.
+         */
+        post: operations["agents.me.wrapup"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/agents/report": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read how long agents were in which state
+         * @description Folded from the log of states (GET /agents/{agent_id}/states). A state that lasts counts until now. Lengths are whole seconds, rounded down. Agents see their own line.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        get: operations["agents.report"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/api/v1/allow-list": {
@@ -2373,6 +2619,28 @@ export interface paths {
         patch: operations["queues.members.update"];
         trace?: never;
     };
+    "/api/v1/queues/live": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * See all queues and agents now
+         * @description For a wall: read this once, subscribe to `queue.stats`, `queue.*`, `agent.*` and `endpoint.*` after `cursor`, and replace what each event tells of: nothing is missed in between. What the snapshot has already may be told once more. `reachable` of an agent follows endpoint.registered and endpoint.unregistered of its phone. A key without the scope agents:read gets no agents.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        get: operations["queues.board"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/queues/report": {
         parameters: {
             query?: never;
@@ -3767,6 +4035,26 @@ export interface webhooks {
         patch?: never;
         trace?: never;
     };
+    "agent.screen_pop": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * An agent's phone rings: who calls, and what is known of the caller.
+         * @description Key: `agent:<agent_id>`. Seen by: superadmin, tenant_admin, supervisor, agent.
+         */
+        post: operations["event.agent.screen_pop"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "agent.state_changed": {
         parameters: {
             query?: never;
@@ -3777,7 +4065,7 @@ export interface webhooks {
         get?: never;
         put?: never;
         /**
-         * An agent is in another state.
+         * An agent is in another state; `previous_state` is the one before.
          * @description Key: `agent:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
          */
         post: operations["event.agent.state_changed"];
@@ -5307,6 +5595,26 @@ export interface webhooks {
         patch?: never;
         trace?: never;
     };
+    "queue.stats": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * The numbers of a queue are others; told at most once a second for each queue. GET /queues/live has all of them, and the cursor from which these go on.
+         * @description Key: `queue:<queue_id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.queue.stats"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "queue.updated": {
         parameters: {
             query?: never;
@@ -6197,13 +6505,24 @@ export interface components {
              */
             detail: string;
         };
-        /** @description What agents do: available, busy, away ... A user has a state once it was set: with POST /agents, or with PATCH /agents/me for the own one. Queues in which the user is a member follow it with Asterisk's next question: away, break and dnd are a pause, offline logs out. */
+        /** @description What agents do: available, busy, away ... A user has a state once it was set: with POST /agents, or with PATCH /agents/me for the own one. Queues in which the user is a member follow it with Asterisk's next question: away, break and dnd are a pause, offline logs out; and the user's members ring where the user sits. While the phone at which the agent sits talks, the agent is busy (`phase` talking); a state that is set meanwhile is the `choice`, which comes true after the talk. Where the queue or the tenant has `wrapup_s`, an agent who works is busy with reason `wrap-up` until `wrapup_until` and left out by queues; setting a state ends it early. */
         Agent: {
             /**
-             * @description The call that is talked on.
+             * @description The call that is talked on, or that the rest follows.
              * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
              */
             readonly call_id: string | null;
+            /**
+             * @description The agent's own choice; the state, unless the agent is held.
+             * @example available
+             * @enum {string}
+             */
+            readonly choice: "available" | "busy" | "away" | "break" | "offline" | "dnd";
+            /**
+             * @description Why.
+             * @example text
+             */
+            readonly choice_reason: string | null;
             /**
              * Format: date-time
              * @description When it was made.
@@ -6211,7 +6530,7 @@ export interface components {
              */
             readonly created_at: string;
             /**
-             * @description The phone.
+             * @description The phone at which the agent sits; nobody else does meanwhile.
              * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
              */
             endpoint_id: string | null;
@@ -6227,11 +6546,23 @@ export interface components {
              */
             readonly id: string;
             /**
+             * Format: date-time
+             * @description Since when the agent sits there.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly login_at: string | null;
+            /**
              * Format: int64
              * @description Calls at the same time at most.
              * @example 1
              */
             max_calls: number;
+            /**
+             * Format: int64
+             * @description Open tickets at most that the agent is given.
+             * @example 20
+             */
+            max_tickets: number;
             /**
              * @description Anything the tenant wants to keep with it; a JSON object.
              * @example {
@@ -6241,6 +6572,23 @@ export interface components {
             metadata: {
                 [key: string]: unknown;
             };
+            /**
+             * @description What holds the agent beside the own choice.
+             * @example free
+             * @enum {string}
+             */
+            readonly phase: "free" | "talking" | "wrapup";
+            /**
+             * @description The state before.
+             * @example available
+             * @enum {string|null}
+             */
+            readonly previous_state: "available" | "busy" | "away" | "break" | "offline" | "dnd" | null;
+            /**
+             * @description Whether a phone is registered where the agent sits.
+             * @example false
+             */
+            readonly reachable: boolean;
             /**
              * @description Why, in the agent's words.
              * @example lunch
@@ -6275,14 +6623,163 @@ export interface components {
              * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
              */
             user_id: string;
+            /**
+             * Format: date-time
+             * @description When the rest after a call ends.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly wrapup_until: string | null;
+        };
+        AgentCapacity: {
+            /**
+             * @description The agent.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            agent_id: string;
+            /**
+             * Format: int64
+             * @description Calls at the phone: one that is talked on, one that rings.
+             * @example 1
+             */
+            calls: number;
+            /**
+             * Format: int64
+             * @description Chats that the agent answers.
+             * @example 1
+             */
+            chats: number;
+            /**
+             * Format: int64
+             * @description Calls at most.
+             * @example 1
+             */
+            max_calls: number;
+            /**
+             * Format: int64
+             * @description Chats at most, from /chat/agents.
+             * @example 1
+             */
+            max_chats: number;
+            /**
+             * Format: int64
+             * @description Open tickets at most.
+             * @example 1
+             */
+            max_tickets: number;
+            /**
+             * @description Whether a phone is registered where the agent sits.
+             * @example false
+             */
+            reachable: boolean;
+            /**
+             * @description What the agent does.
+             * @example available
+             * @enum {string}
+             */
+            state: "available" | "busy" | "away" | "break" | "offline" | "dnd";
+            /**
+             * @description Available, reachable, not resting, and fewer calls than that.
+             * @example false
+             */
+            takes_call: boolean;
+            /**
+             * @description Available, held by no call, wants chats (/chat/agents), and fewer than that.
+             * @example false
+             */
+            takes_chat: boolean;
+            /**
+             * @description Available or busy, and fewer tickets than that.
+             * @example false
+             */
+            takes_ticket: boolean;
+            /**
+             * Format: int64
+             * @description Open tickets that are the agent's.
+             * @example 1
+             */
+            tickets: number;
+            /**
+             * @description The user.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            user_id: string;
         };
         AgentPage: {
             data: components["schemas"]["Agent"][];
             page: components["schemas"]["Page"];
         };
+        AgentReport: {
+            /**
+             * @description A line for each user who had a state in the time.
+             * @example [
+             *       {
+             *         "available_s": 18000,
+             *         "away_s": 0,
+             *         "break_s": 1800,
+             *         "breaks": [
+             *           {
+             *             "reason": "lunch",
+             *             "seconds": 1800
+             *           }
+             *         ],
+             *         "busy_s": 7200,
+             *         "dnd_s": 0,
+             *         "logins": 1,
+             *         "offline_s": 59400,
+             *         "talking_s": 6000,
+             *         "talks": 31,
+             *         "user_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+             *         "wrapup_s": 1200
+             *       }
+             *     ]
+             */
+            agents: {
+                /** @description Seconds available. */
+                available_s: number;
+                /** @description Seconds away. */
+                away_s: number;
+                /** @description Seconds of breaks. */
+                break_s: number;
+                /** @description Breaks by reason. */
+                breaks: {
+                    /** @description Why, in the agent's words; null: not told, or one of too many. */
+                    reason: string | null;
+                    /** @description For how long. */
+                    seconds: number;
+                }[];
+                /** @description Seconds busy, talks and rests after calls included. */
+                busy_s: number;
+                /** @description Seconds undisturbed. */
+                dnd_s: number;
+                /** @description How often the agent came on. */
+                logins: number;
+                /** @description Seconds offline, as far as there was a state. */
+                offline_s: number;
+                /** @description Of busy: seconds of talks. */
+                talking_s: number;
+                /** @description Talks that began. */
+                talks: number;
+                /** @description The user. */
+                user_id: string;
+                /** @description Of busy: seconds of rests after calls. */
+                wrapup_s: number;
+            }[];
+            /**
+             * Format: date-time
+             * @description Time from then on.
+             * @example 2026-11-23T08:00:00Z
+             */
+            from: string;
+            /**
+             * Format: date-time
+             * @description Time before then.
+             * @example 2026-11-23T08:00:00Z
+             */
+            to: string;
+        };
         AgentsCreateBody: {
             /**
-             * @description The phone.
+             * @description The phone at which the agent sits; nobody else does meanwhile.
              * @default null
              * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
              */
@@ -6294,6 +6791,13 @@ export interface components {
              * @example 1
              */
             max_calls?: number;
+            /**
+             * Format: int64
+             * @description Open tickets at most that the agent is given.
+             * @default 20
+             * @example 20
+             */
+            max_tickets?: number;
             /**
              * @description Anything the tenant wants to keep with it; a JSON object.
              * @default {}
@@ -6323,9 +6827,30 @@ export interface components {
              */
             user_id: string;
         };
-        AgentsMeUpdateBody: {
+        AgentsMeLoginBody: {
             /**
              * @description The phone.
+             * @default null
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            endpoint_id?: string | null;
+            /**
+             * Format: name
+             * @description The phone by its extension instead.
+             * @default null
+             * @example support
+             */
+            extension?: string | null;
+            /**
+             * @description Whether whoever sits there is signed out; supervisors and admins alone.
+             * @default false
+             * @example false
+             */
+            take_over?: boolean;
+        };
+        AgentsMeUpdateBody: {
+            /**
+             * @description The phone at which the agent sits; nobody else does meanwhile.
              * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
              */
             endpoint_id?: string | null;
@@ -6335,6 +6860,12 @@ export interface components {
              * @example 1
              */
             max_calls?: number;
+            /**
+             * Format: int64
+             * @description Open tickets at most that the agent is given.
+             * @example 20
+             */
+            max_tickets?: number;
             /**
              * @description Anything the tenant wants to keep with it; a JSON object.
              * @example {
@@ -6356,9 +6887,18 @@ export interface components {
              */
             state?: "available" | "busy" | "away" | "break" | "offline" | "dnd";
         };
+        AgentsMeWrapupBody: {
+            /**
+             * Format: int64
+             * @description Seconds that the rest is made longer.
+             * @default 60
+             * @example 60
+             */
+            extend_s?: number;
+        };
         AgentsUpdateBody: {
             /**
-             * @description The phone.
+             * @description The phone at which the agent sits; nobody else does meanwhile.
              * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
              */
             endpoint_id?: string | null;
@@ -6368,6 +6908,12 @@ export interface components {
              * @example 1
              */
             max_calls?: number;
+            /**
+             * Format: int64
+             * @description Open tickets at most that the agent is given.
+             * @example 20
+             */
+            max_tickets?: number;
             /**
              * @description Anything the tenant wants to keep with it; a JSON object.
              * @example {
@@ -6388,6 +6934,15 @@ export interface components {
              * @enum {string}
              */
             state?: "available" | "busy" | "away" | "break" | "offline" | "dnd";
+        };
+        AgentsWrapupBody: {
+            /**
+             * Format: int64
+             * @description Seconds that the rest is made longer.
+             * @default 60
+             * @example 60
+             */
+            extend_s?: number;
         };
         /** @description Callers for whom opening hours do not count. */
         AllowedNumber: {
@@ -12539,6 +13094,55 @@ export interface components {
              */
             wrapup_s: number;
         };
+        QueueBoard: {
+            /**
+             * @description Each agent as GET /agents shows it, the first made first; 2,000 at most.
+             * @example [
+             *       {
+             *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+             *         "reachable": true,
+             *         "state": "busy"
+             *       }
+             *     ]
+             */
+            agents: Record<string, never>[];
+            /**
+             * Format: date-time
+             * @description The moment that is shown.
+             * @example 2026-11-23T08:00:00Z
+             */
+            at: string;
+            /**
+             * @description Where the events go on: `after` of the socket and of GET /events.
+             * @example text
+             */
+            cursor: string;
+            /**
+             * @description Each queue as `queue.stats` tells it, by id; 1,000 at most.
+             * @example [
+             *       {
+             *         "abandoned": 2,
+             *         "abandoned_short": 1,
+             *         "agents_available": 0,
+             *         "agents_busy": 1,
+             *         "agents_offline": 0,
+             *         "agents_paused": 1,
+             *         "answer_average_ms": 9000,
+             *         "answered": 35,
+             *         "day": "2026-11-21T23:00:00Z",
+             *         "longest_wait_since": "2026-11-22T11:21:37.537288Z",
+             *         "offered": 40,
+             *         "queue": "support",
+             *         "queue_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+             *         "service_level": 87.18,
+             *         "service_level_s": 20,
+             *         "talking": 1,
+             *         "waiting": 2
+             *       }
+             *     ]
+             */
+            queues: Record<string, never>[];
+        };
         QueueCallerJoined: {
             /**
              * @description The caller's number; null: withheld.
@@ -13137,6 +13741,104 @@ export interface components {
              * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
              */
             user_id?: string | null;
+        };
+        QueueStats: {
+            /**
+             * Format: int64
+             * @description Callers who hung up, not early.
+             * @example 1
+             */
+            readonly abandoned: number;
+            /**
+             * Format: int64
+             * @description Callers who hung up within five seconds.
+             * @example 1
+             */
+            readonly abandoned_short: number;
+            /**
+             * Format: int64
+             * @description Members who could answer now.
+             * @example 1
+             */
+            readonly agents_available: number;
+            /**
+             * Format: int64
+             * @description Members who talk, rest after a call, or are busy otherwise.
+             * @example 1
+             */
+            readonly agents_busy: number;
+            /**
+             * Format: int64
+             * @description Members who are signed out, or whose phone is not registered.
+             * @example 1
+             */
+            readonly agents_offline: number;
+            /**
+             * Format: int64
+             * @description Members whom the queue leaves out.
+             * @example 1
+             */
+            readonly agents_paused: number;
+            /**
+             * Format: int64
+             * @description Average speed of answer, in milliseconds; null of none.
+             * @example 1
+             */
+            readonly answer_average_ms: number | null;
+            /**
+             * Format: int64
+             * @description Callers whom a member answered.
+             * @example 1
+             */
+            readonly answered: number;
+            /**
+             * Format: date-time
+             * @description When the tenant's day began, which the numbers below are of.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly day: string;
+            /**
+             * Format: date-time
+             * @description Since when the first of them waits; null: nobody.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly longest_wait_since: string | null;
+            /**
+             * Format: int64
+             * @description Everybody who entered.
+             * @example 1
+             */
+            readonly offered: number;
+            /**
+             * Format: name
+             * @description Its name.
+             * @example support
+             */
+            readonly queue: string;
+            /**
+             * @description The queue.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly queue_id: string;
+            readonly service_level: (number | null) | null;
+            /**
+             * Format: int64
+             * @description Seconds within which a call should be answered.
+             * @example 1
+             */
+            readonly service_level_s: number;
+            /**
+             * Format: int64
+             * @description Callers who talk with a member.
+             * @example 1
+             */
+            readonly talking: number;
+            /**
+             * Format: int64
+             * @description Callers who wait.
+             * @example 1
+             */
+            readonly waiting: number;
         };
         QueuesUpdateBody: {
             /**
@@ -13784,6 +14486,131 @@ export interface components {
                 zone: string;
             };
         };
+        ScreenPop: {
+            /**
+             * @description The agent.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly agent_id: string;
+            /**
+             * @description The call.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly call_id: string | null;
+            /**
+             * @description The caller's name, as the network tells it.
+             * @example text
+             */
+            readonly caller_name: string | null;
+            /**
+             * @description The caller's number; null: withheld.
+             * @example text
+             */
+            readonly caller_number: string | null;
+            /**
+             * @description The last five calls from the number, the newest first.
+             * @example [
+             *       {
+             *         "billed_s": 61,
+             *         "call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+             *         "direction": "inbound",
+             *         "disposition": "ANSWERED",
+             *         "queue": "support",
+             *         "started_at": "2026-11-22T11:21:37Z"
+             *       }
+             *     ]
+             */
+            readonly calls: {
+                /** @description Seconds from the answer to the end. */
+                billed_s: number;
+                /** @description The call. */
+                call_id: string;
+                /** @description How it came. */
+                direction: string;
+                /** @description How it ended. */
+                disposition: string;
+                /** @description The queue it went to. */
+                queue: string | null;
+                /**
+                 * Format: date-time
+                 * @description When it began.
+                 */
+                started_at: string;
+            }[];
+            readonly contact: ({
+                /** @description Company. */
+                company: string | null;
+                /** @description The contact. */
+                id: string;
+                /** @description Both names; may be empty. */
+                name: string;
+                /** @description Names of its tags. */
+                tags: string[];
+            } | null) | null;
+            /**
+             * @description The phone.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly endpoint_id: string | null;
+            /**
+             * Format: name
+             * @description Its extension.
+             * @example support
+             */
+            readonly extension: string | null;
+            /**
+             * Format: int64
+             * @description All open tickets of the contact.
+             * @example 1
+             */
+            readonly open_tickets: number;
+            /**
+             * @description Whether it rings or somebody talks.
+             * @example idle
+             * @enum {string}
+             */
+            readonly phone_state: "idle" | "ringing" | "talking";
+            /**
+             * @description The queue that the call comes from.
+             * @example support
+             */
+            readonly queue: string | null;
+            /**
+             * @description Open tickets of the contact that are the agent's or nobody's; the newest ten.
+             * @example [
+             *       {
+             *         "created_at": "2026-11-22T11:21:37Z",
+             *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+             *         "number": 17,
+             *         "priority": "high",
+             *         "status": "open",
+             *         "subject": "No dial tone"
+             *       }
+             *     ]
+             */
+            readonly tickets: {
+                /**
+                 * Format: date-time
+                 * @description When it was made.
+                 */
+                created_at: string;
+                /** @description The ticket. */
+                id: string;
+                /** @description Its number. */
+                number: number;
+                /** @description How urgent. */
+                priority: string;
+                /** @description How far it is. */
+                status: string;
+                /** @description What it is about; the first 200 characters. */
+                subject: string;
+            }[];
+            /**
+             * @description The user.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly user_id: string;
+        };
         /** @description What is promised for which tickets. The first active policy by position whose conditions hold is a ticket's. */
         ServiceLevel: {
             /**
@@ -14343,6 +15170,79 @@ export interface components {
              */
             url: string;
         };
+        /** @description Every state that the agent was in, with its begin and end; ?since_from= and ?since_before= limit the time. A row ends where the next one begins. Kept for 400 days. Agents see their own. */
+        State: {
+            /**
+             * @description The agent's record.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly agent_id: string;
+            /**
+             * @description The call that was talked on.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly call_id: string | null;
+            /**
+             * Format: date-time
+             * @description When it was made.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly created_at: string;
+            /**
+             * @description Its id.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly id: string;
+            /**
+             * @description Whether the agent came on with it.
+             * @example false
+             */
+            readonly is_login: boolean;
+            /**
+             * @description What held the agent beside the own choice.
+             * @example free
+             * @enum {string}
+             */
+            readonly phase: "free" | "talking" | "wrapup";
+            /**
+             * @description Why, in the agent's words; `wrap-up`: the rest after a call.
+             * @example text
+             */
+            readonly reason: string | null;
+            /**
+             * Format: date-time
+             * @description When it began.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly since: string;
+            /**
+             * @description What the agent did.
+             * @example available
+             * @enum {string}
+             */
+            readonly state: "available" | "busy" | "away" | "break" | "offline" | "dnd";
+            /**
+             * Format: tenant-id
+             * @description Whose it is.
+             * @example acme
+             */
+            readonly tenant_id: string;
+            /**
+             * Format: date-time
+             * @description When it ended; null: it lasts.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly until: string | null;
+            /**
+             * @description The user.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly user_id: string;
+        };
+        StatePage: {
+            data: components["schemas"]["State"][];
+            page: components["schemas"]["Page"];
+        };
         /** @description Words that sort contacts and tickets. */
         Tag: {
             /**
@@ -14574,6 +15474,12 @@ export interface components {
              */
             voicemail_days: number | null;
             /**
+             * Format: int64
+             * @description Seconds an agent has after a call that came by no queue; 0: none.
+             * @example 0
+             */
+            wrapup_s: number;
+            /**
              * Format: time-zone
              * @description IANA time zone of its reports and of schedules that name none.
              * @example Europe/Berlin
@@ -14683,14 +15589,6 @@ export interface components {
              */
             max_storage_mib?: number;
             /**
-             * @description What the operator keeps with it; its own people can read it.
-             * @default {}
-             * @example {}
-             */
-            metadata?: {
-                [key: string]: unknown;
-            };
-            /**
              * @description Its name for people.
              * @example Acme Corporation
              */
@@ -14744,6 +15642,13 @@ export interface components {
              * @example 1
              */
             voicemail_days?: number | null;
+            /**
+             * Format: int64
+             * @description Seconds an agent has after a call that came by no queue; 0: none.
+             * @default 0
+             * @example 0
+             */
+            wrapup_s?: number;
             /**
              * Format: time-zone
              * @description IANA time zone of its reports and of schedules that name none.
@@ -14872,6 +15777,12 @@ export interface components {
              * @example 1
              */
             voicemail_days?: number | null;
+            /**
+             * Format: int64
+             * @description Seconds an agent has after a call that came by no queue; 0: none.
+             * @example 0
+             */
+            wrapup_s?: number;
             /**
              * Format: time-zone
              * @description IANA time zone of its reports and of schedules that name none.
@@ -16634,12 +17545,14 @@ export interface operations {
                 created_at_before?: string;
                 /** @description At least this. */
                 created_at_from?: string;
-                /** @description Only these. The phone. */
+                /** @description Only these. The phone at which the agent sits; nobody else does meanwhile. */
                 endpoint_id?: string | "null";
                 /** @description Only these. The phone's extension. */
                 extension?: string | "null";
                 /** @description Records in a page at most. */
                 limit?: number;
+                /** @description Only these. What holds the agent beside the own choice. */
+                phase?: "free" | "talking" | "wrapup";
                 /** @description The order. */
                 sort?: "since" | "-since" | "created_at" | "-created_at" | "updated_at" | "-updated_at";
                 /** @description Only these. What the agent does. */
@@ -16720,6 +17633,96 @@ export interface operations {
             413: components["responses"]["TooLarge"];
             415: components["responses"]["WrongContentType"];
             422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "agents.states.list": {
+        parameters: {
+            query?: {
+                /** @description `page.next` or `page.prev` of another page. */
+                after?: string;
+                /** @description Only these. The call that was talked on. */
+                call_id?: string | "null";
+                /** @description Only these. When it was made. */
+                created_at?: string;
+                /** @description Below this. */
+                created_at_before?: string;
+                /** @description At least this. */
+                created_at_from?: string;
+                /** @description Only these. Whether the agent came on with it. */
+                is_login?: boolean;
+                /** @description Records in a page at most. */
+                limit?: number;
+                /** @description Only these. What held the agent beside the own choice. */
+                phase?: "free" | "talking" | "wrapup";
+                /** @description Only these. When it began. */
+                since?: string;
+                /** @description Below this. */
+                since_before?: string;
+                /** @description At least this. */
+                since_from?: string;
+                /** @description The order. */
+                sort?: "since" | "-since" | "created_at" | "-created_at";
+                /** @description Only these. What the agent did. */
+                state?: "available" | "busy" | "away" | "break" | "offline" | "dnd";
+            };
+            header?: never;
+            path: {
+                /** @description An id. */
+                agent_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StatePage"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "agents.states.get": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description An id. */
+                agent_id: string;
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The record. */
+            200: {
+                headers: {
+                    ETag?: string;
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["State"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
             429: components["responses"]["TooManyRequests"];
             503: components["responses"]["Unavailable"];
         };
@@ -16833,6 +17836,146 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
+    "agents.capacity": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AgentCapacity"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "agents.logout": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The record. */
+            200: {
+                headers: {
+                    ETag?: string;
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Agent"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "agents.wrapup": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /** @example {} */
+                "application/json": components["schemas"]["AgentsWrapupBody"];
+            };
+        };
+        responses: {
+            /** @description The record. */
+            200: {
+                headers: {
+                    ETag?: string;
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Agent"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["WrongContentType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "agents.available": {
+        parameters: {
+            query: {
+                /** @description The kind of work. */
+                kind: "call" | "chat" | "ticket";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All of them. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        data: components["schemas"]["AgentCapacity"][];
+                    };
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     "agents.me.get": {
         parameters: {
             query?: never;
@@ -16857,6 +18000,7 @@ export interface operations {
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
             429: components["responses"]["TooManyRequests"];
             503: components["responses"]["Unavailable"];
         };
@@ -16895,6 +18039,176 @@ export interface operations {
             413: components["responses"]["TooLarge"];
             415: components["responses"]["WrongContentType"];
             422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "agents.me.login": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /** @example {} */
+                "application/json": components["schemas"]["AgentsMeLoginBody"];
+            };
+        };
+        responses: {
+            /** @description The record. */
+            200: {
+                headers: {
+                    ETag?: string;
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Agent"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["WrongContentType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "agents.me.logout": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The record. */
+            200: {
+                headers: {
+                    ETag?: string;
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Agent"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            409: components["responses"]["Conflict"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "agents.me.screen-pop": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScreenPop"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "agents.me.wrapup": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /** @example {} */
+                "application/json": components["schemas"]["AgentsMeWrapupBody"];
+            };
+        };
+        responses: {
+            /** @description The record. */
+            200: {
+                headers: {
+                    ETag?: string;
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Agent"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["WrongContentType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "agents.report": {
+        parameters: {
+            query: {
+                /** @description Time from then on. */
+                from: string;
+                /** @description Time before then; now unless told. */
+                to?: string;
+                /** @description Only this user's line. */
+                user_id?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AgentReport"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
             429: components["responses"]["TooManyRequests"];
             503: components["responses"]["Unavailable"];
         };
@@ -22986,6 +24300,32 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
+    "queues.board": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QueueBoard"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     "queues.report": {
         parameters: {
             query: {
@@ -24355,7 +25695,6 @@ export interface operations {
                  * @example {
                  *       "admin_password": "correct-horse-battery",
                  *       "id": "acme",
-                 *       "metadata": {},
                  *       "name": "Acme Corporation",
                  *       "settings": {}
                  *     }
@@ -26771,20 +28110,28 @@ export interface operations {
                  * @example {
                  *       "data": {
                  *         "call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "choice": "available",
+                 *         "choice_reason": "text",
                  *         "created_at": "2026-11-23T08:00:00Z",
                  *         "endpoint_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
                  *         "extension": "support",
                  *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "login_at": "2026-11-23T08:00:00Z",
                  *         "max_calls": 1,
+                 *         "max_tickets": 20,
                  *         "metadata": {
                  *           "crm_id": "42"
                  *         },
+                 *         "phase": "free",
+                 *         "previous_state": "available",
+                 *         "reachable": false,
                  *         "reason": "lunch",
                  *         "since": "2026-11-23T08:00:00Z",
                  *         "state": "available",
                  *         "tenant_id": "acme",
                  *         "updated_at": "2026-11-23T08:00:00Z",
-                 *         "user_id": "01kb2x8v9q3d5s7f1g4h6j8k0m"
+                 *         "user_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "wrapup_until": "2026-11-23T08:00:00Z"
                  *       },
                  *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
                  *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
@@ -26824,20 +28171,28 @@ export interface operations {
                  * @example {
                  *       "data": {
                  *         "call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "choice": "available",
+                 *         "choice_reason": "text",
                  *         "created_at": "2026-11-23T08:00:00Z",
                  *         "endpoint_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
                  *         "extension": "support",
                  *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "login_at": "2026-11-23T08:00:00Z",
                  *         "max_calls": 1,
+                 *         "max_tickets": 20,
                  *         "metadata": {
                  *           "crm_id": "42"
                  *         },
+                 *         "phase": "free",
+                 *         "previous_state": "available",
+                 *         "reachable": false,
                  *         "reason": "lunch",
                  *         "since": "2026-11-23T08:00:00Z",
                  *         "state": "available",
                  *         "tenant_id": "acme",
                  *         "updated_at": "2026-11-23T08:00:00Z",
-                 *         "user_id": "01kb2x8v9q3d5s7f1g4h6j8k0m"
+                 *         "user_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "wrapup_until": "2026-11-23T08:00:00Z"
                  *       },
                  *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
                  *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
@@ -26864,6 +28219,82 @@ export interface operations {
             };
         };
     };
+    "event.agent.screen_pop": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "agent_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "caller_name": "text",
+                 *         "caller_number": "text",
+                 *         "calls": [
+                 *           {
+                 *             "billed_s": 61,
+                 *             "call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *             "direction": "inbound",
+                 *             "disposition": "ANSWERED",
+                 *             "queue": "support",
+                 *             "started_at": "2026-11-22T11:21:37Z"
+                 *           }
+                 *         ],
+                 *         "contact": {
+                 *           "company": null,
+                 *           "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *           "name": "Vera Vip",
+                 *           "tags": [
+                 *             "vip"
+                 *           ]
+                 *         },
+                 *         "endpoint_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "extension": "support",
+                 *         "open_tickets": 1,
+                 *         "phone_state": "idle",
+                 *         "queue": "support",
+                 *         "tickets": [
+                 *           {
+                 *             "created_at": "2026-11-22T11:21:37Z",
+                 *             "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *             "number": 17,
+                 *             "priority": "high",
+                 *             "status": "open",
+                 *             "subject": "No dial tone"
+                 *           }
+                 *         ],
+                 *         "user_id": "01kb2x8v9q3d5s7f1g4h6j8k0m"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "agent.screen_pop"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["ScreenPop"];
+                    /** @constant */
+                    type?: "agent.screen_pop";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
     "event.agent.state_changed": {
         parameters: {
             query?: never;
@@ -26877,20 +28308,28 @@ export interface operations {
                  * @example {
                  *       "data": {
                  *         "call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "choice": "available",
+                 *         "choice_reason": "text",
                  *         "created_at": "2026-11-23T08:00:00Z",
                  *         "endpoint_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
                  *         "extension": "support",
                  *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "login_at": "2026-11-23T08:00:00Z",
                  *         "max_calls": 1,
+                 *         "max_tickets": 20,
                  *         "metadata": {
                  *           "crm_id": "42"
                  *         },
+                 *         "phase": "free",
+                 *         "previous_state": "available",
+                 *         "reachable": false,
                  *         "reason": "lunch",
                  *         "since": "2026-11-23T08:00:00Z",
                  *         "state": "available",
                  *         "tenant_id": "acme",
                  *         "updated_at": "2026-11-23T08:00:00Z",
-                 *         "user_id": "01kb2x8v9q3d5s7f1g4h6j8k0m"
+                 *         "user_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "wrapup_until": "2026-11-23T08:00:00Z"
                  *       },
                  *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
                  *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
@@ -26930,20 +28369,28 @@ export interface operations {
                  * @example {
                  *       "data": {
                  *         "call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "choice": "available",
+                 *         "choice_reason": "text",
                  *         "created_at": "2026-11-23T08:00:00Z",
                  *         "endpoint_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
                  *         "extension": "support",
                  *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "login_at": "2026-11-23T08:00:00Z",
                  *         "max_calls": 1,
+                 *         "max_tickets": 20,
                  *         "metadata": {
                  *           "crm_id": "42"
                  *         },
+                 *         "phase": "free",
+                 *         "previous_state": "available",
+                 *         "reachable": false,
                  *         "reason": "lunch",
                  *         "since": "2026-11-23T08:00:00Z",
                  *         "state": "available",
                  *         "tenant_id": "acme",
                  *         "updated_at": "2026-11-23T08:00:00Z",
-                 *         "user_id": "01kb2x8v9q3d5s7f1g4h6j8k0m"
+                 *         "user_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "wrapup_until": "2026-11-23T08:00:00Z"
                  *       },
                  *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
                  *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
@@ -31199,6 +32646,61 @@ export interface operations {
             };
         };
     };
+    "event.queue.stats": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "abandoned": 1,
+                 *         "abandoned_short": 1,
+                 *         "agents_available": 1,
+                 *         "agents_busy": 1,
+                 *         "agents_offline": 1,
+                 *         "agents_paused": 1,
+                 *         "answer_average_ms": 1,
+                 *         "answered": 1,
+                 *         "day": "2026-11-23T08:00:00Z",
+                 *         "longest_wait_since": "2026-11-23T08:00:00Z",
+                 *         "offered": 1,
+                 *         "queue": "support",
+                 *         "queue_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "service_level": 87.5,
+                 *         "service_level_s": 1,
+                 *         "talking": 1,
+                 *         "waiting": 1
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "queue.stats"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["QueueStats"];
+                    /** @constant */
+                    type?: "queue.stats";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
     "event.queue.updated": {
         parameters: {
             query?: never;
@@ -31983,6 +33485,7 @@ export interface operations {
                  *         "trial_ends_at": "2026-11-23T08:00:00Z",
                  *         "updated_at": "2026-11-23T08:00:00Z",
                  *         "voicemail_days": 1,
+                 *         "wrapup_s": 0,
                  *         "zone": "Europe/Berlin"
                  *       },
                  *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
@@ -32048,6 +33551,7 @@ export interface operations {
                  *         "trial_ends_at": "2026-11-23T08:00:00Z",
                  *         "updated_at": "2026-11-23T08:00:00Z",
                  *         "voicemail_days": 1,
+                 *         "wrapup_s": 0,
                  *         "zone": "Europe/Berlin"
                  *       },
                  *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
@@ -32113,6 +33617,7 @@ export interface operations {
                  *         "trial_ends_at": "2026-11-23T08:00:00Z",
                  *         "updated_at": "2026-11-23T08:00:00Z",
                  *         "voicemail_days": 1,
+                 *         "wrapup_s": 0,
                  *         "zone": "Europe/Berlin"
                  *       },
                  *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
