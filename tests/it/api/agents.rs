@@ -368,7 +368,7 @@ both_databases! {
         assert_eq!((able("call").await, able("ticket").await), (vec![ann.clone(), ben.clone()], vec![ann.clone(), ben.clone()]));
         assert!(able("chat").await.is_empty(), "nobody wants chats");
         f.phone("101", PhoneState::Ringing, ONE).await;
-        assert_eq!(able("call").await, [ben.clone()]);
+        assert_eq!(able("call").await, [ben.as_str()]);
         for who in [&f.ann, &f.ben] {
             let body = json!({"user_id": who.id.as_str(), "is_available": true, "max_chats": 1});
             app.post("/chat/agents", &f.desk.supervisor, body).await.expect(201);
@@ -388,7 +388,7 @@ both_databases! {
              VALUES ('{ONE}', 'acme', '{widget}', '{TWO}', 'active', '{}', '{{}}', 1, 1)", f.ben.id
         );
         app.test.execute(&sql).await.unwrap();
-        assert_eq!(able("chat").await, [ann.clone()]);
+        assert_eq!(able("chat").await, [ann.as_str()]);
         let shown = app.get(&format!("/agents/{ann}/capacity"), &f.ben.token).await.expect(200).body;
         assert_eq!(shown, json!({
             "agent_id": ann, "user_id": f.ann.id.as_str(), "state": "available", "reachable": true,
