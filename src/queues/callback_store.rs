@@ -308,9 +308,9 @@ struct MemberRow {
 /// # Errors
 /// When the database is away.
 pub async fn members(db: &Db, tenant: &TenantId, queue: &str) -> sqlx::Result<Vec<String>> {
-    const SQL: &str = "SELECT e.name, m.paused, m.pause_reason, a.state, a.reason, e.registered, \
+    const SQL: &str = "SELECT e.name, m.paused, m.pause_reason, a.seat_state AS state, a.seat_reason AS reason, m.seat_id, e.registered, \
          (SELECT COUNT(*) FROM endpoints x WHERE x.tenant_id = m.tenant_id AND x.registered) AS registers \
-         FROM queue_members m JOIN endpoints e ON e.id = m.endpoint_id AND e.tenant_id = m.tenant_id AND e.status = 'active' \
+         FROM queue_members m JOIN endpoints e ON e.id = COALESCE(m.seat_id, m.endpoint_id) AND e.tenant_id = m.tenant_id AND e.status = 'active' \
          LEFT JOIN agent_states a ON a.tenant_id = m.tenant_id AND a.user_id = m.user_id \
          WHERE m.tenant_id = ? AND m.queue_id = ?";
     let rows: Vec<MemberRow> =

@@ -122,7 +122,7 @@ fn connections(control: Option<&Control>) -> Reply {
 /// The endpoints of the user who asks: where the agent is signed in, and where queues have the user.
 pub(super) async fn own_endpoints(call: &Call) -> Result<Vec<Name>, Problem> {
     const SQL: &str = "SELECT e.name FROM endpoints e WHERE e.tenant_id = ? AND (e.id IN (SELECT s.endpoint_id FROM \
-         agent_states s WHERE s.tenant_id = ? AND s.user_id = ?) OR e.id IN (SELECT m.endpoint_id FROM queue_members m \
+         agent_states s WHERE s.tenant_id = ? AND s.user_id = ?) OR e.id IN (SELECT COALESCE(m.seat_id, m.endpoint_id) FROM queue_members m \
          WHERE m.tenant_id = ? AND m.user_id = ?)) ORDER BY e.name";
     let Some(user) = call.caller()?.user() else { return Ok(Vec::new()) };
     let tenant = call.tenant()?;
