@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::QueueStatus;
 use super::callback::{self, CallbackState, Dialler, Due, Members, Stand, Wish};
 use super::callback_store::{self as rows, Asked, Found, New, Open, Settings, Step};
 use super::live::LiveQueues;
@@ -70,7 +71,8 @@ impl Callbacks {
     /// # Errors
     /// When the database is away.
     pub async fn ask(&self, tenant: &TenantId, wanted: Wanted<'_>) -> sqlx::Result<Option<Id>> {
-        let Some(settings) = rows::settings(&self.db, tenant, wanted.queue.as_str()).await? else {
+        let settings = rows::settings(&self.db, tenant, wanted.queue.as_str()).await?;
+        let Some(settings) = settings.filter(|queue| queue.status == QueueStatus::Active.as_str()) else {
             return Ok(None);
         };
         let (id, now_us) = (self.ids.next(), self.clock.now_us());
@@ -227,7 +229,6 @@ impl Callbacks {
     }
 
     async fn queue(&self, tenant: &TenantId, queue: &Name) -> sqlx::Result<()> {
-        // Out of service, it calls nobody; what waits for it expires.
         let settings = rows::settings(&self.db, tenant, queue.as_str()).await?;
         let open = rows::open(&self.db, tenant, queue).await?;
         let now_us = self.clock.now_us();

@@ -53,6 +53,8 @@ pub enum Asked {
 pub struct Settings {
     /// Its id.
     pub id: String,
+    /// Whether it takes callers.
+    pub status: String,
     /// How often a caller is called.
     pub callback_attempts: i64,
     /// Seconds between two attempts.
@@ -63,13 +65,13 @@ pub struct Settings {
     pub wrapup_s: i64,
 }
 
-/// A queue's settings; `None`: there is no such queue in service.
+/// A queue's settings; `None`: there is no such queue.
 ///
 /// # Errors
 /// When the database is away.
 pub async fn settings(db: &Db, tenant: &TenantId, queue: &str) -> sqlx::Result<Option<Settings>> {
-    const SQL: &str = "SELECT id, callback_attempts, callback_retry_s, callback_expires_s, wrapup_s FROM queues \
-         WHERE tenant_id = ? AND name = ? AND status = 'active'";
+    const SQL: &str = "SELECT id, status, callback_attempts, callback_retry_s, callback_expires_s, wrapup_s FROM queues \
+         WHERE tenant_id = ? AND name = ?";
     db_read!(db, |p| sqlx::query_as(SQL).bind(tenant.as_str()).bind(queue).fetch_optional(p).await)
 }
 

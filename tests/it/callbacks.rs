@@ -205,6 +205,13 @@ both_databases! {
         scene.app.wait(Duration::from_secs(31));
         assert_eq!(scene.round().await, [BOB]);
         assert_eq!(scene.told().await[2..], ["dialled dialling 1", "done done 1", "dialled dialling 1"]);
+        // Out of service a queue calls nobody, and what was being called is taken up all the same.
+        let queue = format!("/queues/{}", scene.queue);
+        scene.app.patch(&queue, &scene.admin, json!({"status": "inactive"})).await.expect(200);
+        scene.app.wait(Duration::from_secs(61));
+        assert_eq!(scene.round().await, [""; 0]);
+        scene.app.wait(Duration::from_secs(61));
+        assert_eq!((scene.round().await, scene.states().await), (Vec::new(), vec!["0001 done".to_owned(), "0002 waiting".to_owned()]));
         // Answered twice is answered once; one that is over is none.
         assert!(node.answered(&id, ("u-again", &call)).await.unwrap().is_none());
     }
