@@ -161,6 +161,8 @@ pub struct Leg {
     pub holds_us: Option<i64>,
     /// Since when it talks with somebody; microseconds since 1970 UTC.
     pub talks_us: Option<i64>,
+    /// Whether it has ever talked.
+    pub talked: bool,
     /// The bridge it is in.
     pub bridge: Option<String>,
     /// The channel that dialled it.
@@ -195,6 +197,7 @@ impl Leg {
             answered_us: None,
             holds_us: None,
             talks_us: None,
+            talked: false,
             bridge: None,
             dialled_by: None,
             ours: false,
@@ -255,6 +258,12 @@ impl Leg {
     /// Whether it rings.
     pub fn is_ringing(&self) -> bool {
         self.state == "Ringing"
+    }
+
+    /// Whether it is called by a dialplan and has not come into a talk yet: it rings, or was answered a moment ago.
+    pub fn is_called(&self) -> bool {
+        let rings = self.is_ringing() || (self.state == "Up" && !self.talked && self.dialled_by.is_some());
+        rings && self.call.is_none() && self.kind == Kind::Phone && !self.ours
     }
 }
 

@@ -379,7 +379,7 @@ impl Table {
             let Some(leg) = self.legs.get_mut(id) else { continue };
             let talks = talk && leg.can_talk();
             if talks && leg.talks_us.is_none() {
-                leg.talks_us = Some(at_us);
+                (leg.talks_us, leg.talked) = (Some(at_us), true);
                 begun.push(id.clone());
             } else if !talks {
                 leg.talks_us = None;

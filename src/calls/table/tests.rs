@@ -127,7 +127,7 @@ fn a_call_from_its_first_word_to_its_last() {
     let words: Vec<&str> = seen.iter().map(word).collect();
     assert_eq!(words, ["ringing", "talks", "answered", "held", "unheld", "idle", "over"]);
     states.dedup();
-    assert_eq!(states, ["waiting", "ringing", "waiting", "talking", "held", "talking", "waiting"]);
+    assert_eq!(states, ["waiting", "ringing", "talking", "held", "talking", "waiting"]);
     let Some(Change::Answered(fact)) = seen.get(2) else { panic!("{seen:?}") };
     assert_eq!(fact.call.as_ref().map(Id::as_str), Some(CALL));
     assert_eq!(fact.endpoint.as_ref().map(|(_, name)| name.as_str()), Some("101"));
@@ -223,4 +223,105 @@ proptest! {
         prop_assert!(table.is_empty() && table.groups.is_empty() && table.bridges.is_empty());
         prop_assert!(table.calls.is_empty() && table.phones.is_empty());
     }
+}
+
+/// The diagram in the documents is that of the code, and every step of it is one that calls take.
+#[test]
+fn the_diagram_is_that_of_the_code() {
+    let shown = include_str!("states.md");
+    let wanted = format!("```mermaid\n{}```\n", State::diagram());
+    assert_eq!(shown, wanted, "src/calls/table/states.md is to be:\n{wanted}");
+    let mut seen = BTreeSet::new();
+    for script in scripts() {
+        let mut table = Table::default();
+        let mut last = None;
+        for step in script {
+            match step {
+                Step::Told(told) => drop(table.take("pbx", &told)),
+                Step::Place(id, place) => table.place(id, place),
+            }
+            let now = table.of_tenant(&tenant()).first().map(|call| call.state);
+            if let (Some(from), Some(to)) = (last, now)
+                && from != to
+            {
+                seen.insert((from, to));
+            }
+            last = now.or(last);
+        }
+    }
+    let all: BTreeSet<(State, State)> = State::STEPS.iter().copied().collect();
+    assert_eq!(seen, all);
+}
+
+enum Step {
+    Told(Told),
+    Place(&'static str, Place),
+}
+
+/// A channel whose dialplan runs another application.
+fn runs(mut channel: Value, application: &str) -> Value {
+    channel["dialplan"]["app_name"] = application.into();
+    channel
+}
+
+/// Calls that take every step: by a queue in which nobody answers at first, by a phone, in our hands.
+fn scripts() -> Vec<Vec<Step>> {
+    let state =
+        |second, channel| Step::Told(told(second, "ChannelStateChange", json!({ "channel": channel })));
+    let created = |channel| Step::Told(told(0, "ChannelCreated", json!({ "channel": channel })));
+    let gone = |second, channel| {
+        Step::Told(told(
+            second,
+            "ChannelDestroyed",
+            json!({"cause": 16, "cause_txt": "", "channel": channel}),
+        ))
+    };
+    let dials = |second, to: Value| {
+        Step::Told(told(
+            second,
+            "Dial",
+            json!({"caller": runs(caller("Up"), "Dial"), "peer": to, "dialstatus": ""}),
+        ))
+    };
+    let joins = |second, channels: &[&str], who: Value| {
+        Step::Told(told(second, "ChannelEnteredBridge", json!({"bridge": bridge(channels), "channel": who})))
+    };
+    let leaves = |second, channels: &[&str], who: Value| {
+        Step::Told(told(second, "ChannelLeftBridge", json!({"bridge": bridge(channels), "channel": who})))
+    };
+    let dial = || runs(caller("Up"), "Dial");
+    let phone = |state: &str| runs(phone(state), "AppDial");
+    let third = || runs(channel("c", "PJSIP/acme-102-00000003", "Up", "a", ""), "AppDial");
+    let queue = vec![
+        created(runs(caller("Ring"), "AGI")),
+        state(1, caller("Up")),
+        created(phone("Down")),
+        state(2, phone("Ringing")),
+        gone(3, phone("Ringing")),
+    ];
+    let unanswered = vec![
+        created(runs(caller("Ring"), "AGI")),
+        created(phone("Down")),
+        state(2, phone("Ringing")),
+        gone(3, phone("Ringing")),
+    ];
+    let slot = Slot { number: 701, until_s: 0, by: String::new() };
+    let ours = vec![
+        created(runs(caller("Ring"), "AGI")),
+        created(phone("Down")),
+        dials(1, phone("Down")),
+        state(2, phone("Ringing")),
+        state(3, phone("Up")),
+        joins(3, &["b"], phone("Up")),
+        joins(3, &["a", "b"], dial()),
+        Step::Place("a", Place::Held),
+        Step::Place("a", Place::Talk),
+        Step::Place("a", Place::Parked(slot)),
+        Step::Place("a", Place::Talk),
+        created(third()),
+        joins(5, &["a", "b", "c"], third()),
+        leaves(6, &["a", "b"], third()),
+        leaves(7, &["a"], phone("Up")),
+    ];
+    vec![queue, unanswered, ours]
 }

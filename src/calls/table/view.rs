@@ -1,4 +1,6 @@
-//! Calls as people see them.
+//! Calls as people see them. A call may end in every state; usually whoever talked leaves first.
+//!
+#![doc = include_str!("states.md")]
 
 use serde_json::{Value, json};
 
@@ -32,6 +34,36 @@ impl State {
     /// The word.
     pub fn as_str(self) -> &'static str {
         Self::WORDS[self as usize]
+    }
+}
+
+impl State {
+    /// How a call goes from one to another, in the order in which people read it. Only steps that last are shown: a conference
+    /// of three that loses two at once goes through a talk.
+    pub const STEPS: &[(Self, Self)] = &[
+        (Self::Routing, Self::Waiting),
+        (Self::Routing, Self::Ringing),
+        (Self::Waiting, Self::Ringing),
+        (Self::Ringing, Self::Waiting),
+        (Self::Ringing, Self::Routing),
+        (Self::Ringing, Self::Talking),
+        (Self::Talking, Self::Held),
+        (Self::Held, Self::Talking),
+        (Self::Talking, Self::Parked),
+        (Self::Parked, Self::Talking),
+        (Self::Talking, Self::Conference),
+        (Self::Conference, Self::Talking),
+        (Self::Talking, Self::Routing),
+    ];
+
+    /// The same as a diagram, in Mermaid's language.
+    pub fn diagram() -> String {
+        let mut text = String::from("stateDiagram-v2\n    [*] --> routing\n");
+        for (from, to) in Self::STEPS {
+            text.push_str(&format!("    {} --> {}\n", from.as_str(), to.as_str()));
+        }
+        text.push_str("    routing --> [*]\n");
+        text
     }
 }
 
@@ -158,7 +190,7 @@ fn state(legs: &[&Leg]) -> State {
         _ if legs.iter().any(|leg| matches!(leg.place, Place::Parked(_))) => State::Parked,
         _ if holds => State::Held,
         0 | 1 if legs.iter().any(|leg| leg.talks_us.is_some()) => State::Talking,
-        0 | 1 if legs.iter().any(|leg| leg.is_ringing() && leg.call.is_none()) => State::Ringing,
+        0 | 1 if legs.iter().any(|leg| leg.is_called()) => State::Ringing,
         0 | 1 if legs.iter().any(|leg| leg.call.is_some() && leg.application == "Queue") => State::Waiting,
         0 | 1 => State::Routing,
         2 => State::Talking,
