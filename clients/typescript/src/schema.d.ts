@@ -258,6 +258,7 @@ export interface paths {
          * @description The agent is offline, at once, and sits nowhere. A talk goes on, but is not followed any more.
          *
          *     Roles: superadmin, tenant_admin, supervisor, agent.
+         *     - 404 `not-found`: The state was never set.
          */
         post: operations["agents.me.logout"];
         delete?: never;
@@ -304,6 +305,7 @@ export interface paths {
          *
          *     Roles: superadmin, tenant_admin, supervisor, agent.
          *     - 409 `wrong-state`: There is no rest after a call.
+         *     - 404 `not-found`: The state was never set.
          */
         post: operations["agents.me.wrapup"];
         delete?: never;
@@ -438,6 +440,28 @@ export interface paths {
          *     - 409 `revoked`: It is revoked already.
          */
         delete: operations["api-keys.delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/asterisks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read which Asterisks are connected
+         * @description Over ARI, to this process.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor.
+         */
+        get: operations["asterisks.list"];
+        put?: never;
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -913,6 +937,54 @@ export interface paths {
         patch: operations["block-list.update"];
         trace?: never;
     };
+    "/api/v1/blocked-destinations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List blocked destinations
+         * @description Numbers that nobody on the platform calls, whatever a tenant's own rules, plugins and webhooks say. Every node of the service knows of a change within a second or two.
+         *
+         *     Roles: superadmin.
+         */
+        get: operations["blocked-destinations.list"];
+        put?: never;
+        /**
+         * Add to the blocked destinations
+         * @description Roles: superadmin.
+         *     - 409 `taken`: It is in the list already.
+         *     - 409 `limit-reached`: The list is as long as it may be.
+         */
+        post: operations["blocked-destinations.create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/blocked-destinations/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Take out of the blocked destinations
+         * @description Roles: superadmin.
+         */
+        delete: operations["blocked-destinations.delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/calls": {
         parameters: {
             query?: never;
@@ -928,7 +1000,21 @@ export interface paths {
          */
         get: operations["calls.list"];
         put?: never;
-        post?: never;
+        /**
+         * Call somebody
+         * @description The phone of `from` rings first; when it is answered the number is called as if that phone had dialled it, by the same rules. The call is on record at once.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor, agent.
+         *     - 404 `not-live`: The tenant has no such living call.
+         *     - 409 `call-state`: The call is not where this can be done.
+         *     - 409 `call-gone`: Somebody hung up meanwhile.
+         *     - 409 `no-pbx`: No Asterisk is connected over ARI.
+         *     - 409 `no-phone`: Nobody said which endpoint, and there is no own one.
+         *     - 422 `no-destination`: By the rules that number leads nowhere, or the endpoint can't be called.
+         *     - 502 `pbx-refused`: Asterisk refused; the detail says what it said.
+         *     - 504 `pbx-silent`: Asterisk did not answer; it may be done all the same.
+         */
+        post: operations["calls.create"];
         delete?: never;
         options?: never;
         head?: never;
@@ -949,6 +1035,124 @@ export interface paths {
         get: operations["calls.get"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/calls/{id}/conference": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Call somebody into the talk
+         * @description Roles: superadmin, tenant_admin, supervisor, agent.
+         *     - 404 `not-live`: The tenant has no such living call.
+         *     - 409 `call-state`: The call is not where this can be done.
+         *     - 409 `call-gone`: Somebody hung up meanwhile.
+         *     - 409 `no-pbx`: No Asterisk is connected over ARI.
+         *     - 409 `no-phone`: Nobody said which endpoint, and there is no own one.
+         *     - 422 `no-destination`: By the rules that number leads nowhere, or the endpoint can't be called.
+         *     - 502 `pbx-refused`: Asterisk refused; the detail says what it said.
+         *     - 504 `pbx-silent`: Asterisk did not answer; it may be done all the same.
+         */
+        post: operations["calls.conference"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/calls/{id}/dtmf": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send keys
+         * @description The other side hears them.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor, agent.
+         *     - 404 `not-live`: The tenant has no such living call.
+         *     - 409 `call-state`: The call is not where this can be done.
+         *     - 409 `call-gone`: Somebody hung up meanwhile.
+         *     - 409 `no-pbx`: No Asterisk is connected over ARI.
+         *     - 409 `no-phone`: Nobody said which endpoint, and there is no own one.
+         *     - 422 `no-destination`: By the rules that number leads nowhere, or the endpoint can't be called.
+         *     - 502 `pbx-refused`: Asterisk refused; the detail says what it said.
+         *     - 504 `pbx-silent`: Asterisk did not answer; it may be done all the same.
+         */
+        post: operations["calls.dtmf"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/calls/{id}/hangup": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * End a call
+         * @description Every channel of it ends.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor, agent.
+         *     - 404 `not-live`: The tenant has no such living call.
+         *     - 409 `call-state`: The call is not where this can be done.
+         *     - 409 `call-gone`: Somebody hung up meanwhile.
+         *     - 409 `no-pbx`: No Asterisk is connected over ARI.
+         *     - 409 `no-phone`: Nobody said which endpoint, and there is no own one.
+         *     - 422 `no-destination`: By the rules that number leads nowhere, or the endpoint can't be called.
+         *     - 502 `pbx-refused`: Asterisk refused; the detail says what it said.
+         *     - 504 `pbx-silent`: Asterisk did not answer; it may be done all the same.
+         */
+        post: operations["calls.hangup"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/calls/{id}/hold": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Hold the other side
+         * @description It hears music.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor, agent.
+         *     - 404 `not-live`: The tenant has no such living call.
+         *     - 409 `call-state`: The call is not where this can be done.
+         *     - 409 `call-gone`: Somebody hung up meanwhile.
+         *     - 409 `no-pbx`: No Asterisk is connected over ARI.
+         *     - 409 `no-phone`: Nobody said which endpoint, and there is no own one.
+         *     - 422 `no-destination`: By the rules that number leads nowhere, or the endpoint can't be called.
+         *     - 502 `pbx-refused`: Asterisk refused; the detail says what it said.
+         *     - 504 `pbx-silent`: Asterisk did not answer; it may be done all the same.
+         */
+        post: operations["calls.hold"];
         delete?: never;
         options?: never;
         head?: never;
@@ -977,6 +1181,184 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/calls/{id}/monitor": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Listen, whisper or barge in
+         * @description The phone rings, and hears the call. Asked again for the same phone it changes the mode.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor.
+         *     - 404 `not-live`: The tenant has no such living call.
+         *     - 409 `call-state`: The call is not where this can be done.
+         *     - 409 `call-gone`: Somebody hung up meanwhile.
+         *     - 409 `no-pbx`: No Asterisk is connected over ARI.
+         *     - 409 `no-phone`: Nobody said which endpoint, and there is no own one.
+         *     - 422 `no-destination`: By the rules that number leads nowhere, or the endpoint can't be called.
+         *     - 502 `pbx-refused`: Asterisk refused; the detail says what it said.
+         *     - 504 `pbx-silent`: Asterisk did not answer; it may be done all the same.
+         */
+        post: operations["calls.monitor"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/calls/{id}/mute": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Turn a microphone off or on
+         * @description Roles: superadmin, tenant_admin, supervisor, agent.
+         *     - 404 `not-live`: The tenant has no such living call.
+         *     - 409 `call-state`: The call is not where this can be done.
+         *     - 409 `call-gone`: Somebody hung up meanwhile.
+         *     - 409 `no-pbx`: No Asterisk is connected over ARI.
+         *     - 409 `no-phone`: Nobody said which endpoint, and there is no own one.
+         *     - 422 `no-destination`: By the rules that number leads nowhere, or the endpoint can't be called.
+         *     - 502 `pbx-refused`: Asterisk refused; the detail says what it said.
+         *     - 504 `pbx-silent`: Asterisk did not answer; it may be done all the same.
+         */
+        post: operations["calls.mute"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/calls/{id}/park": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Put the other side into a slot
+         * @description Anybody of the tenant may take it.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor, agent.
+         *     - 404 `not-live`: The tenant has no such living call.
+         *     - 409 `call-state`: The call is not where this can be done.
+         *     - 409 `call-gone`: Somebody hung up meanwhile.
+         *     - 409 `no-pbx`: No Asterisk is connected over ARI.
+         *     - 409 `no-phone`: Nobody said which endpoint, and there is no own one.
+         *     - 422 `no-destination`: By the rules that number leads nowhere, or the endpoint can't be called.
+         *     - 502 `pbx-refused`: Asterisk refused; the detail says what it said.
+         *     - 504 `pbx-silent`: Asterisk did not answer; it may be done all the same.
+         */
+        post: operations["calls.park"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/calls/{id}/pickup": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Take a parked caller
+         * @description The phone rings, and talks to the caller.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor, agent.
+         *     - 404 `not-live`: The tenant has no such living call.
+         *     - 409 `call-state`: The call is not where this can be done.
+         *     - 409 `call-gone`: Somebody hung up meanwhile.
+         *     - 409 `no-pbx`: No Asterisk is connected over ARI.
+         *     - 409 `no-phone`: Nobody said which endpoint, and there is no own one.
+         *     - 422 `no-destination`: By the rules that number leads nowhere, or the endpoint can't be called.
+         *     - 502 `pbx-refused`: Asterisk refused; the detail says what it said.
+         *     - 504 `pbx-silent`: Asterisk did not answer; it may be done all the same.
+         */
+        post: operations["calls.pickup"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/calls/{id}/record": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Record a call
+         * @description A pause keeps no sound and no silence. All of a call's recordings are in one file.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor, agent.
+         *     - 404 `not-live`: The tenant has no such living call.
+         *     - 409 `call-state`: The call is not where this can be done.
+         *     - 409 `call-gone`: Somebody hung up meanwhile.
+         *     - 409 `no-pbx`: No Asterisk is connected over ARI.
+         *     - 409 `no-phone`: Nobody said which endpoint, and there is no own one.
+         *     - 422 `no-destination`: By the rules that number leads nowhere, or the endpoint can't be called.
+         *     - 502 `pbx-refused`: Asterisk refused; the detail says what it said.
+         *     - 504 `pbx-silent`: Asterisk did not answer; it may be done all the same.
+         */
+        post: operations["calls.record"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/calls/{id}/takeover": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Take an agent's place
+         * @description The phone rings; the agent is free then.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor.
+         *     - 404 `not-live`: The tenant has no such living call.
+         *     - 409 `call-state`: The call is not where this can be done.
+         *     - 409 `call-gone`: Somebody hung up meanwhile.
+         *     - 409 `no-pbx`: No Asterisk is connected over ARI.
+         *     - 409 `no-phone`: Nobody said which endpoint, and there is no own one.
+         *     - 422 `no-destination`: By the rules that number leads nowhere, or the endpoint can't be called.
+         *     - 502 `pbx-refused`: Asterisk refused; the detail says what it said.
+         *     - 504 `pbx-silent`: Asterisk did not answer; it may be done all the same.
+         */
+        post: operations["calls.takeover"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/calls/{id}/trace": {
         parameters: {
             query?: never;
@@ -991,6 +1373,144 @@ export interface paths {
          *     Roles: superadmin, tenant_admin, supervisor, viewer.
          */
         get: operations["calls.trace"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/calls/{id}/transfer": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Hand a call on
+         * @description At once; or, attended, the other side hears music while the endpoint that acts talks to who is called: then /transfer/complete or /transfer/cancel. Hanging up completes it too.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor, agent.
+         *     - 404 `not-live`: The tenant has no such living call.
+         *     - 409 `call-state`: The call is not where this can be done.
+         *     - 409 `call-gone`: Somebody hung up meanwhile.
+         *     - 409 `no-pbx`: No Asterisk is connected over ARI.
+         *     - 409 `no-phone`: Nobody said which endpoint, and there is no own one.
+         *     - 422 `no-destination`: By the rules that number leads nowhere, or the endpoint can't be called.
+         *     - 502 `pbx-refused`: Asterisk refused; the detail says what it said.
+         *     - 504 `pbx-silent`: Asterisk did not answer; it may be done all the same.
+         */
+        post: operations["calls.transfer"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/calls/{id}/transfer/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Let go of who is asked
+         * @description The other side is back.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor, agent.
+         *     - 404 `not-live`: The tenant has no such living call.
+         *     - 409 `call-state`: The call is not where this can be done.
+         *     - 409 `call-gone`: Somebody hung up meanwhile.
+         *     - 409 `no-pbx`: No Asterisk is connected over ARI.
+         *     - 409 `no-phone`: Nobody said which endpoint, and there is no own one.
+         *     - 422 `no-destination`: By the rules that number leads nowhere, or the endpoint can't be called.
+         *     - 502 `pbx-refused`: Asterisk refused; the detail says what it said.
+         *     - 504 `pbx-silent`: Asterisk did not answer; it may be done all the same.
+         */
+        post: operations["calls.transfer_cancel"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/calls/{id}/transfer/complete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Hand the call to whom was asked
+         * @description Roles: superadmin, tenant_admin, supervisor, agent.
+         *     - 404 `not-live`: The tenant has no such living call.
+         *     - 409 `call-state`: The call is not where this can be done.
+         *     - 409 `call-gone`: Somebody hung up meanwhile.
+         *     - 409 `no-pbx`: No Asterisk is connected over ARI.
+         *     - 409 `no-phone`: Nobody said which endpoint, and there is no own one.
+         *     - 422 `no-destination`: By the rules that number leads nowhere, or the endpoint can't be called.
+         *     - 502 `pbx-refused`: Asterisk refused; the detail says what it said.
+         *     - 504 `pbx-silent`: Asterisk did not answer; it may be done all the same.
+         */
+        post: operations["calls.transfer_complete"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/calls/{id}/unhold": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Take the other side back
+         * @description Roles: superadmin, tenant_admin, supervisor, agent.
+         *     - 404 `not-live`: The tenant has no such living call.
+         *     - 409 `call-state`: The call is not where this can be done.
+         *     - 409 `call-gone`: Somebody hung up meanwhile.
+         *     - 409 `no-pbx`: No Asterisk is connected over ARI.
+         *     - 409 `no-phone`: Nobody said which endpoint, and there is no own one.
+         *     - 422 `no-destination`: By the rules that number leads nowhere, or the endpoint can't be called.
+         *     - 502 `pbx-refused`: Asterisk refused; the detail says what it said.
+         *     - 504 `pbx-silent`: Asterisk did not answer; it may be done all the same.
+         */
+        post: operations["calls.unhold"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/calls/live": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read the living calls
+         * @description Every living call with its channels, as Asterisks tell it over ARI, the oldest first; none while no Asterisk is connected. Agents see the calls in which their own phone is, and those that are parked. With the events call.* of GET /events or a socket a page keeps it up to date.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        get: operations["calls.live"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1698,6 +2218,54 @@ export interface paths {
          * @description Roles: superadmin, tenant_admin.
          */
         patch: operations["dids.update"];
+        trace?: never;
+    };
+    "/api/v1/emergency-numbers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List emergency numbers
+         * @description Numbers that every phone may call at any time: no rule, limit or suspension holds them up, and they go as they are through the operator's trunk. They come before extensions of the same digits. Every node of the service knows of a change within a second or two.
+         *
+         *     Roles: superadmin.
+         */
+        get: operations["emergency-numbers.list"];
+        put?: never;
+        /**
+         * Add to the emergency numbers
+         * @description Roles: superadmin.
+         *     - 409 `taken`: It is in the list already.
+         *     - 409 `limit-reached`: The list is as long as it may be.
+         */
+        post: operations["emergency-numbers.create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/emergency-numbers/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Take out of the emergency numbers
+         * @description Roles: superadmin.
+         */
+        delete: operations["emergency-numbers.delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/api/v1/endpoints": {
@@ -2560,6 +3128,63 @@ export interface paths {
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/queues/{queue_id}/callbacks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List queues callbacks
+         * @description Callers who left the line and keep their place in it, in the order of the line. One is called when nobody who joined before still waits and a member is free, or, where somebody waits behind, would be next. Who answers stands in front of the line.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        get: operations["queues.callbacks.list"];
+        put?: never;
+        /**
+         * Ask for a callback
+         * @description Whoever asks gets the last place in the line. A number that has an open callback in this queue keeps it. It is called by a node of the service that is connected to an Asterisk over ARI; until then it waits.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor, agent.
+         *     - 409 `queue-inactive`: The queue takes no callers.
+         *     - 409 `limit-reached`: The queue has as many open callbacks as it may have.
+         */
+        post: operations["queues.callbacks.create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/queues/{queue_id}/callbacks/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read a callback
+         * @description Roles: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        get: operations["queues.callbacks.get"];
+        put?: never;
+        post?: never;
+        /**
+         * Take a callback back
+         * @description It stays in the list, with state cancelled.
+         *
+         *     Roles: superadmin, tenant_admin, supervisor, agent.
+         *     - 409 `not-waiting`: It is being called, or over.
+         */
+        delete: operations["queues.callbacks.delete"];
         options?: never;
         head?: never;
         patch?: never;
@@ -4275,6 +4900,46 @@ export interface webhooks {
         patch?: never;
         trace?: never;
     };
+    "call.answered": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Somebody talks to the caller for the first time.
+         * @description Key: `call:<call_id>`. Seen by: superadmin, tenant_admin, supervisor, viewer.
+         */
+        post: operations["event.call.answered"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "call.emergency": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Somebody dials an emergency number, which is the target; beside call.routed.
+         * @description Key: `call:<call_id>`. Seen by: superadmin, tenant_admin, supervisor, viewer.
+         */
+        post: operations["event.call.emergency"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "call.ended": {
         parameters: {
             query?: never;
@@ -4295,6 +4960,46 @@ export interface webhooks {
         patch?: never;
         trace?: never;
     };
+    "call.gap": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Nothing was heard of an Asterisk for a while: what happened to its calls in between is told by where they are now, and ends that nobody saw by call.ended.
+         * @description Key: `asterisk:<name>`. Seen by: superadmin, tenant_admin, supervisor, viewer.
+         */
+        post: operations["event.call.gap"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "call.held": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A phone holds the other side, or a command does for it.
+         * @description Key: `call:<call_id>`. Seen by: superadmin, tenant_admin, supervisor, viewer.
+         */
+        post: operations["event.call.held"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "call.missed": {
         parameters: {
             query?: never;
@@ -4309,6 +5014,26 @@ export interface webhooks {
          * @description Key: `call:<call_id>`. Seen by: superadmin, tenant_admin, supervisor, viewer.
          */
         post: operations["event.call.missed"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "call.parked": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A call hears music in a slot until somebody takes it.
+         * @description Key: `call:<call_id>`. Seen by: superadmin, tenant_admin, supervisor, viewer.
+         */
+        post: operations["event.call.parked"];
         delete?: never;
         options?: never;
         head?: never;
@@ -4355,6 +5080,26 @@ export interface webhooks {
         patch?: never;
         trace?: never;
     };
+    "call.ringing": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A phone rings for a call. Told for each phone.
+         * @description Key: `call:<call_id>`. Seen by: superadmin, tenant_admin, supervisor, viewer.
+         */
+        post: operations["event.call.ringing"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "call.routed": {
         parameters: {
             query?: never;
@@ -4389,6 +5134,46 @@ export interface webhooks {
          * @description Key: `call:<call_id>`. Seen by: superadmin, tenant_admin, supervisor, viewer.
          */
         post: operations["event.call.started"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "call.transferred": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A call was handed on: by a phone, or by a command.
+         * @description Key: `call:<call_id>`. Seen by: superadmin, tenant_admin, supervisor, viewer.
+         */
+        post: operations["event.call.transferred"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "call.unheld": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * It takes the other side back.
+         * @description Key: `call:<call_id>`. Seen by: superadmin, tenant_admin, supervisor, viewer.
+         */
+        post: operations["event.call.unheld"];
         delete?: never;
         options?: never;
         head?: never;
@@ -5509,6 +6294,86 @@ export interface webhooks {
          * @description Key: `queue_member:<id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
          */
         post: operations["event.queue_member.updated"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "queue.callback_dialled": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * The phone of somebody who is to be called back is being called.
+         * @description Key: `queue:<queue_id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.queue.callback_dialled"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "queue.callback_done": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Somebody who was called back talks to a member.
+         * @description Key: `queue:<queue_id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.queue.callback_done"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "queue.callback_failed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Somebody is not called back any more: nobody answered as often as it is tried, the caller left before a member came, it expired, or it was taken back (state).
+         * @description Key: `queue:<queue_id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.queue.callback_failed"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "queue.callback_requested": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Somebody is to be called back.
+         * @description Key: `queue:<queue_id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
+         */
+        post: operations["event.queue.callback_requested"];
         delete?: never;
         options?: never;
         head?: never;
@@ -7145,6 +8010,25 @@ export interface components {
              */
             scopes: string[];
         };
+        AsteriskConnection: {
+            /**
+             * @description Whether it is connected.
+             * @example false
+             */
+            connected: boolean;
+            /**
+             * Format: name
+             * @description As the settings name it.
+             * @example support
+             */
+            name: string;
+            /**
+             * Format: date-time
+             * @description Since when.
+             * @example 2026-11-23T08:00:00Z
+             */
+            since: string | null;
+        };
         /** @description Files of a ticket. A file is sent as it is, and comes back under `content`, always to be saved. */
         Attachment: {
             /**
@@ -7631,6 +8515,44 @@ export interface components {
              */
             zone?: string;
         };
+        BlockedDestination: {
+            /**
+             * Format: date-time
+             * @description When it was made.
+             * @example 2026-11-23T08:00:00Z
+             */
+            created_at: string;
+            /**
+             * @description Its id.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            id: string;
+            /**
+             * @description Why.
+             * @example text
+             */
+            note: string | null;
+            /**
+             * Format: destination-pattern
+             * @description Which numbers: one (+15557770001), all that begin so (+252*), or a short one (118).
+             * @example +252*
+             */
+            pattern: string;
+        };
+        BlockedDestinationsCreateBody: {
+            /**
+             * @description Why.
+             * @default null
+             * @example text
+             */
+            note?: string | null;
+            /**
+             * Format: destination-pattern
+             * @description Which numbers: one (+15557770001), all that begin so (+252*), or a short one (118).
+             * @example +252*
+             */
+            pattern: string;
+        };
         /** @description Callers that are never let in. They go where the routing defaults say, or hear that they are refused. */
         BlockedNumber: {
             /**
@@ -7887,6 +8809,145 @@ export interface components {
              */
             readonly voicemail_status: string | null;
         };
+        /** @description Callers who left the line and keep their place in it, in the order of the line. One is called when nobody who joined before still waits and a member is free, or, where somebody waits behind, would be next. Who answers stands in front of the line. */
+        Callback: {
+            /**
+             * @description How it was asked for.
+             * @example keypad
+             * @enum {string}
+             */
+            readonly asked_by: "keypad" | "api";
+            /**
+             * Format: int64
+             * @description How often the phone was called.
+             * @example 1
+             */
+            readonly attempts: number;
+            /**
+             * @description The call in which it was asked for; null: none.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly call_id: string | null;
+            /**
+             * @description The call that it became; null: none.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly called_call_id: string | null;
+            /**
+             * Format: date-time
+             * @description When it was made.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly created_at: string;
+            /**
+             * Format: e164
+             * @description The number that the caller had called; null: none.
+             * @example +15550001000
+             */
+            readonly did: string | null;
+            /**
+             * Format: date-time
+             * @description When it is given up.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly expires_at: string;
+            /**
+             * Format: date-time
+             * @description When it was over.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly finished_at: string | null;
+            /**
+             * @description Its id.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly id: string;
+            /**
+             * @description What went wrong last.
+             * @example text
+             */
+            readonly last_error: string | null;
+            /**
+             * @description The caller's name.
+             * @example Nina
+             */
+            readonly name: string | null;
+            /**
+             * Format: date-time
+             * @description Not to be called before; null: as soon as it is their turn.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly not_before: string | null;
+            /**
+             * Format: e164
+             * @description Who is called.
+             * @example +15550001000
+             */
+            readonly number: string;
+            /**
+             * Format: date-time
+             * @description When the caller joined the line.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly place_at: string;
+            /**
+             * Format: name
+             * @description Its name.
+             * @example support
+             */
+            readonly queue: string;
+            /**
+             * @description The queue.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly queue_id: string;
+            /**
+             * @description What has become of it.
+             * @example waiting
+             * @enum {string}
+             */
+            readonly state: "waiting" | "dialling" | "answered" | "done" | "failed" | "cancelled" | "expired";
+            /**
+             * Format: tenant-id
+             * @description Whose it is.
+             * @example acme
+             */
+            readonly tenant_id: string;
+            /**
+             * Format: date-time
+             * @description When it was changed last.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly updated_at: string;
+        };
+        CallbackPage: {
+            data: components["schemas"]["Callback"][];
+            page: components["schemas"]["Page"];
+        };
+        CallCommand: {
+            /**
+             * @description The call.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            call_id: string;
+            /**
+             * @description What was done.
+             * @example hold
+             */
+            command: string;
+            /**
+             * Format: int64
+             * @description The slot it is in.
+             * @example 1
+             */
+            slot: number | null;
+            /**
+             * @description What the call does now; over: it is no more.
+             * @example over
+             * @enum {string}
+             */
+            state: "over" | "routing" | "ringing" | "waiting" | "held" | "parked" | "talking" | "conference";
+        };
         /** @description One record for each call that is over. It has the id of its call. A call that was transferred is one call from its begin to its end: it tells where it went last and who was on the phone last, and its lengths are those of all parts. A phone that asks the other one first makes a call of its own for that; `linkedid` joins both. A phone that hands on whom it called itself ends its call with that. Agents see the calls they answered or made. */
         CallDetailRecord: {
             /**
@@ -8127,7 +9188,7 @@ export interface components {
              */
             readonly ended_at: string | null;
             /**
-             * @description Who told of the end: hook; late (kept by Asterisk while the service was away); legs (Asterisk's own records); lost (nobody).
+             * @description Who told of the end: hook; late (kept by Asterisk while the service was away); legs (Asterisk's own records); live (Asterisk's events); lost (nobody).
              * @example text
              */
             readonly ended_by: string | null;
@@ -8167,6 +9228,25 @@ export interface components {
              * @example text
              */
             readonly voicemail_status: string | null;
+        };
+        CallGap: {
+            /**
+             * @description The Asterisk, as the settings name it.
+             * @example text
+             */
+            readonly asterisk: string | null;
+            /**
+             * Format: date-time
+             * @description Since when nothing was heard of it.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly from: string;
+            /**
+             * Format: date-time
+             * @description Until when.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly to: string;
         };
         CallLeg: {
             /**
@@ -8262,6 +9342,64 @@ export interface components {
             data: components["schemas"]["Call"][];
             page: components["schemas"]["Page"];
         };
+        CallParked: {
+            /**
+             * Format: date-time
+             * @description When, by Asterisk's clock.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly at: string;
+            /**
+             * @description The call.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly call_id: string;
+            /**
+             * Format: int64
+             * @description The slot.
+             * @example 1
+             */
+            readonly slot: number;
+        };
+        CallPhone: {
+            /**
+             * Format: date-time
+             * @description When, by Asterisk's clock.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly at: string;
+            /**
+             * @description The call.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly call_id: string;
+            /**
+             * @description The name of who is at the other end.
+             * @example text
+             */
+            readonly caller_name: string | null;
+            /**
+             * @description The number of who is at the other end; null: withheld.
+             * @example text
+             */
+            readonly caller_number: string | null;
+            /**
+             * @description Its channel.
+             * @example text
+             */
+            readonly channel: string | null;
+            /**
+             * Format: name
+             * @description The endpoint; null: a line of the carrier's.
+             * @example support
+             */
+            readonly endpoint: string | null;
+            /**
+             * @description The queue the call waits or waited in.
+             * @example text
+             */
+            readonly queue: string | null;
+        };
         CallRouted: {
             /**
              * @description What it does: queue, endpoint, ivr, external, voicemail, hangup ...
@@ -8280,7 +9418,7 @@ export interface components {
              */
             readonly decided_at: string;
             /**
-             * @description Which question of the dialplan this answers: route, next, ivr, script, internal.
+             * @description Which question of the dialplan this answers: route, next, ivr, script, internal, callback.
              * @example text
              */
             readonly hook: string | null;
@@ -8294,6 +9432,154 @@ export interface components {
              * @example text
              */
             readonly target: string | null;
+        };
+        CallsConferenceBody: {
+            /**
+             * Format: name
+             * @description The endpoint that acts, one of those who talk; not given: an agent's own, else the one that was called.
+             * @default null
+             * @example support
+             */
+            endpoint?: string | null;
+            /**
+             * Format: dialled
+             * @description As the endpoint that acts would dial it.
+             * @example +15557770001
+             */
+            to: string;
+        };
+        CallsCreateBody: {
+            /**
+             * Format: e164
+             * @description The number that is shown to it: one of the tenant's DIDs.
+             * @default null
+             * @example +15550001000
+             */
+            caller_id?: string | null;
+            /**
+             * Format: name
+             * @description The endpoint that rings first; not given: the own one.
+             * @default null
+             * @example support
+             */
+            from?: string | null;
+            /**
+             * Format: dialled
+             * @description The number or extension that is called then.
+             * @example +15557770001
+             */
+            to: string;
+        };
+        CallsDtmfBody: {
+            /**
+             * Format: digits
+             * @description The keys.
+             * @example 12#
+             */
+            digits: string;
+            /**
+             * Format: name
+             * @description The endpoint that acts, one of those who talk; not given: an agent's own, else the one that was called.
+             * @default null
+             * @example support
+             */
+            endpoint?: string | null;
+        };
+        CallsHoldBody: {
+            /**
+             * Format: name
+             * @description The endpoint that acts, one of those who talk; not given: an agent's own, else the one that was called.
+             * @default null
+             * @example support
+             */
+            endpoint?: string | null;
+        };
+        CallsMonitorBody: {
+            /**
+             * Format: name
+             * @description The endpoint that acts, one of those who talk; not given: an agent's own, else the one that was called.
+             * @default null
+             * @example support
+             */
+            endpoint?: string | null;
+            /**
+             * @description How much is said; stop ends it.
+             * @default listen
+             * @example listen
+             * @enum {string}
+             */
+            mode?: "listen" | "whisper" | "barge" | "stop";
+            /**
+             * Format: name
+             * @description The endpoint that is called; not given: the own one.
+             * @default null
+             * @example support
+             */
+            phone?: string | null;
+        };
+        CallsMuteBody: {
+            /**
+             * Format: name
+             * @description The endpoint that acts, one of those who talk; not given: an agent's own, else the one that was called.
+             * @default null
+             * @example support
+             */
+            endpoint?: string | null;
+            /**
+             * @description Whether its microphone is off.
+             * @default true
+             * @example true
+             */
+            on?: boolean;
+        };
+        CallsParkBody: {
+            /**
+             * Format: name
+             * @description The endpoint that acts, one of those who talk; not given: an agent's own, else the one that was called.
+             * @default null
+             * @example support
+             */
+            endpoint?: string | null;
+        };
+        CallsPickupBody: {
+            /**
+             * Format: name
+             * @description The endpoint that is called; not given: the own one.
+             * @default null
+             * @example support
+             */
+            phone?: string | null;
+        };
+        CallsRecordBody: {
+            /**
+             * @description What is done.
+             * @example start
+             * @enum {string}
+             */
+            action: "start" | "pause" | "resume" | "stop";
+            /**
+             * Format: name
+             * @description The endpoint that acts, one of those who talk; not given: an agent's own, else the one that was called.
+             * @default null
+             * @example support
+             */
+            endpoint?: string | null;
+        };
+        CallsTakeoverBody: {
+            /**
+             * Format: name
+             * @description The endpoint that acts, one of those who talk; not given: an agent's own, else the one that was called.
+             * @default null
+             * @example support
+             */
+            endpoint?: string | null;
+            /**
+             * Format: name
+             * @description The endpoint that is called; not given: the own one.
+             * @default null
+             * @example support
+             */
+            phone?: string | null;
         };
         CallStarted: {
             /**
@@ -8339,6 +9625,27 @@ export interface components {
              */
             readonly uniqueid: string | null;
         };
+        CallsTransferBody: {
+            /**
+             * @description Whether who is called is asked first.
+             * @default false
+             * @example false
+             */
+            attended?: boolean;
+            /**
+             * Format: name
+             * @description The endpoint that acts, one of those who talk; not given: an agent's own, else the one that was called.
+             * @default null
+             * @example support
+             */
+            endpoint?: string | null;
+            /**
+             * Format: dialled
+             * @description As the endpoint that acts would dial it.
+             * @example +15557770001
+             */
+            to: string;
+        };
         CallTrace: {
             /**
              * Format: date-time
@@ -8364,6 +9671,55 @@ export interface components {
              *     }
              */
             trace: Record<string, never>;
+        };
+        CallTransferred: {
+            /**
+             * Format: date-time
+             * @description When, by Asterisk's clock.
+             * @example 2026-11-23T08:00:00Z
+             */
+            readonly at: string;
+            /**
+             * @description Whether who is called was asked first.
+             * @example false
+             */
+            readonly attended: boolean;
+            /**
+             * @description The call.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            readonly call_id: string;
+            /**
+             * @description The name of who is at the other end.
+             * @example text
+             */
+            readonly caller_name: string | null;
+            /**
+             * @description The number of who is at the other end; null: withheld.
+             * @example text
+             */
+            readonly caller_number: string | null;
+            /**
+             * @description Its channel.
+             * @example text
+             */
+            readonly channel: string | null;
+            /**
+             * Format: name
+             * @description The endpoint; null: a line of the carrier's.
+             * @example support
+             */
+            readonly endpoint: string | null;
+            /**
+             * @description The queue the call waits or waited in.
+             * @example text
+             */
+            readonly queue: string | null;
+            /**
+             * @description To whom: the number or extension, or the channel of who was asked first.
+             * @example text
+             */
+            readonly to: string | null;
         };
         CdrsExportBody: {
             /**
@@ -9924,6 +11280,57 @@ export interface components {
              */
             value: string;
         };
+        EmergencyNumber: {
+            /**
+             * Format: country
+             * @description The country whose tenants it holds for; null: all.
+             * @example DE
+             */
+            country: string | null;
+            /**
+             * Format: date-time
+             * @description When it was made.
+             * @example 2026-11-23T08:00:00Z
+             */
+            created_at: string;
+            /**
+             * @description Its id.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            id: string;
+            /**
+             * @description Why.
+             * @example text
+             */
+            note: string | null;
+            /**
+             * Format: short-number
+             * @description The number as it is dialled.
+             * @example 112
+             */
+            number: string;
+        };
+        EmergencyNumbersCreateBody: {
+            /**
+             * Format: country
+             * @description The country whose tenants it holds for; null: all.
+             * @default null
+             * @example DE
+             */
+            country?: string | null;
+            /**
+             * @description Why.
+             * @default null
+             * @example text
+             */
+            note?: string | null;
+            /**
+             * Format: short-number
+             * @description The number as it is dialled.
+             * @example 112
+             */
+            number: string;
+        };
         /** @description Phones. The name is the extension too. Making one answers with `password`, which is shown then and never again; POST /endpoints/{id}/secret makes another. */
         Endpoint: {
             /**
@@ -10676,6 +12083,122 @@ export interface components {
             prompts?: {
                 [key: string]: string;
             };
+        };
+        LiveCall: {
+            /**
+             * Format: date-time
+             * @description When it was answered, where that was seen.
+             * @example 2026-11-23T08:00:00Z
+             */
+            answered_at: string | null;
+            /**
+             * @description The call; the first of several that were joined.
+             * @example 01kb2x8v9q3d5s7f1g4h6j8k0m
+             */
+            call_id: string;
+            /**
+             * @description The caller's name.
+             * @example text
+             */
+            caller_name: string | null;
+            /**
+             * @description The caller's number; null: withheld.
+             * @example text
+             */
+            caller_number: string | null;
+            /**
+             * @description The number as dialled.
+             * @example text
+             */
+            did: string | null;
+            /**
+             * @description Its channels, in the order of their making.
+             * @example [
+             *       {
+             *         "answered_at": "2026-11-22T11:21:44Z",
+             *         "asterisk": "main",
+             *         "channel": "PJSIP/acme-101-00000002",
+             *         "endpoint": "101",
+             *         "holding_since": null,
+             *         "number": "101",
+             *         "role": "called",
+             *         "since": "2026-11-22T11:21:40Z",
+             *         "slot": null,
+             *         "state": "up",
+             *         "talking_since": "2026-11-22T11:21:44Z",
+             *         "uniqueid": "pbx-1795346497.34"
+             *       }
+             *     ]
+             */
+            legs: {
+                /**
+                 * Format: date-time
+                 * @description When it was answered, where that was seen.
+                 */
+                answered_at: string | null;
+                /** @description The Asterisk it is on. */
+                asterisk: string | null;
+                /** @description Asterisk's name of the channel. */
+                channel: string;
+                /** @description The tenant's endpoint; null: a line of the carrier's. */
+                endpoint: string | null;
+                /**
+                 * Format: date-time
+                 * @description Since when its phone holds the other side.
+                 */
+                holding_since: string | null;
+                /** @description Its number. */
+                number: string | null;
+                /**
+                 * @description What it is to the call.
+                 * @enum {unknown}
+                 */
+                role: "caller" | "called" | "held" | "parked" | "asked" | "listen" | "whisper" | "barge";
+                /**
+                 * Format: date-time
+                 * @description When it came to be.
+                 */
+                since: string;
+                /** @description The slot it is parked in. */
+                slot: number | null;
+                /** @description As Asterisk has it, in small letters: down, ring, ringing, up ... */
+                state: string;
+                /**
+                 * Format: date-time
+                 * @description Since when it talks.
+                 */
+                talking_since: string | null;
+                /** @description Asterisk's uniqueid. */
+                uniqueid: string;
+            }[];
+            /**
+             * @description Asterisk's linkedid.
+             * @example text
+             */
+            linkedid: string | null;
+            /**
+             * @description The queue it waits or waited in.
+             * @example text
+             */
+            queue: string | null;
+            /**
+             * Format: date-time
+             * @description When it began.
+             * @example 2026-11-23T08:00:00Z
+             */
+            started_at: string;
+            /**
+             * @description What it does.
+             * @example routing
+             * @enum {string}
+             */
+            state: "routing" | "ringing" | "waiting" | "held" | "parked" | "talking" | "conference";
+            /**
+             * Format: date-time
+             * @description Since when somebody talks to the caller.
+             * @example 2026-11-23T08:00:00Z
+             */
+            talking_since: string | null;
         };
         /** @description Where callers leave messages. In Asterisk the tenant is the voicemail context: 101@acme. */
         Mailbox: {
@@ -12945,6 +14468,42 @@ export interface components {
              */
             autopause: "no" | "yes" | "all";
             /**
+             * Format: int64
+             * @description How often a caller is called.
+             * @example 3
+             */
+            callback_attempts: number;
+            /**
+             * Format: int64
+             * @description Seconds until a callback expires whose turn does not come.
+             * @example 28800
+             */
+            callback_expires_s: number;
+            /**
+             * Format: key
+             * @description The key with which a caller leaves the line to be called back; null: none. Asterisk's other keys do nothing then.
+             * @example 1
+             */
+            callback_key: string | null;
+            /**
+             * Format: int64
+             * @description Seconds between two attempts.
+             * @example 300
+             */
+            callback_retry_s: number;
+            /**
+             * Format: name
+             * @description The schedule in which callers are called back; null: that of the number which they had called.
+             * @example null
+             */
+            callback_schedule: string | null;
+            /**
+             * Format: sound
+             * @description What a caller hears who will be called back, then the call ends; null: Asterisk's own words.
+             * @example custom/acme/please-hold
+             */
+            callback_sound: string | null;
+            /**
              * Format: date-time
              * @description When it was made.
              * @example 2026-11-23T08:00:00Z
@@ -13511,6 +15070,27 @@ export interface components {
              */
             zone: string;
         };
+        QueuesCallbacksCreateBody: {
+            /**
+             * @description The caller's name.
+             * @default null
+             * @example Nina
+             */
+            name?: string | null;
+            /**
+             * Format: date-time
+             * @description Not to be called before; null: as soon as it is their turn.
+             * @default null
+             * @example 2026-11-23T08:00:00Z
+             */
+            not_before?: string | null;
+            /**
+             * Format: e164
+             * @description Who is called.
+             * @example +15550001000
+             */
+            number: string;
+        };
         QueuesCreateBody: {
             /**
              * Format: int64
@@ -13540,6 +15120,48 @@ export interface components {
              * @enum {string}
              */
             autopause?: "no" | "yes" | "all";
+            /**
+             * Format: int64
+             * @description How often a caller is called.
+             * @default 3
+             * @example 3
+             */
+            callback_attempts?: number;
+            /**
+             * Format: int64
+             * @description Seconds until a callback expires whose turn does not come.
+             * @default 28800
+             * @example 28800
+             */
+            callback_expires_s?: number;
+            /**
+             * Format: key
+             * @description The key with which a caller leaves the line to be called back; null: none. Asterisk's other keys do nothing then.
+             * @default null
+             * @example 1
+             */
+            callback_key?: string | null;
+            /**
+             * Format: int64
+             * @description Seconds between two attempts.
+             * @default 300
+             * @example 300
+             */
+            callback_retry_s?: number;
+            /**
+             * Format: name
+             * @description The schedule in which callers are called back; null: that of the number which they had called.
+             * @default null
+             * @example null
+             */
+            callback_schedule?: string | null;
+            /**
+             * Format: sound
+             * @description What a caller hears who will be called back, then the call ends; null: Asterisk's own words.
+             * @default null
+             * @example custom/acme/please-hold
+             */
+            callback_sound?: string | null;
             /**
              * @description Its name for people.
              * @default
@@ -13865,6 +15487,42 @@ export interface components {
              * @enum {string}
              */
             autopause?: "no" | "yes" | "all";
+            /**
+             * Format: int64
+             * @description How often a caller is called.
+             * @example 3
+             */
+            callback_attempts?: number;
+            /**
+             * Format: int64
+             * @description Seconds until a callback expires whose turn does not come.
+             * @example 28800
+             */
+            callback_expires_s?: number;
+            /**
+             * Format: key
+             * @description The key with which a caller leaves the line to be called back; null: none. Asterisk's other keys do nothing then.
+             * @example 1
+             */
+            callback_key?: string | null;
+            /**
+             * Format: int64
+             * @description Seconds between two attempts.
+             * @example 300
+             */
+            callback_retry_s?: number;
+            /**
+             * Format: name
+             * @description The schedule in which callers are called back; null: that of the number which they had called.
+             * @example null
+             */
+            callback_schedule?: string | null;
+            /**
+             * Format: sound
+             * @description What a caller hears who will be called back, then the call ends; null: Asterisk's own words.
+             * @example custom/acme/please-hold
+             */
+            callback_sound?: string | null;
             /**
              * @description Its name for people.
              * @example Support
@@ -15336,6 +16994,12 @@ export interface components {
              */
             contact_email: string | null;
             /**
+             * Format: country
+             * @description Its country, whose emergency numbers hold for it too.
+             * @example DE
+             */
+            country: string | null;
+            /**
              * Format: date-time
              * @description When it was made.
              * @example 2026-11-23T08:00:00Z
@@ -15390,6 +17054,18 @@ export interface components {
              * @example 0
              */
             max_endpoints: number;
+            /**
+             * Format: int64
+             * @description Calls out at the same time at most; 0: no limit.
+             * @example 0
+             */
+            max_outbound_calls: number;
+            /**
+             * Format: int64
+             * @description Calls out in a second at most, on each node of the service; 0: no limit.
+             * @example 10
+             */
+            max_outbound_rate: number;
             /**
              * Format: int64
              * @description Queues at most; 0: no limit.
@@ -15526,6 +17202,13 @@ export interface components {
              */
             contact_email?: string | null;
             /**
+             * Format: country
+             * @description Its country, whose emergency numbers hold for it too.
+             * @default null
+             * @example DE
+             */
+            country?: string | null;
+            /**
              * @description Names of the features that are switched on.
              * @default []
              * @example [
@@ -15576,6 +17259,20 @@ export interface components {
             max_endpoints?: number;
             /**
              * Format: int64
+             * @description Calls out at the same time at most; 0: no limit.
+             * @default 0
+             * @example 0
+             */
+            max_outbound_calls?: number;
+            /**
+             * Format: int64
+             * @description Calls out in a second at most, on each node of the service; 0: no limit.
+             * @default 10
+             * @example 10
+             */
+            max_outbound_rate?: number;
+            /**
+             * Format: int64
              * @description Queues at most; 0: no limit.
              * @default 0
              * @example 0
@@ -15588,6 +17285,14 @@ export interface components {
              * @example 0
              */
             max_storage_mib?: number;
+            /**
+             * @description What the operator keeps with it; its own people can read it.
+             * @default {}
+             * @example {}
+             */
+            metadata?: {
+                [key: string]: unknown;
+            };
             /**
              * @description Its name for people.
              * @example Acme Corporation
@@ -15681,6 +17386,12 @@ export interface components {
              */
             contact_email?: string | null;
             /**
+             * Format: country
+             * @description Its country, whose emergency numbers hold for it too.
+             * @example DE
+             */
+            country?: string | null;
+            /**
              * @description Names of the features that are switched on.
              * @example [
              *       "sms"
@@ -15717,6 +17428,18 @@ export interface components {
              * @example 0
              */
             max_endpoints?: number;
+            /**
+             * Format: int64
+             * @description Calls out at the same time at most; 0: no limit.
+             * @example 0
+             */
+            max_outbound_calls?: number;
+            /**
+             * Format: int64
+             * @description Calls out in a second at most, on each node of the service; 0: no limit.
+             * @example 10
+             */
+            max_outbound_rate?: number;
             /**
              * Format: int64
              * @description Queues at most; 0: no limit.
@@ -18108,6 +19831,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
             409: components["responses"]["Conflict"];
             422: components["responses"]["Invalid"];
             429: components["responses"]["TooManyRequests"];
@@ -18172,6 +19896,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
             409: components["responses"]["Conflict"];
             413: components["responses"]["TooLarge"];
             415: components["responses"]["WrongContentType"];
@@ -18581,6 +20306,34 @@ export interface operations {
             409: components["responses"]["Conflict"];
             412: components["responses"]["Stale"];
             422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "asterisks.list": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All of them. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        data: components["schemas"]["AsteriskConnection"][];
+                    };
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
             429: components["responses"]["TooManyRequests"];
             503: components["responses"]["Unavailable"];
         };
@@ -19484,6 +21237,110 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
+    "blocked-destinations.list": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All of them. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        data: components["schemas"]["BlockedDestination"][];
+                    };
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "blocked-destinations.create": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "pattern": "+252*"
+                 *     }
+                 */
+                "application/json": components["schemas"]["BlockedDestinationsCreateBody"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            201: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BlockedDestination"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["WrongContentType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "blocked-destinations.delete": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The record's `ETag`, so that nobody's change is lost. */
+                "If-Match"?: string;
+            };
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["Stale"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     "calls.list": {
         parameters: {
             query?: {
@@ -19561,6 +21418,49 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
+    "calls.create": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "to": "+15557770001"
+                 *     }
+                 */
+                "application/json": components["schemas"]["CallsCreateBody"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            201: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CallCommand"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["WrongContentType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     "calls.get": {
         parameters: {
             query?: never;
@@ -19588,6 +21488,175 @@ export interface operations {
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "calls.conference": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "to": "+15557770001"
+                 *     }
+                 */
+                "application/json": components["schemas"]["CallsConferenceBody"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CallCommand"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["WrongContentType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "calls.dtmf": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "digits": "12#"
+                 *     }
+                 */
+                "application/json": components["schemas"]["CallsDtmfBody"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CallCommand"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["WrongContentType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "calls.hangup": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CallCommand"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "calls.hold": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /** @example {} */
+                "application/json": components["schemas"]["CallsHoldBody"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CallCommand"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["WrongContentType"];
+            422: components["responses"]["Invalid"];
             429: components["responses"]["TooManyRequests"];
             503: components["responses"]["Unavailable"];
         };
@@ -19624,6 +21693,262 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
+    "calls.monitor": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /** @example {} */
+                "application/json": components["schemas"]["CallsMonitorBody"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CallCommand"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["WrongContentType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "calls.mute": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /** @example {} */
+                "application/json": components["schemas"]["CallsMuteBody"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CallCommand"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["WrongContentType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "calls.park": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /** @example {} */
+                "application/json": components["schemas"]["CallsParkBody"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CallCommand"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["WrongContentType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "calls.pickup": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /** @example {} */
+                "application/json": components["schemas"]["CallsPickupBody"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CallCommand"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["WrongContentType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "calls.record": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "action": "start"
+                 *     }
+                 */
+                "application/json": components["schemas"]["CallsRecordBody"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CallCommand"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["WrongContentType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "calls.takeover": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /** @example {} */
+                "application/json": components["schemas"]["CallsTakeoverBody"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CallCommand"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["WrongContentType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     "calls.trace": {
         parameters: {
             query?: never;
@@ -19652,6 +21977,185 @@ export interface operations {
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "calls.transfer": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "to": "+15557770001"
+                 *     }
+                 */
+                "application/json": components["schemas"]["CallsTransferBody"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CallCommand"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["WrongContentType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "calls.transfer_cancel": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CallCommand"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "calls.transfer_complete": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CallCommand"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "calls.unhold": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CallCommand"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "calls.live": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All of them. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        data: components["schemas"]["LiveCall"][];
+                    };
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
             429: components["responses"]["TooManyRequests"];
             503: components["responses"]["Unavailable"];
         };
@@ -21633,6 +24137,110 @@ export interface operations {
             412: components["responses"]["Stale"];
             413: components["responses"]["TooLarge"];
             415: components["responses"]["WrongContentType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "emergency-numbers.list": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All of them. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        data: components["schemas"]["EmergencyNumber"][];
+                    };
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "emergency-numbers.create": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "number": "112"
+                 *     }
+                 */
+                "application/json": components["schemas"]["EmergencyNumbersCreateBody"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            201: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EmergencyNumber"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["WrongContentType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "emergency-numbers.delete": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The record's `ETag`, so that nobody's change is lost. */
+                "If-Match"?: string;
+            };
+            path: {
+                /** @description An id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["Stale"];
             422: components["responses"]["Invalid"];
             429: components["responses"]["TooManyRequests"];
             503: components["responses"]["Unavailable"];
@@ -23909,6 +26517,7 @@ export interface operations {
             content: {
                 /**
                  * @example {
+                 *       "callback_schedule": null,
                  *       "display_name": "Support",
                  *       "metadata": {
                  *         "crm_id": "42"
@@ -24078,6 +26687,196 @@ export interface operations {
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "queues.callbacks.list": {
+        parameters: {
+            query?: {
+                /** @description `page.next` or `page.prev` of another page. */
+                after?: string;
+                /** @description Only these. How it was asked for. */
+                asked_by?: "keypad" | "api";
+                /** @description Only these. When it was made. */
+                created_at?: string;
+                /** @description Below this. */
+                created_at_before?: string;
+                /** @description At least this. */
+                created_at_from?: string;
+                /** @description Records in a page at most. */
+                limit?: number;
+                /** @description Only these. Who is called. */
+                number?: string;
+                /** @description Only these. When the caller joined the line. */
+                place_at?: string;
+                /** @description Below this. */
+                place_at_before?: string;
+                /** @description At least this. */
+                place_at_from?: string;
+                /** @description The order. */
+                sort?: "place_at" | "-place_at" | "created_at" | "-created_at" | "updated_at" | "-updated_at";
+                /** @description Only these. What has become of it. */
+                state?: "waiting" | "dialling" | "answered" | "done" | "failed" | "cancelled" | "expired";
+                /** @description Only these. When it was changed last. */
+                updated_at?: string;
+                /** @description Below this. */
+                updated_at_before?: string;
+                /** @description At least this. */
+                updated_at_from?: string;
+            };
+            header?: never;
+            path: {
+                /** @description An id. */
+                queue_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CallbackPage"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "queues.callbacks.create": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and request give the first answer again. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description An id. */
+                queue_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "name": "Nina",
+                 *       "number": "+15550001000"
+                 *     }
+                 */
+                "application/json": components["schemas"]["QueuesCallbacksCreateBody"];
+            };
+        };
+        responses: {
+            /** @description The number has an open callback in this queue: this one. */
+            200: {
+                headers: {
+                    ETag?: string;
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Callback"];
+                };
+            };
+            /** @description Made. */
+            201: {
+                headers: {
+                    ETag?: string;
+                    Location?: string;
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Callback"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["WrongContentType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "queues.callbacks.get": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description An id. */
+                id: string;
+                /** @description An id. */
+                queue_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The record. */
+            200: {
+                headers: {
+                    ETag?: string;
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Callback"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "queues.callbacks.delete": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The record's `ETag`, so that nobody's change is lost. */
+                "If-Match"?: string;
+            };
+            path: {
+                /** @description An id. */
+                id: string;
+                /** @description An id. */
+                queue_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["Stale"];
+            422: components["responses"]["Invalid"];
             429: components["responses"]["TooManyRequests"];
             503: components["responses"]["Unavailable"];
         };
@@ -25695,6 +28494,7 @@ export interface operations {
                  * @example {
                  *       "admin_password": "correct-horse-battery",
                  *       "id": "acme",
+                 *       "metadata": {},
                  *       "name": "Acme Corporation",
                  *       "settings": {}
                  *     }
@@ -28852,6 +31652,95 @@ export interface operations {
             };
         };
     };
+    "event.call.answered": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "at": "2026-11-23T08:00:00Z",
+                 *         "call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "caller_name": "text",
+                 *         "caller_number": "text",
+                 *         "channel": "text",
+                 *         "endpoint": "support",
+                 *         "queue": "text"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "call.answered"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["CallPhone"];
+                    /** @constant */
+                    type?: "call.answered";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.call.emergency": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "action": "text",
+                 *         "call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "decided_at": "2026-11-23T08:00:00Z",
+                 *         "hook": "text",
+                 *         "reason": "text",
+                 *         "target": "text"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "call.emergency"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["CallRouted"];
+                    /** @constant */
+                    type?: "call.emergency";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
     "event.call.ended": {
         parameters: {
             query?: never;
@@ -28912,6 +31801,92 @@ export interface operations {
             };
         };
     };
+    "event.call.gap": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "asterisk": "text",
+                 *         "from": "2026-11-23T08:00:00Z",
+                 *         "to": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "call.gap"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["CallGap"];
+                    /** @constant */
+                    type?: "call.gap";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.call.held": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "at": "2026-11-23T08:00:00Z",
+                 *         "call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "caller_name": "text",
+                 *         "caller_number": "text",
+                 *         "channel": "text",
+                 *         "endpoint": "support",
+                 *         "queue": "text"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "call.held"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["CallPhone"];
+                    /** @constant */
+                    type?: "call.held";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
     "event.call.missed": {
         parameters: {
             query?: never;
@@ -28959,6 +31934,47 @@ export interface operations {
                     data?: components["schemas"]["CallEnded"];
                     /** @constant */
                     type?: "call.missed";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.call.parked": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "at": "2026-11-23T08:00:00Z",
+                 *         "call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "slot": 1
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "call.parked"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["CallParked"];
+                    /** @constant */
+                    type?: "call.parked";
                 };
             };
         };
@@ -29090,6 +32106,51 @@ export interface operations {
             };
         };
     };
+    "event.call.ringing": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "at": "2026-11-23T08:00:00Z",
+                 *         "call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "caller_name": "text",
+                 *         "caller_number": "text",
+                 *         "channel": "text",
+                 *         "endpoint": "support",
+                 *         "queue": "text"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "call.ringing"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["CallPhone"];
+                    /** @constant */
+                    type?: "call.ringing";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
     "event.call.routed": {
         parameters: {
             query?: never;
@@ -29167,6 +32228,98 @@ export interface operations {
                     data?: components["schemas"]["CallStarted"];
                     /** @constant */
                     type?: "call.started";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.call.transferred": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "at": "2026-11-23T08:00:00Z",
+                 *         "attended": false,
+                 *         "call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "caller_name": "text",
+                 *         "caller_number": "text",
+                 *         "channel": "text",
+                 *         "endpoint": "support",
+                 *         "queue": "text",
+                 *         "to": "text"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "call.transferred"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["CallTransferred"];
+                    /** @constant */
+                    type?: "call.transferred";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.call.unheld": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "at": "2026-11-23T08:00:00Z",
+                 *         "call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "caller_name": "text",
+                 *         "caller_number": "text",
+                 *         "channel": "text",
+                 *         "endpoint": "support",
+                 *         "queue": "text"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "call.unheld"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["CallPhone"];
+                    /** @constant */
+                    type?: "call.unheld";
                 };
             };
         };
@@ -32419,6 +35572,234 @@ export interface operations {
             };
         };
     };
+    "event.queue.callback_dialled": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "asked_by": "keypad",
+                 *         "attempts": 1,
+                 *         "call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "called_call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "did": "+15550001000",
+                 *         "expires_at": "2026-11-23T08:00:00Z",
+                 *         "finished_at": "2026-11-23T08:00:00Z",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "last_error": "text",
+                 *         "name": "Nina",
+                 *         "not_before": "2026-11-23T08:00:00Z",
+                 *         "number": "+15550001000",
+                 *         "place_at": "2026-11-23T08:00:00Z",
+                 *         "queue": "support",
+                 *         "queue_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "state": "waiting",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "queue.callback_dialled"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Callback"];
+                    /** @constant */
+                    type?: "queue.callback_dialled";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.queue.callback_done": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "asked_by": "keypad",
+                 *         "attempts": 1,
+                 *         "call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "called_call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "did": "+15550001000",
+                 *         "expires_at": "2026-11-23T08:00:00Z",
+                 *         "finished_at": "2026-11-23T08:00:00Z",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "last_error": "text",
+                 *         "name": "Nina",
+                 *         "not_before": "2026-11-23T08:00:00Z",
+                 *         "number": "+15550001000",
+                 *         "place_at": "2026-11-23T08:00:00Z",
+                 *         "queue": "support",
+                 *         "queue_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "state": "waiting",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "queue.callback_done"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Callback"];
+                    /** @constant */
+                    type?: "queue.callback_done";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.queue.callback_failed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "asked_by": "keypad",
+                 *         "attempts": 1,
+                 *         "call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "called_call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "did": "+15550001000",
+                 *         "expires_at": "2026-11-23T08:00:00Z",
+                 *         "finished_at": "2026-11-23T08:00:00Z",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "last_error": "text",
+                 *         "name": "Nina",
+                 *         "not_before": "2026-11-23T08:00:00Z",
+                 *         "number": "+15550001000",
+                 *         "place_at": "2026-11-23T08:00:00Z",
+                 *         "queue": "support",
+                 *         "queue_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "state": "waiting",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "queue.callback_failed"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Callback"];
+                    /** @constant */
+                    type?: "queue.callback_failed";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "event.queue.callback_requested": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "data": {
+                 *         "asked_by": "keypad",
+                 *         "attempts": 1,
+                 *         "call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "called_call_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "created_at": "2026-11-23T08:00:00Z",
+                 *         "did": "+15550001000",
+                 *         "expires_at": "2026-11-23T08:00:00Z",
+                 *         "finished_at": "2026-11-23T08:00:00Z",
+                 *         "id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "last_error": "text",
+                 *         "name": "Nina",
+                 *         "not_before": "2026-11-23T08:00:00Z",
+                 *         "number": "+15550001000",
+                 *         "place_at": "2026-11-23T08:00:00Z",
+                 *         "queue": "support",
+                 *         "queue_id": "01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *         "state": "waiting",
+                 *         "tenant_id": "acme",
+                 *         "updated_at": "2026-11-23T08:00:00Z"
+                 *       },
+                 *       "id": "evt_01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "key": "call:01kb2x8v9q3d5s7f1g4h6j8k0m",
+                 *       "sequence": 1,
+                 *       "tenant_id": "acme",
+                 *       "timestamp": "2026-11-23T08:00:00Z",
+                 *       "type": "queue.callback_requested"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Event"] & {
+                    data?: components["schemas"]["Callback"];
+                    /** @constant */
+                    type?: "queue.callback_requested";
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
     "event.queue.caller_joined": {
         parameters: {
             query?: never;
@@ -32524,6 +35905,12 @@ export interface operations {
                  *         "announce_holdtime": "yes",
                  *         "announce_position": "yes",
                  *         "autopause": "no",
+                 *         "callback_attempts": 3,
+                 *         "callback_expires_s": 28800,
+                 *         "callback_key": "1",
+                 *         "callback_retry_s": 300,
+                 *         "callback_schedule": null,
+                 *         "callback_sound": "custom/acme/please-hold",
                  *         "created_at": "2026-11-23T08:00:00Z",
                  *         "display_name": "Support",
                  *         "extension": "700",
@@ -32593,6 +35980,12 @@ export interface operations {
                  *         "announce_holdtime": "yes",
                  *         "announce_position": "yes",
                  *         "autopause": "no",
+                 *         "callback_attempts": 3,
+                 *         "callback_expires_s": 28800,
+                 *         "callback_key": "1",
+                 *         "callback_retry_s": 300,
+                 *         "callback_schedule": null,
+                 *         "callback_sound": "custom/acme/please-hold",
                  *         "created_at": "2026-11-23T08:00:00Z",
                  *         "display_name": "Support",
                  *         "extension": "700",
@@ -32717,6 +36110,12 @@ export interface operations {
                  *         "announce_holdtime": "yes",
                  *         "announce_position": "yes",
                  *         "autopause": "no",
+                 *         "callback_attempts": 3,
+                 *         "callback_expires_s": 28800,
+                 *         "callback_key": "1",
+                 *         "callback_retry_s": 300,
+                 *         "callback_schedule": null,
+                 *         "callback_sound": "custom/acme/please-hold",
                  *         "created_at": "2026-11-23T08:00:00Z",
                  *         "display_name": "Support",
                  *         "extension": "700",
@@ -33460,6 +36859,7 @@ export interface operations {
                  * @example {
                  *       "data": {
                  *         "contact_email": "ada@example.com",
+                 *         "country": "DE",
                  *         "created_at": "2026-11-23T08:00:00Z",
                  *         "deletion_requested_at": "2026-11-23T08:00:00Z",
                  *         "features": [
@@ -33471,6 +36871,8 @@ export interface operations {
                  *         "max_concurrent_calls": 0,
                  *         "max_dids": 0,
                  *         "max_endpoints": 0,
+                 *         "max_outbound_calls": 0,
+                 *         "max_outbound_rate": 10,
                  *         "max_queues": 0,
                  *         "max_storage_mib": 0,
                  *         "metadata": {},
@@ -33526,6 +36928,7 @@ export interface operations {
                  * @example {
                  *       "data": {
                  *         "contact_email": "ada@example.com",
+                 *         "country": "DE",
                  *         "created_at": "2026-11-23T08:00:00Z",
                  *         "deletion_requested_at": "2026-11-23T08:00:00Z",
                  *         "features": [
@@ -33537,6 +36940,8 @@ export interface operations {
                  *         "max_concurrent_calls": 0,
                  *         "max_dids": 0,
                  *         "max_endpoints": 0,
+                 *         "max_outbound_calls": 0,
+                 *         "max_outbound_rate": 10,
                  *         "max_queues": 0,
                  *         "max_storage_mib": 0,
                  *         "metadata": {},
@@ -33592,6 +36997,7 @@ export interface operations {
                  * @example {
                  *       "data": {
                  *         "contact_email": "ada@example.com",
+                 *         "country": "DE",
                  *         "created_at": "2026-11-23T08:00:00Z",
                  *         "deletion_requested_at": "2026-11-23T08:00:00Z",
                  *         "features": [
@@ -33603,6 +37009,8 @@ export interface operations {
                  *         "max_concurrent_calls": 0,
                  *         "max_dids": 0,
                  *         "max_endpoints": 0,
+                 *         "max_outbound_calls": 0,
+                 *         "max_outbound_rate": 10,
                  *         "max_queues": 0,
                  *         "max_storage_mib": 0,
                  *         "metadata": {},
