@@ -254,7 +254,7 @@ fn the_diagram_is_that_of_the_code() {
 }
 
 enum Step {
-    Told(Told),
+    Told(Box<Told>),
     Place(&'static str, Place),
 }
 
@@ -266,28 +266,37 @@ fn runs(mut channel: Value, application: &str) -> Value {
 
 /// Calls that take every step: by a queue in which nobody answers at first, by a phone, in our hands.
 fn scripts() -> Vec<Vec<Step>> {
-    let state =
-        |second, channel| Step::Told(told(second, "ChannelStateChange", json!({ "channel": channel })));
-    let created = |channel| Step::Told(told(0, "ChannelCreated", json!({ "channel": channel })));
+    let state = |second, channel| {
+        Step::Told(Box::new(told(second, "ChannelStateChange", json!({ "channel": channel }))))
+    };
+    let created = |channel| Step::Told(Box::new(told(0, "ChannelCreated", json!({ "channel": channel }))));
     let gone = |second, channel| {
-        Step::Told(told(
+        Step::Told(Box::new(told(
             second,
             "ChannelDestroyed",
             json!({"cause": 16, "cause_txt": "", "channel": channel}),
-        ))
+        )))
     };
     let dials = |second, to: Value| {
-        Step::Told(told(
+        Step::Told(Box::new(told(
             second,
             "Dial",
             json!({"caller": runs(caller("Up"), "Dial"), "peer": to, "dialstatus": ""}),
-        ))
+        )))
     };
     let joins = |second, channels: &[&str], who: Value| {
-        Step::Told(told(second, "ChannelEnteredBridge", json!({"bridge": bridge(channels), "channel": who})))
+        Step::Told(Box::new(told(
+            second,
+            "ChannelEnteredBridge",
+            json!({"bridge": bridge(channels), "channel": who}),
+        )))
     };
     let leaves = |second, channels: &[&str], who: Value| {
-        Step::Told(told(second, "ChannelLeftBridge", json!({"bridge": bridge(channels), "channel": who})))
+        Step::Told(Box::new(told(
+            second,
+            "ChannelLeftBridge",
+            json!({"bridge": bridge(channels), "channel": who}),
+        )))
     };
     let dial = || runs(caller("Up"), "Dial");
     let phone = |state: &str| runs(phone(state), "AppDial");
