@@ -109,9 +109,13 @@ pub async fn write(
     let Some((tenant, name)) = told.owner() else { return Ok(None) };
     let Some(phone) = lock(tx, &tenant, &name).await? else { return Ok(None) };
     let mut columns: Vec<(&'static str, Option<String>)> = CONTACT.iter().map(|name| (*name, None)).collect();
+    let before = read(tx, &tenant, &told.id).await?;
+    let until_s =
+        before.iter().find(|(name, _)| *name == "expiration_time").and_then(|(_, at)| at.parse().ok());
+    // Asterisk itself removes one that ran out; which of us comes first makes no difference.
+    let ran_out = until_s.is_some_and(|until_s: i64| until_s <= with.now_us / 1_000_000);
     if !told.columns.is_empty() {
         // Asterisk may change a few columns of one that is there.
-        let before = read(tx, &tenant, &told.id).await?;
         for (column, value) in columns.iter_mut() {
             let given = told.columns.iter().find(|(name, _)| name == column).map(|(_, value)| value.clone());
             let kept = || before.iter().find(|(name, _)| name == column).map(|(_, value)| value.clone());
@@ -135,9 +139,9 @@ pub async fn write(
     }
     let address = columns.iter().find(|(name, _)| *name == "via_addr").and_then(|(_, value)| value.clone());
     let agent = columns.iter().find(|(name, _)| *name == "user_agent").and_then(|(_, value)| value.clone());
-    let position =
-        settle(tx, with, (&tenant, &phone), json!({"user_agent": agent, "address": address}), "removed")
-            .await?;
+    let cause = if ran_out { "expired" } else { "removed" };
+    let seen = json!({"user_agent": agent, "address": address});
+    let position = settle(tx, with, (&tenant, &phone), seen, cause).await?;
     Ok(Some((tenant, position)))
 }
 

@@ -18,6 +18,8 @@ on_both! {
     a_click_calls_both,
     what_was_done_outlives_the_service,
     who_is_left_alone_is_looked_after,
+    phones_move_their_agents,
+    callbacks_are_dialled,
 }
 
 /// To the endpoint 101.
@@ -384,4 +386,78 @@ fn who_is_left_alone_is_looked_after(database: Database) {
     assert!(!calling.finish()[0].hung_up_by_pbx);
     assert_eq!(one.answered(), 3);
     pbx.wait_idle();
+}
+
+fn phones_move_their_agents(database: Database) {
+    let (service, pbx) = start(database);
+    let person = supervisor(&service);
+    let agent = Person::sign_in(&service, "agent@acme.test", "hookswitch-demo-1");
+    agent.ask("POST", "/agents/me/login", &json!({"extension": "101"}), 200);
+    agent.ask("PATCH", "/agents/me", &json!({"state": "available"}), 200);
+    let slow = Behaviour::Answers { after_ms: 1_500, hangs_up_after_ms: None };
+    let _one = Phone::start(&pbx, "acme-101", slow);
+    let calling = Call::to(NUMBER).from(CALLER).stay(60_000).start(&pbx);
+    let pop = wait::until("the caller to be shown", || {
+        let events = agent.list("/events?types=agent.screen_pop");
+        events.first().cloned()
+    });
+    assert_eq!(pop["data"]["caller_number"], CALLER, "{pop}");
+    let call = wait_state(&person, "talking");
+    assert_eq!(pop["data"]["call_id"], call["call_id"], "{pop}");
+    let state = |state: &str| {
+        wait::until(&format!("the agent to be {state}"), || {
+            let me = agent.get("/agents/me");
+            (me["state"] == state).then_some(me)
+        })
+    };
+    assert_eq!(state("busy")["call_id"], call["call_id"]);
+    // It is the agent's own call: the own phone acts.
+    let seen = agent.list("/calls/live");
+    assert_eq!(id(&seen[0]), id(&call));
+    command(&agent, &call, "hold", &json!({}));
+    wait_state(&person, "held");
+    command(&agent, &call, "unhold", &Value::Null);
+    let other = json!({"endpoint": "102"});
+    agent.ask("POST", &format!("/calls/{}/hold", id(&call)), &other, 403);
+    command(&agent, &call, "hangup", &Value::Null);
+    wait_nobody(&person);
+    state("available");
+    calling.finish();
+    // What others talk about is nobody's business.
+    agent.ask("POST", "/agents/me/logout", &Value::Null, 200);
+    let calling = Call::to(NUMBER).from(CALLER).stay(60_000).start(&pbx);
+    let call = wait_state(&person, "talking");
+    assert!(agent.list("/calls/live").is_empty());
+    agent.ask("POST", &format!("/calls/{}/hangup", id(&call)), &Value::Null, 404);
+    command(&person, &call, "hangup", &Value::Null);
+    wait_nobody(&person);
+    calling.finish();
+}
+
+fn callbacks_are_dialled(database: Database) {
+    let (service, pbx) = start(database);
+    let person = supervisor(&service);
+    let two = Phone::start(&pbx, "acme-102", ANSWERS);
+    let queue = person.list("/queues?name=support").remove(0);
+    let path = format!("/queues/{}/callbacks", queue["id"].as_str().unwrap());
+    let busy = Phone::start(&pbx, "carrier", Behaviour::Rejects(486));
+    // Nobody there: it is tried again later, and the reason is shown.
+    let made = person.make(&path, &json!({"number": "+15557770002"}));
+    let tried = wait::until("the attempt to be counted", || {
+        let one = person.get(&format!("{path}/{}", made["id"].as_str().unwrap()));
+        (one["attempts"] == 1 && one["state"] == "waiting").then_some(one)
+    });
+    assert_eq!(tried["last_error"], "no-answer", "{tried}");
+    person.ask("DELETE", &format!("{path}/{}", made["id"].as_str().unwrap()), &Value::Null, 204);
+    assert_eq!(busy.rang(), 1);
+    drop(busy);
+    let carrier = Phone::start(&pbx, "carrier", ANSWERS);
+    person.make(&path, &json!({"number": CALLER, "name": "Ann"}));
+    carrier.wait_answered(0);
+    two.wait_answered(0);
+    assert!(carrier.invites()[0].contains(CALLER), "{:?}", carrier.invites());
+    let call = wait_state(&person, "talking");
+    assert_eq!(call["queue"], "support", "{call}");
+    command(&person, &call, "hangup", &Value::Null);
+    wait_nobody(&person);
 }

@@ -1,8 +1,8 @@
 //! What people do to living calls, as requests to Asterisk.
 //!
 //! A call is Asterisk's dialplan's until a command needs more than that: then it is *taken*. An errand of the dialplan sends
-//! the called channel to us, its caller follows by what comes behind `Dial()` or `Queue()`, and both go on talking in a bridge
-//! of ours; that takes some milliseconds. What we do with each of our channels stands on it ([`Place`]), so that all of it
+//! the caller to us, whoever was called follows by what `Dial()` and `Queue()` do with a called channel whose caller has gone,
+//! and both go on talking in a bridge of ours; that takes some milliseconds. What we do with each of our channels stands on it ([`Place`]), so that all of it
 //! outlives this process: the next one finds the channels and goes on.
 //!
 //! Whoever hangs up meanwhile wins: a request for a channel that is gone is answered with what there is.
