@@ -282,8 +282,17 @@ fn a_click_calls_both(database: Database) {
         Some(person.get(&format!("/calls/{call}"))).filter(|row| row["reason"] == "outbound")
     });
     assert_eq!((&row["direction"], &row["did"]), (&json!("outbound"), &json!("+15559990000")), "{row}");
+    // Who called parks the other side, which goes on as the same call though its own channel is gone.
+    let two = Phone::start(&pbx, "acme-102", ANSWERS);
+    command(&person, &made, "park", &json!({"endpoint": "101"}));
+    let parked = wait_state(&person, "parked");
+    assert_eq!(id(&parked), call, "{parked}");
+    command(&person, &made, "pickup", &json!({"phone": "102"}));
+    two.wait_answered(0);
+    wait_state(&person, "talking");
     command(&person, &made, "hangup", &Value::Null);
     wait_nobody(&person);
+    drop(two);
     let cdr = person.wait_list("/cdrs", 1).remove(0);
     assert_eq!(
         (&cdr["call_id"], &cdr["disposition"], &cdr["endpoint"]),

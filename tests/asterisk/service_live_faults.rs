@@ -50,7 +50,6 @@ fn a_hang_up_races_every_command(database: Database) {
         ("takeover", json!({"phone": "102"})),
         ("hangup", Value::Null),
     ];
-    let mut calls = 0;
     for (word, body) in &commands {
         // Before anything was asked of Asterisk, in the middle of it, and behind it; once the caller, once the phone.
         for (delay_ms, who) in [(0, 0), (2, 1), (12, 0), (300, 1)] {
@@ -78,7 +77,6 @@ fn a_hang_up_races_every_command(database: Database) {
             wait_nobody(&person);
             pbx.wait_idle();
             calling.finish();
-            calls += 1;
             assert!(person.list("/calls/live").is_empty(), "{what}");
         }
     }
@@ -86,7 +84,6 @@ fn a_hang_up_races_every_command(database: Database) {
         let open = person.list("/calls?ended_at=null");
         open.is_empty().then_some(())
     });
-    assert!(calls == commands.len() * 4);
 }
 
 fn an_asterisk_dies_with_its_calls(database: Database) {

@@ -152,6 +152,7 @@ impl Control {
             pair.near.endpoint.as_ref().map_or_else(String::new, |(tenant, name)| global_name(tenant, name));
         let until_s = self.clock.now_us() / 1_000_000 + self.parked_s;
         let place = Place::Parked(Slot { number, until_s, by });
+        self.adopt(of, &pair).await?;
         self.apart(&pair.asterisk, &bridge_of(of.1), &pair.far.id, place).await?;
         self.hang_up_leg(&pair.asterisk, &pair.near.id).await?;
         self.write_down(happened::parked(of.1, of.0, number, self.clock.now_us())).await;

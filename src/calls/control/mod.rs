@@ -176,6 +176,19 @@ impl Control {
         Ok(())
     }
 
+    /// Before the side that acts goes: where that is the one who called, the other side carries the call on, or nobody could find
+    /// it any more.
+    async fn adopt(&self, of: (&TenantId, &Id), pair: &Pair) -> Result<(), Refusal> {
+        if pair.caller != pair.near {
+            return Ok(());
+        }
+        let (tenant, call) = of;
+        self.set(&pair.asterisk, &pair.far.id, variables::TENANT, tenant.as_str()).await?;
+        self.set(&pair.asterisk, &pair.far.id, variables::CALL, call.as_str()).await?;
+        self.board.table().adopt(&pair.far.id, of);
+        Ok(())
+    }
+
     async fn set(&self, asterisk: &str, leg: &str, name: &str, value: &str) -> Result<(), Refusal> {
         let request = Request::post("channels").part(leg).part("variable");
         self.ask(asterisk, request.with("variable", name).with("value", value)).await.map(drop)

@@ -186,7 +186,8 @@ impl Control {
     ) -> Result<(), Refusal> {
         let near = self.board.table().leg(whom).and_then(|leg| leg.endpoint.clone());
         let names = near.map(|(_, name)| vec![name]);
-        self.take(of, names.as_deref()).await?;
+        let pair = self.take(of, names.as_deref()).await?;
+        self.adopt(of, &pair).await?;
         self.join(asterisk, &bridge_of(of.1), phone, Place::Talk).await?;
         self.hang_up_leg(asterisk, whom).await
     }

@@ -151,6 +151,14 @@ impl Table {
         }
     }
 
+    /// A leg carries a call on whose own channel is about to go.
+    pub fn adopt(&mut self, id: &str, (tenant, call): (&TenantId, &Id)) {
+        if let Some(leg) = self.legs.get_mut(id) {
+            (leg.call, leg.tenant) = (Some(call.clone()), Some(tenant.clone()));
+            self.calls.insert(call.clone(), id.to_owned());
+        }
+    }
+
     /// Forgets which of an Asterisk's channels are ours: the connection is lost. They live on, as far as we know.
     pub fn lost(&mut self, asterisk: &str) {
         for leg in self.legs.values_mut().filter(|leg| leg.seen_by.iter().any(|name| name == asterisk)) {
