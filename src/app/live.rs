@@ -83,9 +83,9 @@ impl LiveCalls {
         links: &Links,
         router: &Arc<Router>,
         (journal, db): (&Journal, &Db),
-        (clock, parked_s): (&Clock, i64),
+        (clock, parked_s, before_us): (&Clock, i64, Option<i64>),
     ) -> Self {
-        let (board, items) = Board::new(clock.clone(), Arc::clone(&router.metrics));
+        let (board, items) = Board::new(clock.clone(), Arc::clone(&router.metrics), before_us);
         let control = Control::new(
             Arc::clone(&board),
             links.clone(),

@@ -260,11 +260,13 @@ impl App {
         };
         let folder = journal::Folder::take(options, || router.ids.next())?;
         let position = calls::store::position(&db, folder.node()).await?;
+        let before_us = calls::store::moved_at(&db, folder.node()).await?;
         let journal = folder.open(position)?;
         let auth = Auth::new(&config.secret()?, clock.clone(), router.ids.clone())
             .map_err(|e| Error::Said(format!("keys can't be made of the secret: {e}")))?;
         let links = Links::new(&config.ari, clock.clone());
-        let live = live::LiveCalls::new(&links, &router, (&journal, &db), (&clock, config.parked_s));
+        let live =
+            live::LiveCalls::new(&links, &router, (&journal, &db), (&clock, config.parked_s, before_us));
         let parts = (&router, &live.control);
         let callbacks = callbacks::desk(&config, (&db, &clock), &events, parts, journal.node());
         Ok(Self {

@@ -51,11 +51,17 @@ pub struct Board {
     connected: Mutex<HashMap<String, i64>>,
     clock: Clock,
     metrics: Arc<Metrics>,
+    /// Until when the process before this one is known to have heard, microseconds since 1970 UTC; `None`: there was none.
+    before_us: Option<i64>,
 }
 
 impl Board {
     /// Without calls; what is to be done about changes comes out of the receiver.
-    pub fn new(clock: Clock, metrics: Arc<Metrics>) -> (Arc<Self>, mpsc::Receiver<Item>) {
+    pub fn new(
+        clock: Clock,
+        metrics: Arc<Metrics>,
+        before_us: Option<i64>,
+    ) -> (Arc<Self>, mpsc::Receiver<Item>) {
         let (items, receiver) = mpsc::channel(limits::ITEMS);
         let board = Self {
             table: Mutex::default(),
@@ -64,6 +70,7 @@ impl Board {
             connected: Mutex::default(),
             clock,
             metrics,
+            before_us,
         };
         (Arc::new(board), receiver)
     }
@@ -119,6 +126,8 @@ impl Board {
         };
         self.connections().insert(from.name().to_owned(), self.clock.now_us());
         self.touch();
+        // The first look of this process: nobody heard since the one before it.
+        let gap = gap.or_else(|| Some((self.before_us?, self.clock.now_us())));
         if let Some((from_us, to_us)) = gap {
             self.pass_on(Item::Gap { asterisk: from.name().to_owned(), from_us, to_us, tenants });
         }

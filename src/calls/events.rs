@@ -155,11 +155,11 @@ struct Over {
 }
 
 /// A text as the API shows it: nothing is null.
-fn some(text: &str) -> Value {
+pub(super) fn some(text: &str) -> Value {
     if text.is_empty() { Value::Null } else { text.into() }
 }
 
-fn fields<const N: usize>(of: [(&str, Value); N]) -> Record {
+pub(super) fn fields<const N: usize>(of: [(&str, Value); N]) -> Record {
     of.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Seen;
-use super::events::{CALL, told};
+use super::events::{CALL, fields, some, told};
 use super::table::{Change, Fact, Leg};
 use crate::api::check::show_time;
 use crate::api::{Field, Null, Record, rules};
@@ -67,21 +67,13 @@ pub(super) fn kinds(kind: impl Fn(&'static str, &'static str, Data) -> Kind) -> 
     ]
 }
 
-fn some(text: &str) -> Value {
-    if text.is_empty() { Value::Null } else { text.into() }
-}
-
 fn seen(call: &Id, tenant: &TenantId, kind: &str, at_us: i64, data: Record) -> Seen {
     Seen { tenant: tenant.clone(), key: format!("call:{call}"), kind: kind.into(), at_us, data }
 }
 
-fn record<const N: usize>(of: [(&str, Value); N]) -> Record {
-    of.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
-}
-
 fn phone(fact: &Fact, call: &Id, tenant: &TenantId) -> Record {
     let queue = fact.queue.strip_prefix(&format!("{tenant}-")).unwrap_or(&fact.queue);
-    record([
+    fields([
         ("call_id", call.as_str().into()),
         ("endpoint", json!(fact.endpoint.as_ref().filter(|(of, _)| of == tenant).map(|(_, name)| name))),
         ("channel", some(&fact.channel)),
@@ -114,13 +106,13 @@ pub fn of(change: &Change) -> Option<Seen> {
 /// A call went into a slot.
 pub fn parked(call: &Id, tenant: &TenantId, slot: u16, at_us: i64) -> Seen {
     let data =
-        record([("call_id", call.as_str().into()), ("slot", slot.into()), ("at", show_time(at_us).into())]);
+        fields([("call_id", call.as_str().into()), ("slot", slot.into()), ("at", show_time(at_us).into())]);
     seen(call, tenant, "call.parked", at_us, data)
 }
 
 /// Nothing was heard of an Asterisk between two times, microseconds since 1970 UTC.
 pub fn gap(tenant: &TenantId, asterisk: &str, (from_us, to_us): (i64, i64)) -> Seen {
-    let data = record([
+    let data = fields([
         ("asterisk", asterisk.into()),
         ("from", show_time(from_us).into()),
         ("to", show_time(to_us).into()),
@@ -135,7 +127,7 @@ pub fn gap(tenant: &TenantId, asterisk: &str, (from_us, to_us): (i64, i64)) -> S
 }
 
 fn command(of: (&TenantId, &Id), endpoint: Option<&str>, channel: &str, at_us: i64) -> Record {
-    record([
+    fields([
         ("call_id", of.1.as_str().into()),
         ("endpoint", json!(endpoint)),
         ("channel", some(channel)),

@@ -61,6 +61,16 @@ async fn read_position(db: &Db, node: &str) -> sqlx::Result<u64> {
     Ok(found.and_then(|n| u64::try_from(n).ok()).unwrap_or(0))
 }
 
+/// When a node's journal moved last, microseconds since 1970 UTC; `None`: it never did. Before the node starts that is the
+/// last that is known of it.
+///
+/// # Errors
+/// When the database is away.
+pub async fn moved_at(db: &Db, node: &Id) -> sqlx::Result<Option<i64>> {
+    const SQL: &str = "SELECT updated_at FROM journal_positions WHERE node_id = ?";
+    db_read!(db, |p| sqlx::query_scalar(SQL).bind(node.as_str()).fetch_optional(p).await)
+}
+
 /// Asterisk's linkedid of a tenant's call; `None`: there is no such call, or it has none.
 ///
 /// # Errors

@@ -343,6 +343,10 @@ fn what_was_done_outlives_the_service(database: Database) {
         let person = supervisor(&service);
         let again = wait_state(&person, "held");
         assert_eq!(id(&again), id(&call));
+        wait::until("the gap to be told", || {
+            let gaps = person.list("/events?types=call.gap");
+            (gaps.len() == 1 && gaps[0]["data"]["asterisk"] == "pbx").then_some(())
+        });
         command(&person, &call, "unhold", &Value::Null);
         wait_state(&person, "talking");
     }
