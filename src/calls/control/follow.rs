@@ -71,8 +71,15 @@ impl Control {
                     }
                 }
                 _ = slots.tick() => self.beside(|this| async move { this.look_into_slots().await }),
-                () = stopping.stopped() => return,
+                () = stopping.stopped() => break,
             }
+        }
+        // What has been heard is written down before the journal is closed.
+        while let Ok(item) = items.try_recv() {
+            self.heed(item, &*phones, &mut ends).await;
+        }
+        for (_, over) in ends {
+            self.over(over).await;
         }
     }
 
