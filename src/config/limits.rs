@@ -320,6 +320,9 @@ pub mod api {
     pub const LAST_TIME_US: i64 = 253_402_300_799_000_000;
     /// When a client is told to try again while the database is away.
     pub const RETRY_TIME: Duration = Duration::from_secs(2);
+    /// How much longer than its request a change may take: a client that is gone, or was told that it took too long, stops
+    /// none half-way. Longer ones hang.
+    pub const CHANGE_GRACE: Duration = Duration::from_secs(60);
     /// Time for a whole request, its body included: longer ones hold a place that others wait for. An operation may have
     /// a deadline of its own.
     pub const REQUEST_TIME: Duration = Duration::from_secs(30);

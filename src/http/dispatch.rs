@@ -96,8 +96,8 @@ pub async fn dispatch(gate: Arc<Gate>, action: Arc<Action>, request: Request) ->
 }
 
 async fn serve(
-    gate: &Gate,
-    action: &Action,
+    gate: &Arc<Gate>,
+    action: &Arc<Action>,
     request: Request,
     request_id: &str,
 ) -> (Result<Reply, Problem>, Option<Left>) {
@@ -127,7 +127,7 @@ async fn serve(
         // One that is no text is not as good as none: it fits no record and is no key, and is refused as such.
         let header_text =
             |name| parts.headers.get(name).map(|v: &HeaderValue| v.to_str().unwrap_or_default().to_owned());
-        let mut call = Call {
+        let call = Call {
             db: gate.db.clone(),
             clock: gate.clock.clone(),
             ids: gate.ids.clone(),
@@ -148,7 +148,7 @@ async fn serve(
         let key = header_text("idempotency-key").filter(|_| action.operation.method == "POST");
         writable(gate, action, &call).await?;
         let path = parts.uri.path_and_query().map_or(parts.uri.path(), |whole| whole.as_str());
-        run(gate, action, &mut call, key.as_deref(), path).await
+        run(gate, action, call, key, path).await
     };
     let result = served.await;
     (result, left)
@@ -277,8 +277,43 @@ async fn input(
     Ok((raw, checked))
 }
 
-/// Runs the handler, in its transaction when it writes.
+/// Runs the handler, in its transaction when it writes. Whoever hangs up meanwhile stops a question and no change: what a
+/// handler did on the way (moved a channel, say) must be done whole and be on record.
 async fn run(
+    gate: &Arc<Gate>,
+    action: &Arc<Action>,
+    mut call: Call,
+    key: Option<String>,
+    path: &str,
+) -> Result<Reply, Problem> {
+    if let Handler::Read(read) = &action.handler {
+        let reply = read(&call).await?;
+        gate.auth.revoked.add(&reply.ended, call.now_us());
+        if !reply.audit.is_empty() {
+            let mut tx = gate.db.begin().await?;
+            let told = record(gate, &call, &mut tx, &reply).await?;
+            tx.commit().await?;
+            tell(gate, told);
+        }
+        return outcome(reply);
+    }
+    let (gate, action, path) = (Arc::clone(gate), Arc::clone(action), path.to_owned());
+    let work = async move {
+        let changing = change(&gate, &action, &mut call, key.as_deref(), &path);
+        let longest = action.operation.deadline + limits::CHANGE_GRACE;
+        match tokio::time::timeout(longest, changing).await {
+            Ok(done) => done,
+            Err(_) => {
+                tracing::error!(operation.id = %action.operation.id, "a change did not end and was cut off");
+                Err(Problem::internal("the change did not end"))
+            }
+        }
+    };
+    tokio::spawn(work).await.unwrap_or_else(|panicked| Err(Problem::internal(panicked)))
+}
+
+/// Runs a handler that writes.
+async fn change(
     gate: &Gate,
     action: &Action,
     call: &mut Call,
@@ -286,17 +321,7 @@ async fn run(
     path: &str,
 ) -> Result<Reply, Problem> {
     let write = match &action.handler {
-        Handler::Read(read) => {
-            let reply = read(call).await?;
-            gate.auth.revoked.add(&reply.ended, call.now_us());
-            if !reply.audit.is_empty() {
-                let mut tx = gate.db.begin().await?;
-                let told = record(gate, call, &mut tx, &reply).await?;
-                tx.commit().await?;
-                tell(gate, told);
-            }
-            return outcome(reply);
-        }
+        Handler::Read(_) => return Err(Problem::internal("a question changes nothing")),
         Handler::Write(write) | Handler::Prepared(_, write) => write,
     };
     let held = key.map(|text| hold(gate, call, text)).transpose()?;
