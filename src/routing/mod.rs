@@ -361,7 +361,10 @@ impl Router {
                     steps.step("endpoint", "unknown", inputs.from_endpoint.clone());
                     hang_up(None, cause::REJECTED, reason::UNKNOWN_ENDPOINT)
                 }
-                Found::Unavailable if self.memory.platform.lists().is_emergency(&inputs.dialled, "") => {
+                // The tenant's country is not known: one that is an emergency number anywhere goes out.
+                Found::Unavailable
+                    if self.memory.platform.lists().is_emergency_somewhere(&inputs.dialled) =>
+                {
                     outgoing::emergency_of(&tenant, &name, &inputs.dialled, &mut steps)
                 }
                 Found::Unavailable => {

@@ -51,6 +51,11 @@ impl Lists {
     pub fn is_emergency(&self, dialled: &str, country: &str) -> bool {
         self.emergency.get(dialled).is_some_and(|of| of.contains("") || of.contains(country))
     }
+
+    /// Whether what is dialled is an emergency number in any country.
+    pub fn is_emergency_somewhere(&self, dialled: &str) -> bool {
+        self.emergency.contains_key(dialled)
+    }
 }
 
 /// A number of two to six digits, dialled as it is.
@@ -147,5 +152,6 @@ mod tests {
         assert!(lists.is_emergency("112", "") && lists.is_emergency("112", "FR"));
         assert!(lists.is_emergency("110", "DE") && !lists.is_emergency("110", "FR"));
         assert!(!lists.is_emergency("110", "") && !lists.is_emergency("1", "DE"));
+        assert!(lists.is_emergency_somewhere("110") && !lists.is_emergency_somewhere("1"));
     }
 }

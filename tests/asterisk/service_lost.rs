@@ -3,6 +3,8 @@
 use crate::support::asterisk::{Pbx, PbxOptions};
 use crate::support::call::Call;
 use crate::support::fastagi::{self, Dialogue, FakeAgi};
+use crate::support::phone::Phone;
+use crate::support::scenario::Behaviour;
 use crate::support::wait;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -44,6 +46,42 @@ fn refused() {
     assert!(kept.contains("call=,cause="), "{kept}");
     assert!(kept.contains(",fallback=service-failure,"), "{kept}");
     assert!(kept.contains(",did=+15550001000,"), "{kept}");
+}
+
+/// A phone's emergency call goes out without the service; a caller from outside, and other numbers, take the fallback.
+#[test]
+fn help_is_called_without_the_service() {
+    let pbx = Pbx::start(&PbxOptions::new(fastagi::nobody()));
+    let carrier =
+        Phone::start(&pbx, "carrier", Behaviour::Answers { after_ms: 100, hangs_up_after_ms: None });
+    let fell = |number: &str| {
+        pbx.log().contains(&format!("Hookswitch did not decide the call to {number}: service-failure"))
+    };
+    for number in ["112", "911"] {
+        Call::to(number).by_phone("acme-102").stay(300).expect_answered(&pbx);
+        assert!(!fell(number));
+    }
+    let invites = carrier.invites();
+    assert!(
+        invites[0].starts_with("invite sip:112@") && invites[1].starts_with("invite sip:911@"),
+        "{invites:?}"
+    );
+    for (from, number) in [
+        (None, "112"),
+        (Some("acme-102"), "11"),
+        (Some("acme-102"), "12-91"),
+        (Some("acme-102"), "118"),
+        (Some("acme-102"), "*112"),
+    ] {
+        let call = Call::to(number).stay(300);
+        match from {
+            Some(phone) => call.by_phone(phone),
+            None => call,
+        }
+        .run(&pbx);
+        assert_eq!(carrier.rang(), 2, "{from:?} {number}");
+    }
+    assert!(fell("112") && fell("11") && fell("118") && fell("*112"));
 }
 
 #[test]

@@ -88,6 +88,10 @@ both_databases! {
         let trace = router.internal(&world.ids.next(), inputs("112"), Mode::Live).await;
         assert_eq!((brief(&trace), trace.decision.tenant), ("external 112 emergency".to_owned(), Some(tenant("acme"))));
         assert_eq!(router.internal(&world.ids.next(), inputs(OUT), Mode::Live).await.decision.action, Action::Fallback);
+        // Which country it is cannot be known now.
+        lists(&world, "INSERT INTO emergency_numbers (id, number, country, note, created_at) VALUES ('de', '110', 'DE', '', 0)").await;
+        let trace = router.internal(&world.ids.next(), inputs("110"), Mode::Live).await;
+        assert_eq!(brief(&trace), "external 110 emergency");
     }
 
     /// Every way outside: what a phone dials, a number's own destinations, a webhook's answer, the operator's own.
