@@ -173,7 +173,9 @@ pub enum RowError {
     Event,
 }
 
-/// Reads a row's columns as Asterisk sends them. `None`: it is about nobody's queue, such as `QUEUESTART`.
+/// Reads a row's columns as Asterisk sends them. `None`: there is nothing to keep. It is about nobody's queue, such as
+/// `QUEUESTART`; or Asterisk tells of each member that it has just read here (`ADDMEMBER` of `REALTIME`, one for every member
+/// of a queue that it loads, before the queue's first caller is in).
 ///
 /// # Errors
 /// When its time is none, or the event is missing.
@@ -188,6 +190,9 @@ pub fn read(columns: &[(String, String)]) -> Result<Option<(TenantId, Row)>, Row
     let event = cut(column("event"), limits::LOG_EVENT_CHARACTERS);
     if event.is_empty() {
         return Err(RowError::Event);
+    }
+    if column("callid") == "REALTIME" {
+        return Ok(None);
     }
     let agent = column("agent");
     let endpoint = agent.strip_prefix("PJSIP/").unwrap_or(agent);
@@ -205,9 +210,9 @@ pub fn read(columns: &[(String, String)]) -> Result<Option<(TenantId, Row)>, Row
     let data = ["data1", "data2", "data3", "data4", "data5"];
     let row = Row {
         at_us: at.and_utc().timestamp_micros(),
-        // REALTIME, where realtime adds a member; MANAGER, where a manager does.
         call: match column("callid") {
-            "REALTIME" | "MANAGER" => String::new(),
+            // Where a manager does it.
+            "MANAGER" => String::new(),
             call => cut(call, limits::LOG_CALL_CHARACTERS),
         },
         queue,
@@ -267,7 +272,8 @@ mod tests {
         assert_eq!(row.told(), Event::Entered { number: "5551000", position: 1 });
         let added = "time=2026-11-22%2011%3A21%3A37.445230&data5=&data4=&data3=&data2=&data1=&event=ADDMEMBER&\
                      agent=PJSIP%2Facme-101&queuename=acme-support&callid=REALTIME";
-        let (_, row) = read(&columns(added)).unwrap().unwrap();
+        assert_eq!(read(&columns(added)), Ok(None), "members are known here");
+        let (_, row) = read(&columns(&added.replace("REALTIME", "MANAGER"))).unwrap().unwrap();
         assert_eq!((row.call.as_str(), row.agent.as_str(), row.told()), ("", "101", Event::MemberAdded));
         let started = "time=2026-11-22%2011%3A21%3A35.179172&data1=&event=QUEUESTART&agent=NONE&queuename=NONE&callid=NONE";
         assert_eq!(read(&columns(started)), Ok(None));
