@@ -12,7 +12,7 @@ use crate::api::{
 use crate::base::ids::{Id, Name, TenantId};
 use crate::base::role::{Role, Roles};
 use crate::calls::control::{Click, Control, Record as Recording, Refusal, Which};
-use crate::calls::table::{Mode, Place, State};
+use crate::calls::table::{Leg, Mode, Place, State};
 use crate::config::limits::live as limits;
 use crate::db::db_read;
 
@@ -221,6 +221,10 @@ fn reply(call: &Call, word: &'static str) -> Reply {
         reply.location = Some(format!("/api/v1/calls/{id}"));
     }
     let mut after = call.body.clone();
+    // Keys are PINs and cards' numbers: how many there were is enough.
+    if let Some(keys) = after.remove("digits") {
+        after.insert("keys".into(), keys.as_str().map_or(0, |keys| keys.chars().count()).into());
+    }
     after.insert("command".into(), word.into());
     reply.audited(Audited {
         action: format!("calls.{}", word.replace('/', "_")).into(),
@@ -301,8 +305,14 @@ async fn phone(call: &Call, field: &str) -> Result<Name, Problem> {
     }
 }
 
-/// The endpoints one may act for: an agent's own, whose call it must be; for others the one that is named.
-async fn sides(call: &Call, control: &Control, of: Which<'_>) -> Result<Option<Vec<Name>>, Problem> {
+/// The endpoints one may act for: an agent's own, which must be on the call; for others the one that is named. Anybody may
+/// take a parked caller, and nobody else's phone that only rings makes its agent a party of the call.
+async fn sides(
+    call: &Call,
+    control: &Control,
+    of: Which<'_>,
+    word: &str,
+) -> Result<Option<Vec<Name>>, Problem> {
     let named = name(call, "endpoint")?;
     if call.caller()?.role != Role::Agent {
         return Ok(named.map(|name| vec![name]));
@@ -311,25 +321,29 @@ async fn sides(call: &Call, control: &Control, of: Which<'_>) -> Result<Option<V
     if named.as_ref().is_some_and(|named| !own.contains(named)) {
         return Err(Problem::not_yours("An agent acts only for the own phone."));
     }
-    let parked = {
-        let table = control.board.table();
-        let live = table.call(of.0, of.1).ok_or_else(|| problem(Refusal::NotLive))?;
-        let is_own = live.endpoints().any(|(_, name)| own.contains(name));
-        let parked = live.legs.iter().any(|leg| matches!(leg.place, Place::Parked(_)));
-        if !is_own && !parked {
-            // Somebody else's is nobody's.
-            return Err(problem(Refusal::NotLive));
-        }
-        parked && !is_own
+    let table = control.board.table();
+    let live = table.call(of.0, of.1).ok_or_else(|| problem(Refusal::NotLive))?;
+    let owns = |leg: &&&Leg| {
+        leg.endpoint.as_ref().is_some_and(|(of, name)| *of == live.tenant && own.contains(name))
     };
-    Ok((!parked).then(|| named.map_or(own, |named| vec![named])))
+    let caller = live.caller().map(|leg| leg.id.as_str());
+    let rings = live.legs.iter().any(|leg| owns(&leg));
+    let is_on = live.legs.iter().filter(owns).any(|leg| leg.is_up() || Some(leg.id.as_str()) == caller);
+    let parked = live.legs.iter().any(|leg| matches!(leg.place, Place::Parked(_)));
+    match (is_on, word) {
+        (true, _) => Ok(Some(named.map_or_else(|| own.clone(), |named| vec![named]))),
+        (false, "pickup") if parked => Ok(None),
+        (false, _) if rings => Err(problem(Refusal::State("your phone has not answered"))),
+        // Somebody else's is nobody's.
+        (false, _) => Err(problem(Refusal::NotLive)),
+    }
 }
 
 async fn run(call: &Call, control: &Control, word: &'static str) -> Result<Record, Problem> {
     let tenant: &TenantId = call.tenant()?;
     let id = Id::parse(call.part(crud::ID)).map_err(|_| problem(Refusal::NotLive))?;
     let of: Which<'_> = (tenant, &id);
-    let near = sides(call, control, of).await?;
+    let near = sides(call, control, of, word).await?;
     let near = near.as_deref();
     let to = call.text("to");
     let is_on = |field: &str| call.body.get(field).and_then(Value::as_bool).unwrap_or(false);

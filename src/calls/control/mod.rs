@@ -332,14 +332,14 @@ fn pair(call: &Call<'_>, near: Option<&[Name]>) -> Result<Pair, Refusal> {
     if call.state == State::Parked {
         return Err(Refusal::State("the call is parked; take it first"));
     }
+    // A trunk whose name has a hyphen looks like some tenant's endpoint.
+    let own =
+        |leg: &Leg| leg.endpoint.as_ref().filter(|(of, _)| *of == call.tenant).map(|(_, name)| name.clone());
     let acts = |leg: &&&Leg| match near {
-        Some(names) => {
-            leg.endpoint.as_ref().is_some_and(|(of, name)| *of == call.tenant && names.contains(name))
-        }
-        None => leg.id != caller.id && leg.endpoint.is_some(),
+        Some(names) => own(leg).is_some_and(|name| names.contains(&name)),
+        None => leg.id != caller.id && own(leg).is_some(),
     };
-    let near =
-        all.iter().find(acts).or_else(|| all.iter().find(|leg| near.is_none() && leg.endpoint.is_some()));
+    let near = all.iter().find(acts).or_else(|| all.iter().find(|leg| near.is_none() && own(leg).is_some()));
     let near = near.ok_or(Refusal::State("nobody talks to the caller"))?;
     let mut others = all.iter().filter(|leg| leg.id != near.id);
     let far = match (others.next(), others.next()) {

@@ -178,6 +178,11 @@ pub struct Leg {
 }
 
 impl Leg {
+    /// Whether it has been answered and is there.
+    pub fn is_up(&self) -> bool {
+        self.state == "Up"
+    }
+
     /// A channel that was not known before.
     pub fn new(channel: &Channel, at_us: i64) -> Self {
         let mut leg = Self {
