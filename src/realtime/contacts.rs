@@ -82,6 +82,7 @@ impl Contacts {
     /// Takes what Asterisk says of a registration. `false`: there is no such endpoint.
     pub(super) async fn write(&self, parts: &Parts, told: Told) -> Result<bool, sqlx::Error> {
         let Some((tenant, name)) = told.owner() else { return Ok(false) };
+        let key = global_name(&tenant, &name);
         if !self.waiting().is_empty() {
             // Behind what waits, so that the last word stays the last.
             return Ok(self.wait(told));
@@ -89,12 +90,9 @@ impl Contacts {
         let written = tokio::time::timeout(limits::WRITE_TIME, Box::pin(write(parts, &told))).await;
         match written {
             Ok(Ok(found)) => {
-                if found {
-                    // What was known serves while the database is away, so it is made right and not forgotten.
-                    let read = endpoints::registrations(&parts.db, &tenant, &name);
-                    if let Some(rows) = self.gauge.ask(parts, true, read).await {
-                        self.known.insert(global_name(&tenant, &name), rows.into());
-                    }
+                // What was known serves while the database is away, so it is made right and not forgotten.
+                if found && let Some(rows) = self.known.get(&key) {
+                    self.known.insert(key, with(&rows, &told));
                 }
                 Ok(found)
             }
@@ -164,6 +162,22 @@ impl ByEndpoint for BTreeMap<String, Told> {
     }
 }
 
+/// An endpoint's registrations after what Asterisk said of one.
+fn with(rows: &[Row], told: &Told) -> Arc<[Row]> {
+    let (before, mut all): (Vec<Row>, Vec<Row>) = rows.iter().cloned().partition(|row| id_of(row) == told.id);
+    if !told.columns.is_empty() {
+        // Asterisk may change a few columns of one that is there.
+        let mut row = row_of(told);
+        let kept = before.into_iter().flatten();
+        row.extend(
+            kept.filter(|(column, _)| told.columns.iter().all(|(name, _)| name != column) && *column != "id"),
+        );
+        all.push(row);
+        all.sort_by(|a, b| id_of(a).cmp(id_of(b)));
+    }
+    all.into()
+}
+
 fn id_of(row: &Row) -> &str {
     row.iter().find(|(column, _)| *column == "id").map_or("", |(_, id)| id)
 }
@@ -186,4 +200,32 @@ async fn write(parts: &Parts, told: &Told) -> sqlx::Result<bool> {
         parts.events.news.tell(&tenant, position);
     }
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_known_follows_what_is_said() {
+        let told = |id: &str, columns: &[(&str, &str)]| Told {
+            id: id.to_owned(),
+            columns: columns.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        };
+        let column = |rows: &[Row], id: &str, name: &str| {
+            let row = rows.iter().find(|row| id_of(row) == id)?;
+            row.iter().find(|(column, _)| *column == name).map(|(_, value)| value.clone())
+        };
+        let one = with(&[], &told("acme-101;@b", &[("uri", "sip:b"), ("expiration_time", "7")]));
+        let two = with(&one, &told("acme-101;@a", &[("uri", "sip:a")]));
+        assert_eq!(two.iter().map(id_of).collect::<Vec<_>>(), ["acme-101;@a", "acme-101;@b"]);
+        let renewed = with(&two, &told("acme-101;@b", &[("expiration_time", "9"), ("user_agent", "")]));
+        assert_eq!(column(&renewed, "acme-101;@b", "uri").as_deref(), Some("sip:b"));
+        assert_eq!(column(&renewed, "acme-101;@b", "expiration_time").as_deref(), Some("9"));
+        assert_eq!(renewed[1].iter().filter(|(name, _)| *name == "id").count(), 1);
+        let cleared = with(&renewed, &told("acme-101;@b", &[("uri", "")]));
+        assert_eq!(column(&cleared, "acme-101;@b", "uri"), None);
+        let gone = with(&renewed, &told("acme-101;@b", &[]));
+        assert_eq!(gone.iter().map(id_of).collect::<Vec<_>>(), ["acme-101;@a"]);
+    }
 }
