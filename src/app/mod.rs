@@ -197,6 +197,8 @@ pub struct App {
     clock: Clock,
     db: Db,
     journal: Journal,
+    /// What Asterisk delivers over realtime while the database is away.
+    kept: Option<Journal>,
     router: Arc<Router>,
     auth: Arc<Auth>,
     events: Arc<Events>,
@@ -222,6 +224,17 @@ pub struct Addresses {
     pub http: SocketAddr,
     /// Metrics, when they have a listener of their own.
     pub metrics: Option<SocketAddr>,
+}
+
+/// How a journal is kept.
+fn kept_in(config: &Config, folder: &str, max_bytes: u64) -> journal::Options {
+    journal::Options {
+        folder: config.data_dir.join(folder),
+        max_bytes,
+        segment_bytes: limits::journal::SEGMENT_BYTES,
+        sync: config.journal_sync,
+        deadline: config.journal_deadline,
+    }
 }
 
 impl App {
@@ -251,17 +264,20 @@ impl App {
         let events = api::events();
         let router =
             Arc::new(routes(&config, db.clone(), clock.clone(), Arc::clone(&events), Reach::Everything)?);
-        let options = journal::Options {
-            folder: config.data_dir.join("journal"),
-            max_bytes: config.journal_bytes,
-            segment_bytes: limits::journal::SEGMENT_BYTES,
-            sync: config.journal_sync,
-            deadline: config.journal_deadline,
-        };
-        let folder = journal::Folder::take(options, || router.ids.next())?;
+        let folder =
+            journal::Folder::take(kept_in(&config, "journal", config.journal_bytes), || router.ids.next())?;
         let position = calls::store::position(&db, folder.node()).await?;
         let before_us = calls::store::moved_at(&db, folder.node()).await?;
         let journal = folder.open(position)?;
+        let kept = match config.realtime_token {
+            Some(_) => {
+                let options = kept_in(&config, "journal-asterisk", limits::realtime::KEPT_BYTES);
+                let folder = journal::Folder::take(options, || router.ids.next())?;
+                let position = calls::store::position(&db, folder.node()).await?;
+                Some(folder.open(position)?)
+            }
+            None => None,
+        };
         let auth = Auth::new(&config.secret()?, clock.clone(), router.ids.clone())
             .map_err(|e| Error::Said(format!("keys can't be made of the secret: {e}")))?;
         let links = Links::new(&config.ari, clock.clone());
@@ -282,6 +298,7 @@ impl App {
             clock,
             db,
             journal,
+            kept,
             plugins: Arc::clone(&router.plugins),
             router,
             auth: Arc::new(auth),
@@ -476,6 +493,7 @@ impl App {
             clock: self.clock.clone(),
             events: Arc::clone(&self.events),
             token: self.config.realtime_token.clone(),
+            kept: self.kept.clone(),
         });
         let mut routes = health::routes(health).merge(api).merge(http::socket::routes(&sockets));
         routes = routes.merge(sound::routes(self, &gate));

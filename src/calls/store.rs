@@ -39,7 +39,7 @@ pub struct Calls {
 
 /// Only a fault of the values is a fault of the record. Everything else (no right, no table, no disk, no server) is a
 /// fault of the database: the records wait until it is mended.
-fn sink_error(error: sqlx::Error) -> SinkError {
+pub fn sink_error(error: sqlx::Error) -> SinkError {
     if db::is_data_error(&error) {
         SinkError::Unfit(error.to_string())
     } else {
@@ -55,7 +55,11 @@ pub async fn position(db: &Db, node: &Id) -> sqlx::Result<u64> {
     read_position(db, node.as_str()).await
 }
 
-async fn read_position(db: &Db, node: &str) -> sqlx::Result<u64> {
+/// As [`position`], by the node's name as a journal gives it.
+///
+/// # Errors
+/// When the database is away.
+pub async fn read_position(db: &Db, node: &str) -> sqlx::Result<u64> {
     const SQL: &str = "SELECT sequence FROM journal_positions WHERE node_id = ?";
     let found: Option<i64> = db_read!(db, |p| sqlx::query_scalar(SQL).bind(node).fetch_optional(p).await)?;
     Ok(found.and_then(|n| u64::try_from(n).ok()).unwrap_or(0))
@@ -113,7 +117,10 @@ impl Sink for Calls {
 }
 
 /// Moves the node's position on, if it still stands where it was.
-async fn advance(tx: &mut Tx, node: &str, from: u64, to: u64, now_us: i64) -> Result<(), SinkError> {
+///
+/// # Errors
+/// When it stands elsewhere: another process moves the same journal; when the database is away.
+pub async fn advance(tx: &mut Tx, node: &str, from: u64, to: u64, now_us: i64) -> Result<(), SinkError> {
     const UPDATE: &str =
         "UPDATE journal_positions SET sequence = ?, updated_at = ? WHERE node_id = ? AND sequence = ?";
     const INSERT: &str = "INSERT INTO journal_positions (sequence, updated_at, node_id) VALUES (?, ?, ?)";

@@ -1,6 +1,7 @@
 //! Registrations as Asterisk writes them (`ps_contacts`), and what follows: an endpoint that is registered or is not any
 //! more, each told once, in the transaction that changes it.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::api::ENDPOINTS;
@@ -61,7 +62,7 @@ pub fn kinds() -> Vec<Kind> {
 }
 
 /// What Asterisk says of a registration.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Told {
     /// Its id: the endpoint's name in Asterisk, `;@` and a hash.
     pub id: String,

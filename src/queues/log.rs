@@ -1,12 +1,13 @@
 //! Asterisk's `queue_log`: one row for everything that happens in a queue, as `app_queue` of Asterisk 22 writes it. Pure.
 
 use chrono::NaiveDateTime;
+use serde::{Deserialize, Serialize};
 
 use crate::base::ids::{TenantId, split_global_name};
 use crate::config::limits::queues as limits;
 
 /// A row. Rows are ordered by time first.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Row {
     /// When it happened, microseconds since 1970 UTC.
     pub at_us: i64,

@@ -1,5 +1,5 @@
 //! Registrations, which Asterisk writes and asks for with every call. They are read from the database, where other nodes
-//! write too; while it is away, what was known serves, and what is written waits here.
+//! write too; while it is away, what was known serves, and what is written is kept and serves too.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,8 +9,8 @@ use moka::sync::Cache;
 use super::Parts;
 use super::answer::{Away, Gauge};
 use super::form::Row;
+use super::kept::{self, Kept};
 use crate::base::ids::{Name, TenantId, global_name};
-use crate::base::shutdown::Stopping;
 use crate::config::limits::realtime as limits;
 use crate::db;
 use crate::endpoints;
@@ -19,8 +19,9 @@ use crate::endpoints::registrations::{self, Told, With};
 pub(super) struct Contacts {
     /// What the database said last, by endpoint.
     known: Cache<String, Arc<[Row]>>,
-    /// What Asterisk said and the database does not know yet, by id, in their order of ids: the last word counts.
-    waiting: Mutex<BTreeMap<String, Told>>,
+    /// What Asterisk said and the database does not know yet: the last word on each id, and the number under which that is
+    /// kept.
+    waiting: Mutex<BTreeMap<String, (u64, Told)>>,
     gauge: Gauge,
 }
 
@@ -33,8 +34,13 @@ impl Contacts {
         }
     }
 
-    fn waiting(&self) -> MutexGuard<'_, BTreeMap<String, Told>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn waiting(&self, parts: &Parts) -> MutexGuard<'_, BTreeMap<String, (u64, Told)>> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if !waiting.is_empty() {
+            let moved = kept::moved(parts);
+            waiting.retain(|_, (number, _)| *number > moved);
+        }
+        waiting
     }
 
     /// An endpoint's registrations.
@@ -45,6 +51,8 @@ impl Contacts {
     ) -> Result<Vec<Row>, Away> {
         let key = global_name(tenant, name);
         let known = self.known.get(&key);
+        // Before the database is asked: what moves there meanwhile is found in one of both.
+        let waiting = self.of_waiting(parts, &key);
         let asked = endpoints::registrations(&parts.db, tenant, name);
         let rows: Arc<[Row]> = match self.gauge.ask(parts, known.is_some(), asked).await {
             Some(rows) => {
@@ -54,38 +62,27 @@ impl Contacts {
             }
             None => match known {
                 Some(rows) => rows,
-                None if self.waiting().contains_key_of(&key) => Arc::new([]),
+                None if !waiting.is_empty() => Arc::new([]),
                 None => return Err(Away),
             },
         };
-        Ok(self.with_waiting(&key, &rows))
+        Ok(waiting.iter().fold(rows, |rows, told| with(&rows, told)).to_vec())
     }
 
-    /// What the database says, and what it does not know yet.
-    fn with_waiting(&self, endpoint: &str, rows: &[Row]) -> Vec<Row> {
-        let waiting = self.waiting();
-        let mut all: Vec<Row> =
-            rows.iter().filter(|row| !waiting.contains_key(id_of(row))).cloned().collect();
+    /// What the database does not know yet of an endpoint's registrations.
+    fn of_waiting(&self, parts: &Parts, endpoint: &str) -> Vec<Told> {
         let begin = format!("{endpoint};");
-        for told in waiting
-            .range(begin.clone()..)
-            .map(|(_, told)| told)
-            .take_while(|told| told.id.starts_with(&begin))
-        {
-            if !told.columns.is_empty() {
-                all.push(row_of(told));
-            }
-        }
-        all
+        let waiting = self.waiting(parts);
+        let all = waiting.range(begin.clone()..).map(|(_, (_, told))| told);
+        all.take_while(|told| told.id.starts_with(&begin)).cloned().collect()
     }
 
     /// Takes what Asterisk says of a registration. `false`: there is no such endpoint.
     pub(super) async fn write(&self, parts: &Parts, told: Told) -> Result<bool, sqlx::Error> {
         let Some((tenant, name)) = told.owner() else { return Ok(false) };
         let key = global_name(&tenant, &name);
-        if !self.waiting().is_empty() {
-            // Behind what waits, so that the last word stays the last.
-            return Ok(self.wait(told));
+        if kept::has_some(parts) {
+            return Ok(self.keep(parts, told).await);
         }
         let written = tokio::time::timeout(limits::WRITE_TIME, Box::pin(write(parts, &told))).await;
         match written {
@@ -97,68 +94,32 @@ impl Contacts {
                 Ok(found)
             }
             Ok(Err(error)) if !db::is_unavailable(&error) => Err(error),
-            _ => Ok(self.wait(told)),
+            _ => Ok(self.keep(parts, told).await),
         }
     }
 
-    fn wait(&self, told: Told) -> bool {
-        let mut waiting = self.waiting();
-        if waiting.len() >= limits::WAITING && !waiting.contains_key(&told.id) {
-            return false;
+    async fn keep(&self, parts: &Parts, told: Told) -> bool {
+        {
+            let waiting = self.waiting(parts);
+            if waiting.len() >= limits::WAITING && !waiting.contains_key(&told.id) {
+                tracing::error!("a registration is refused: too many wait for the database");
+                return false;
+            }
         }
-        if waiting.is_empty() {
-            tracing::warn!("registrations wait in memory until the database is back");
-        }
+        let delivery = Kept::Registration(told);
+        let Some(number) = kept::keep(parts, &delivery).await else { return false };
+        let Kept::Registration(told) = delivery else { return false };
+        let mut waiting = self.waiting(parts);
         match waiting.get_mut(&told.id) {
             // A few columns of one that waits too.
-            Some(before) if !told.columns.is_empty() => {
+            Some((last, before)) if !told.columns.is_empty() => {
                 before.columns.retain(|(name, _)| told.columns.iter().all(|(other, _)| other != name));
                 before.columns.extend(told.columns);
+                *last = number;
             }
-            _ => drop(waiting.insert(told.id.clone(), told)),
+            _ => drop(waiting.insert(told.id.clone(), (number, told))),
         }
         true
-    }
-
-    /// Writes what waits, until `stopping`.
-    pub(super) async fn flush(&self, parts: &Parts, mut stopping: Stopping) {
-        loop {
-            tokio::select! {
-                () = tokio::time::sleep(limits::RETRY_TIME) => {}
-                () = stopping.stopped() => return,
-            }
-            loop {
-                let Some(told) = self.waiting().first_key_value().map(|(_, told)| told.clone()) else {
-                    break;
-                };
-                match write(parts, &told).await {
-                    Ok(_) => {}
-                    Err(error) if db::is_unavailable(&error) => break,
-                    Err(error) => {
-                        tracing::error!(%error, contact.id = told.id, "a registration can't be written")
-                    }
-                }
-                let mut waiting = self.waiting();
-                // Unless there is a newer word meanwhile.
-                if waiting.get(&told.id) == Some(&told) {
-                    waiting.remove(&told.id);
-                    if waiting.is_empty() {
-                        tracing::info!("registrations that waited are written");
-                    }
-                }
-            }
-        }
-    }
-}
-
-trait ByEndpoint {
-    fn contains_key_of(&self, endpoint: &str) -> bool;
-}
-
-impl ByEndpoint for BTreeMap<String, Told> {
-    fn contains_key_of(&self, endpoint: &str) -> bool {
-        let begin = format!("{endpoint};");
-        self.range(begin.clone()..).next().is_some_and(|(id, _)| id.starts_with(&begin))
     }
 }
 

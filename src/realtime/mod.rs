@@ -14,6 +14,7 @@ mod answer;
 mod contacts;
 pub mod form;
 mod inbox;
+mod kept;
 mod queue_log;
 mod table;
 
@@ -37,6 +38,7 @@ use crate::config::limits::realtime as limits;
 use crate::db::Db;
 use crate::endpoints::registrations::{self, With};
 use crate::events::Events;
+use crate::journal::{self, Journal};
 use answer::{Answers, Away};
 use contacts::Contacts;
 use form::FormError;
@@ -58,6 +60,8 @@ pub struct Parts {
     pub events: Arc<Events>,
     /// The password; `None`: nobody may ask.
     pub token: Option<Secret>,
+    /// Keeps what Asterisk delivers while the database is away; `None`: it is lost then.
+    pub kept: Option<Journal>,
 }
 
 /// Answers Asterisk.
@@ -132,10 +136,18 @@ impl Realtime {
 
     /// Starts what runs beside questions.
     pub fn start(self: &Arc<Self>, keep: &Stopping) -> Vec<JoinHandle<()>> {
-        let (this, stopping) = (Arc::clone(self), keep.clone());
-        let flush = tokio::spawn(async move { this.contacts.flush(&this.parts, stopping).await });
-        let (this, stopping) = (Arc::clone(self), keep.clone());
-        let log = tokio::spawn(async move { this.queue_log.flush(&this.parts, stopping).await });
+        let moving = self.parts.kept.clone().map(|journal| {
+            let moving = journal::drain::run(journal, kept::Database(self.parts.clone()), keep.clone());
+            tokio::spawn(async move {
+                let left = moving.await;
+                if left > 0 {
+                    tracing::warn!(
+                        deliveries = left,
+                        "what Asterisk delivered stays in a file until the next start"
+                    );
+                }
+            })
+        });
         let (this, mut stopping) = (Arc::clone(self), keep.clone());
         let expire = tokio::spawn(async move {
             loop {
@@ -149,7 +161,7 @@ impl Realtime {
         let (this, stopping) = (Arc::clone(self), keep.clone());
         let inbox =
             tokio::spawn(async move { inbox::run(&this.parts, &this.queue_log.skew, stopping).await });
-        vec![flush, log, expire, inbox]
+        moving.into_iter().chain([expire, inbox]).collect()
     }
 
     /// Takes what Asterisk wrote into the database itself.

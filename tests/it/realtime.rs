@@ -11,12 +11,16 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hookswitch::base::role::Role;
 use hookswitch::base::secret::Secret;
+use hookswitch::base::shutdown;
+use hookswitch::calls::store::position;
+use hookswitch::config::limits::journal::SEGMENT_BYTES;
+use hookswitch::journal::{Folder, Options};
 use hookswitch::realtime::{Parts, Realtime, routes};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 use crate::api::telephony::Desk;
-use crate::support::{TestDb, both_databases};
+use crate::support::{Kind, TestDb, both_databases, eventually};
 
 pub(crate) const TOKEN: &str = "a token of tests";
 
@@ -37,13 +41,38 @@ pub(crate) fn node(desk: &Desk) -> Arc<Realtime> {
         clock: gate.clock.clone(),
         events: Arc::clone(&gate.events),
         token: Some(Secret::new(TOKEN.to_owned())),
+        kept: None,
+    })
+}
+
+/// The same with a journal for what Asterisk delivers while the database is away.
+async fn keeping_node(desk: &Desk) -> Arc<Realtime> {
+    let gate = &desk.app.gate;
+    let options = Options {
+        folder: desk.app.test.folder().join("journal-asterisk"),
+        max_bytes: 1024 * 1024,
+        segment_bytes: SEGMENT_BYTES,
+        sync: Duration::from_millis(1),
+        deadline: Duration::from_secs(20),
+    };
+    // The threads of the journal before it may still be ending: they hold the lock.
+    let folder =
+        eventually("the folder", async || Folder::take(options.clone(), || gate.ids.next()).ok()).await;
+    let position = position(&desk.app.test.db, folder.node()).await.unwrap();
+    Realtime::new(Parts {
+        db: gate.db.clone(),
+        router: Arc::clone(&gate.routing),
+        clock: gate.clock.clone(),
+        events: Arc::clone(&gate.events),
+        token: Some(Secret::new(TOKEN.to_owned())),
+        kept: Some(folder.open(position).unwrap()),
     })
 }
 
 impl Scene {
     pub(crate) async fn new(test: Arc<TestDb>) -> Self {
         let desk = Desk::new(test).await;
-        let realtime = node(&desk);
+        let realtime = keeping_node(&desk).await;
         desk.make("/mailboxes", json!({"name": "101", "display_name": "Nina"})).await;
         let made =
             desk.make("/endpoints", json!({"name": "101", "display_name": "Nina", "mailbox": "101"})).await;
@@ -414,5 +443,53 @@ both_databases! {
         // What nobody asked before can't be told.
         let (status, _) = s.send("ps_endpoints/multi", "id%20LIKE=%25", &format!("asterisk:{TOKEN}")).await;
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    }
+
+    /// The process dies while the database is away: what Asterisk had delivered comes into it after all, in its order, and
+    /// what comes meanwhile goes behind it.
+    async fn what_asterisk_delivered_outlives_the_process(test) {
+        let mut s = Scene::new(test).await;
+        s.desk.make("/queues", json!({"name": "support"})).await;
+        s.register("a", 60).await;
+        s.ask("ps_contacts/multi", "id%20LIKE=acme-101%3B%40%25").await;
+        // Whoever holds this keeps everybody from writing.
+        let mut tx = s.desk.app.test.db.begin().await.unwrap();
+        if s.desk.app.test.kind == Kind::MySql {
+            for sql in ["SELECT id FROM endpoints FOR UPDATE", "SELECT id FROM queues FOR UPDATE", "SELECT at FROM queue_log FOR UPDATE"] {
+                hookswitch::db::db_tx!(&mut tx, |c| sqlx::query(sql).fetch_all(c).await.map(drop)).unwrap();
+            }
+        }
+        let log = |event: &str, call: &str| {
+            format!("time=2026-11-22%2011%3A21%3A37.5&event={event}&agent=NONE&queuename=acme-support&callid={call}&data1=&data2=5551000&data3=1")
+        };
+        assert_eq!(s.register("b", 60).await, "1");
+        assert_eq!(s.told("ps_contacts/destroy", "id=acme-101%3B%40a").await, "1");
+        assert_eq!(s.told("queue_log/store", &log("ENTERQUEUE", "one")).await, "1");
+        assert_eq!(s.told("ps_contacts/update?id=acme-101%3B%40b", "user_agent=another").await, "1");
+        let rows = s.ask("ps_contacts/multi", "id%20LIKE=acme-101%3B%40%25").await;
+        assert_eq!(rows.len(), 1);
+        assert_eq!((value(&rows[0], "id"), value(&rows[0], "user_agent"), value(&rows[0], "via_port")), (Some("acme-101;@b"), Some("another"), Some("15301")));
+        assert_eq!(s.desk.app.test.texts("SELECT id FROM ps_contacts").await, ["acme-101;@a"]);
+        // Killed, and started again while the database is still away.
+        s.routes = Router::new();
+        s.realtime = node(&s.desk);
+        s.realtime = keeping_node(&s.desk).await;
+        s.routes = routes(Arc::clone(&s.realtime));
+        let (stopper, keep) = shutdown::channel();
+        let tasks = s.realtime.start(&keep);
+        assert_eq!(s.told("queue_log/store", &log("ABANDON", "one")).await, "1");
+        assert_eq!(s.desk.app.test.texts("SELECT event FROM queue_log").await, [""; 0]);
+        drop(tx);
+        let test = &s.desk.app.test;
+        eventually("what was delivered", async || (test.number("SELECT COUNT(*) FROM queue_log").await == 2).then_some(())).await;
+        assert_eq!(test.texts("SELECT id FROM ps_contacts").await, ["acme-101;@b"]);
+        assert_eq!(test.texts("SELECT user_agent FROM ps_contacts").await, ["another"]);
+        assert_eq!(test.texts("SELECT event FROM queue_log ORDER BY created_at, event DESC").await, ["ENTERQUEUE", "ABANDON"]);
+        assert_eq!(s.events().await, ["endpoint.registered"], "it was registered all the time");
+        assert_eq!(s.register("b", 0).await, "1");
+        stopper.stop();
+        for task in tasks {
+            task.await.unwrap();
+        }
     }
 }

@@ -22,8 +22,6 @@ pub const LOG_EVENT_CHARACTERS: usize = 32;
 pub const LOG_DATA_CHARACTERS: usize = 200;
 /// Bytes of a time as Asterisk writes it: `2026-11-22 11:21:37.537288` has 26.
 pub const LOG_TIME_BYTES: usize = 40;
-/// Rows of the log that wait in memory for the database to be back; one has some 500 bytes, and a call makes 3 to 10.
-pub const LOG_WAITING: usize = 50_000;
 /// How far a row's time may be from now before somebody is told: more than clocks differ, less than time zones do.
 /// Microseconds.
 pub const LOG_SKEW_US: i64 = 10 * 60 * 1_000_000;

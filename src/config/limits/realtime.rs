@@ -27,10 +27,11 @@ pub const WRITE_TIME: Duration = Duration::from_millis(400);
 pub const AWAY_TIME: Duration = Duration::from_secs(1);
 /// Time to read all of a table.
 pub const READ_ALL_TIME: Duration = Duration::from_secs(20);
-/// Registrations that wait in memory for the database to be back; one has some 600 bytes.
+/// Registrations that serve from memory while the database does not know them; one has some 600 bytes.
 pub const WAITING: usize = 50_000;
-/// Pause before they are written again.
-pub const RETRY_TIME: Duration = Duration::from_millis(500);
+/// Bytes of the file that keeps what Asterisk delivers while the database is away: some 200,000 registrations or rows of the
+/// queues' log, of which a call makes 3 to 10.
+pub const KEPT_BYTES: u64 = 128 * 1024 * 1024;
 /// How often it is looked for registrations that have run out.
 pub const EXPIRE_TIME: Duration = Duration::from_secs(5);
 /// Registrations that one look ends.
