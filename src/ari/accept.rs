@@ -154,7 +154,8 @@ async fn serve(groups: &[Arc<Asterisk>], socket: Socket, stopping: &mut Stopping
 }
 
 async fn for_call(asterisk: &Arc<Asterisk>, open: &mut Open, first: Told, stopping: &mut Stopping) -> End {
-    if !asterisk.inbox.enter_call(Arc::clone(&open.conn)) {
+    let application = first.application.clone();
+    if !asterisk.inbox.enter_call(Arc::clone(&open.conn), &application) {
         tracing::error!(
             ari.asterisk = asterisk.name(),
             "too many connections for single calls; one was refused"
@@ -164,6 +165,12 @@ async fn for_call(asterisk: &Arc<Asterisk>, open: &mut Open, first: Told, stoppi
     asterisk.put(&open.conn, first);
     let end = read(asterisk, open, stopping).await;
     asterisk.inbox.leave(&open.conn);
+    // It may have broken in the middle of the call: Asterisk connects anew then.
+    let asterisk = Arc::clone(asterisk);
+    tokio::spawn(async move {
+        sleep(limits::CALL_AWAY).await;
+        asterisk.inbox.leave_call(application);
+    });
     end
 }
 

@@ -26,8 +26,11 @@ pub struct Party {
 #[serde(default)]
 #[expect(missing_docs, reason = "the fields are Asterisk's")]
 pub struct Dialplan {
+    #[serde(deserialize_with = "or_default")]
     pub context: String,
+    #[serde(deserialize_with = "or_default")]
     pub exten: String,
+    #[serde(deserialize_with = "or_default")]
     pub priority: i64,
     #[serde(deserialize_with = "or_default")]
     pub app_name: String,
@@ -41,21 +44,21 @@ pub struct Dialplan {
 pub struct Channel {
     /// Asterisk's uniqueid, or what whoever made the channel chose.
     pub id: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub name: String,
     /// `Down`, `Ring`, `Ringing`, `Up`, `Busy` and others.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub state: String,
     /// Of SIP: the Call-ID.
     #[serde(default, deserialize_with = "or_default")]
     pub protocol_id: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub caller: Party,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub connected: Party,
     #[serde(default, deserialize_with = "or_default")]
     pub accountcode: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub dialplan: Dialplan,
     /// Microseconds since 1970 UTC; Asterisk says milliseconds.
     #[serde(default, deserialize_with = "time_us")]
@@ -63,7 +66,7 @@ pub struct Channel {
     #[serde(default, deserialize_with = "or_default")]
     pub language: String,
     /// Those of `channelvars` in `ari.conf`.
-    #[serde(default, deserialize_with = "or_default")]
+    #[serde(default, deserialize_with = "texts")]
     pub channelvars: HashMap<String, String>,
     #[serde(default, deserialize_with = "or_default")]
     pub caller_rdnis: String,
@@ -76,18 +79,18 @@ pub struct Channel {
 #[expect(missing_docs, reason = "the fields are Asterisk's")]
 pub struct Bridge {
     pub id: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub technology: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub bridge_type: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub bridge_class: String,
     #[serde(default, deserialize_with = "or_default")]
     pub creator: String,
     #[serde(default, deserialize_with = "or_default")]
     pub name: String,
     /// Ids.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub channels: Vec<String>,
     /// Microseconds since 1970 UTC.
     #[serde(default, deserialize_with = "time_us")]
@@ -283,9 +286,9 @@ macro_rules! events {
         #[expect(missing_docs, reason = "the fields are Asterisk's")]
         pub enum Event {
             $($(#[$docs])* $name $body,)*
-            /// A type of a newer Asterisk, or none of ours.
+            /// A type of a newer Asterisk, or none of ours, and all that it says.
             #[serde(skip)]
-            Unknown { kind: String },
+            Unknown { kind: String, body: Value },
         }
 
         /// The types that [`parse`] knows: all of Asterisk 22.10.
@@ -296,7 +299,7 @@ macro_rules! events {
             pub fn kind(&self) -> &str {
                 match self {
                     $(Self::$name { .. } => stringify!($name),)*
-                    Self::Unknown { kind } => kind,
+                    Self::Unknown { kind, .. } => kind,
                 }
             }
         }
@@ -436,7 +439,8 @@ pub fn parse(text: &str) -> Result<Told, ParseError> {
         serde_json::from_str(text)
             .map_err(|e| ParseError::Fields { kind: head.kind.clone(), why: e.to_string() })?
     } else {
-        Event::Unknown { kind: head.kind }
+        let body = serde_json::from_str(text).map_err(|e| ParseError::Shape(e.to_string()))?;
+        Event::Unknown { kind: head.kind, body }
     };
     Ok(Told { application: head.application, asterisk_id: head.asterisk_id, at_us: head.timestamp, event })
 }
@@ -444,6 +448,12 @@ pub fn parse(text: &str) -> Result<Told, ParseError> {
 /// `null` is as good as nothing: Asterisk writes it for some texts that are not set.
 fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from: D) -> Result<T, D::Error> {
     Ok(Option::deserialize(from)?.unwrap_or_default())
+}
+
+/// As [`or_default`], of each of them.
+fn texts<'de, D: Deserializer<'de>>(from: D) -> Result<HashMap<String, String>, D::Error> {
+    let texts: Option<HashMap<String, Option<String>>> = Option::deserialize(from)?;
+    Ok(texts.unwrap_or_default().into_iter().map(|(name, text)| (name, text.unwrap_or_default())).collect())
 }
 
 /// `2026-11-22T11:09:10.142+0000`; 0 for anything else.

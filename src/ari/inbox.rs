@@ -35,6 +35,8 @@ pub(super) enum Step {
         /// Events were thrown away.
         dropped: bool,
     },
+    /// The connection for a single call is gone for good.
+    CallLeft(String),
     /// Nothing, until [`Inbox::changed`].
     Wait,
 }
@@ -49,10 +51,12 @@ pub(super) struct Inbox {
 struct State {
     /// The connection that serves the application, and since when.
     main: Option<(Arc<Conn>, Instant)>,
-    /// Connections for single calls.
-    calls: HashMap<u64, Arc<Conn>>,
+    /// Connections for single calls, and their applications.
+    calls: HashMap<u64, (Arc<Conn>, String)>,
     events: VecDeque<Heard>,
     of_calls: VecDeque<Heard>,
+    /// Applications of single calls whose connections are gone for good.
+    left: VecDeque<String>,
     /// Some were thrown away.
     dropped: bool,
     /// Until when the connection before was heard.
@@ -86,13 +90,22 @@ impl Inbox {
     }
 
     /// A connection for a single call; `false` when there are too many.
-    pub(super) fn enter_call(&self, conn: Arc<Conn>) -> bool {
+    pub(super) fn enter_call(&self, conn: Arc<Conn>, application: &str) -> bool {
         let mut state = self.state();
         let fits = state.calls.len() < limits::CALL_SOCKETS;
         if fits {
-            state.calls.insert(conn.id, conn);
+            state.calls.insert(conn.id, (conn, application.to_owned()));
         }
         fits
+    }
+
+    /// The connection for a single call has not come again, unless it has.
+    pub(super) fn leave_call(&self, application: String) {
+        let mut state = self.state();
+        if !state.calls.values().any(|(_, of)| *of == application) {
+            state.left.push_back(application);
+            self.wake.notify_one();
+        }
     }
 
     /// A connection is gone.
@@ -110,7 +123,7 @@ impl Inbox {
     pub(super) fn conn(&self) -> Option<Arc<Conn>> {
         let state = self.state();
         let main = state.main.as_ref().map(|(conn, _)| conn);
-        main.or_else(|| state.calls.values().next()).map(Arc::clone)
+        main.or_else(|| state.calls.values().next().map(|(conn, _)| conn)).map(Arc::clone)
     }
 
     /// Puts an event in, or throws all away.
@@ -143,6 +156,9 @@ impl Inbox {
         let mut state = self.state();
         if let Some(heard) = state.of_calls.pop_front() {
             return Step::Tell(heard);
+        }
+        if let Some(application) = state.left.pop_front() {
+            return Step::CallLeft(application);
         }
         let main = state.main.as_ref().map(|(conn, _)| Arc::clone(conn));
         let is_at = at.is_some() && main.as_ref().map(|conn| conn.id) == at;
@@ -252,7 +268,7 @@ mod tests {
     #[tokio::test]
     async fn a_calls_own_connection_tells_what_the_application_does_not_hear() {
         let inbox = Inbox::default();
-        assert!(inbox.enter_call(conn(7).await));
+        assert!(inbox.enter_call(conn(7).await, "a:7"));
         inbox.put(heard(7, 1));
         assert_eq!(tells(inbox.step(None, None)), Some((7, 1)));
         inbox.enter(conn(1).await);

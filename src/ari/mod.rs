@@ -16,7 +16,8 @@
 //!   `StasisStart` by its own time, half a minute late, of a caller who may still be there. The snapshot says.
 //! * A call with a connection of its own is told with `application` `<app>:<channel name>`. Where the application has a lasting
 //!   connection too, only its `StasisStart` and `StasisEnd` come that way; the order between the two connections is not kept.
-//!   Such a connection may break and come again in the middle of a call: what is known of a call goes by its channel's id.
+//!   Such a connection may break and come again in the middle of a call: what is known of a call goes by its channel's id. It
+//!   does not tell of the channel's end, only that it left the application; [`News::CallLeft`] says when it is gone for good.
 //! * Asterisk never waits for the reader: sockets are read by tasks of their own.
 
 mod accept;
@@ -112,7 +113,9 @@ impl Asterisk {
 
     /// Takes in what came over a connection.
     fn put(&self, conn: &Conn, mut told: Told) {
-        if !WANTED.contains(&told.event.kind()) {
+        // What Asterisk was asked not to send comes until it has heard that; what nobody knows yet is kept.
+        let is_known = event::KINDS.contains(&told.event.kind());
+        if is_known && !WANTED.contains(&told.event.kind()) {
             return;
         }
         told.at_us = self.or_now(told.at_us);
@@ -174,6 +177,8 @@ pub enum News {
     Told(Told),
     /// The connection is lost.
     Lost,
+    /// The connection for a single call is lost, and did not come again: the application that [`Told`] names.
+    CallLeft(String),
 }
 
 /// Who hears of all of it.

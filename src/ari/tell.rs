@@ -10,15 +10,15 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::conn::Conn;
-use super::event::Channel;
-use super::inbox::Step;
+use super::event::{Bridge, Channel};
+use super::inbox::{Heard, Step};
 use super::rest::{AskError, Request};
 use super::{Asterisk, News, Snapshot, Watch};
 use crate::base::shutdown::Stopping;
 use crate::config::limits::ari as limits;
 
-/// The events that are told. Asterisk is asked to send no others: variables, steps of the dialplan and lamps are most of what it
-/// has to say, and keys that callers press (card numbers) are nobody's business.
+/// The events that are told, and from which something follows. Asterisk is asked to send no others: variables, steps of the
+/// dialplan and lamps are most of what it has to say, and keys that callers press (card numbers) are nobody's business.
 pub const WANTED: &[&str] = &[
     "ApplicationMoveFailed",
     "ApplicationRegistered",
@@ -26,9 +26,7 @@ pub const WANTED: &[&str] = &[
     "ApplicationUnregistered",
     "BridgeAttendedTransfer",
     "BridgeBlindTransfer",
-    "BridgeCreated",
     "BridgeDestroyed",
-    "BridgeMerged",
     "ChannelCallerId",
     "ChannelConnectedLine",
     "ChannelCreated",
@@ -38,18 +36,9 @@ pub const WANTED: &[&str] = &[
     "ChannelHold",
     "ChannelLeftBridge",
     "ChannelStateChange",
-    "ChannelTransfer",
     "ChannelUnhold",
     "ChannelUserevent",
-    "ContactStatusChange",
     "Dial",
-    "PeerStatusChange",
-    "PlaybackContinuing",
-    "PlaybackFinished",
-    "PlaybackStarted",
-    "RecordingFailed",
-    "RecordingFinished",
-    "RecordingStarted",
     "StasisEnd",
     "StasisStart",
 ];
@@ -68,27 +57,66 @@ enum MeetError {
     ReadOnly(String),
     #[error("it does not end booting")]
     Boots,
-    #[error("{0} can't be read: {1}")]
-    Unreadable(&'static str, serde_json::Error),
+    #[error("{0} are no list")]
+    Unreadable(&'static str),
+}
+
+/// How far it was told.
+#[derive(Debug, Default)]
+struct Known {
+    /// The connection that was announced.
+    at: Option<u64>,
+    /// One of whose Asterisk the state could not be read.
+    refused: Option<u64>,
+    /// Until when all is known, by our clock, microseconds since 1970 UTC.
+    until_us: Option<i64>,
+}
+
+impl Known {
+    fn told(&mut self, heard: &Heard) {
+        // Others tell of single calls, or told before this one.
+        if self.at == Some(heard.conn) {
+            self.until_us = self.until_us.max(Some(heard.received_us));
+        }
+    }
+
+    fn lost(&mut self, heard_us: Option<i64>) {
+        self.at = None;
+        self.until_us = self.until_us.max(heard_us);
+    }
+
+    /// A snapshot of `start_us` is taken at `now_us`: since when it was not known what happened.
+    fn met(&mut self, conn: u64, (start_us, now_us): (i64, i64)) -> Option<(i64, i64)> {
+        let gap = self.until_us.map(|until_us| (until_us, now_us));
+        (self.at, self.until_us) = (Some(conn), Some(start_us));
+        gap
+    }
+
+    /// No snapshot can be had. Returns whether that connection had been announced: events of it were thrown away, so that what is
+    /// left of them tells too little.
+    fn failed(&mut self, conn: u64) -> bool {
+        self.refused = Some(conn);
+        self.at.take_if(|at| *at == conn).is_some()
+    }
 }
 
 /// Tells until `stopping`.
 pub(super) async fn run(asterisk: Arc<Asterisk>, watch: Arc<dyn Watch>, mut stopping: Stopping) {
-    let (mut at, mut refused, mut known_us) = (None, None, None);
+    let mut known = Known::default();
     let mut turn = 0;
-    loop {
-        match asterisk.inbox.step(at, refused) {
+    while !stopping.is_stopping() {
+        match asterisk.inbox.step(known.at, known.refused) {
             Step::Tell(heard) => {
-                known_us = known_us.max(Some(heard.received_us));
+                known.told(&heard);
                 watch.hear(&asterisk, News::Told(heard.told));
                 turn += 1;
                 if turn % TURN == 0 {
                     tokio::task::yield_now().await;
                 }
             }
+            Step::CallLeft(application) => watch.hear(&asterisk, News::CallLeft(application)),
             Step::Lost(heard_us) => {
-                at = None;
-                known_us = known_us.max(heard_us);
+                known.lost(heard_us);
                 watch.hear(&asterisk, News::Lost);
             }
             Step::Meet { conn, dropped } => {
@@ -105,13 +133,14 @@ pub(super) async fn run(asterisk: Arc<Asterisk>, watch: Arc<dyn Watch>, mut stop
                 };
                 match met {
                     Ok(snapshot) => {
-                        let gap = known_us.map(|known| (known, asterisk.clock.now_us()));
-                        (at, known_us) = (Some(conn.id), Some(start_us));
+                        let gap = known.met(conn.id, (start_us, asterisk.clock.now_us()));
                         watch.hear(&asterisk, News::Connected { snapshot, gap });
                     }
                     Err(error) => {
                         tracing::warn!(ari.asterisk = asterisk.name(), %error, "Asterisk's state can't be read");
-                        refused = Some(conn.id);
+                        if known.failed(conn.id) {
+                            watch.hear(&asterisk, News::Lost);
+                        }
                         // At once, Asterisk would connect again at once.
                         let pause = if conn.is_theirs { limits::RETRY_MOST } else { Duration::ZERO };
                         tokio::spawn(async move {
@@ -144,7 +173,7 @@ async fn meet(asterisk: &Asterisk, conn: &Conn) -> Result<Snapshot, MeetError> {
     }
     // What happened before an answer that came before the question is in what is answered.
     let channels: Vec<Channel> = read("channels", done(conn, Request::get("channels")).await?.0)?;
-    let bridges = read("bridges", done(conn, Request::get("bridges")).await?.0)?;
+    let bridges: Vec<Bridge> = read("bridges", done(conn, Request::get("bridges")).await?.0)?;
     let subscribed = done(conn, application()).await?.0;
     let channel_ids = ours(asterisk.app(), &channels, &subscribed);
     Ok(Snapshot { channels, bridges, channel_ids, at_us: asterisk.or_now(at_us) })
@@ -169,8 +198,16 @@ async fn done(conn: &Conn, request: Request) -> Result<(Value, i64), MeetError> 
     }
 }
 
-fn read<T: DeserializeOwned>(what: &'static str, body: Value) -> Result<T, MeetError> {
-    serde_json::from_value(body).map_err(|error| MeetError::Unreadable(what, error))
+/// One that can't be read must not hide the others.
+fn read<T: DeserializeOwned>(what: &'static str, body: Value) -> Result<Vec<T>, MeetError> {
+    let Value::Array(all) = body else { return Err(MeetError::Unreadable(what)) };
+    let one = |one: Value| {
+        let id = one["id"].as_str().unwrap_or_default().to_owned();
+        serde_json::from_value(one)
+            .inspect_err(|error| tracing::error!(%error, id, "one of Asterisk's {what} can't be read"))
+            .ok()
+    };
+    Ok(all.into_iter().filter_map(one).collect())
 }
 
 /// The channels in the application. Asterisk lists only what an application has subscribed to, and that is "all" here; so it is
@@ -184,4 +221,50 @@ fn ours(app: &str, channels: &[Channel], subscribed: &Value) -> HashSet<String> 
         entered || listed.contains(channel.id.as_str())
     };
     channels.iter().filter(is_ours).map(|channel| channel.id.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ari::event::{Event, Told};
+
+    fn heard(conn: u64, received_us: i64) -> Heard {
+        let event = Event::ApplicationReplaced {};
+        let told = Told { application: "a".into(), asterisk_id: "b".into(), at_us: received_us, event };
+        Heard { conn, received_us, told }
+    }
+
+    /// What was thrown away is in the gap, however late the state could be read, and whatever came meanwhile.
+    #[test]
+    fn a_gap_lasts_until_the_state_was_read() {
+        let mut known = Known::default();
+        assert_eq!(known.met(1, (5, 6)), None);
+        known.told(&heard(1, 10));
+        // Too many came; the snapshot that is to stand for them fails.
+        assert!(known.failed(1), "it has to be told");
+        assert_eq!((known.at, known.refused), (None, Some(1)));
+        known.told(&heard(1, 20));
+        known.told(&heard(7, 30));
+        assert!(!known.failed(2), "nobody had been told of it");
+        assert_eq!(known.met(3, (40, 41)), Some((10, 41)));
+        known.lost(Some(50));
+        // A single call's connection tells nothing of the others.
+        known.told(&heard(7, 60));
+        assert_eq!(known.met(4, (70, 71)), Some((50, 71)));
+    }
+
+    #[test]
+    fn what_can_not_be_read_hides_nothing_else() {
+        let nulls = json!({"id": "a", "name": null, "state": null, "caller": null, "connected": {"name": null, "number": null},
+            "dialplan": {"context": null, "exten": null, "priority": null, "app_name": null}, "creationtime": null,
+            "channelvars": {"A": null, "B": "b"}});
+        let channels: Vec<Channel> =
+            read("channels", json!([nulls, {"name": "no id"}, {"id": "b"}])).unwrap();
+        assert_eq!(channels.iter().map(|channel| channel.id.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(channels[0].channelvars.get("B").map(String::as_str), Some("b"));
+        let bridges: Vec<Bridge> =
+            read("bridges", json!([{"id": "x", "technology": null, "channels": null}, 7])).unwrap();
+        assert_eq!(bridges.len(), 1);
+        assert!(read::<Bridge>("bridges", json!({})).is_err());
+    }
 }

@@ -69,7 +69,7 @@ static CALL_ENDED: [Field; 22] = [
          live (Asterisk's events); lost (nobody).",
     ),
     length("cause", "Q.850 cause."),
-    told("disposition", 20, "How it ended, in Asterisk's words."),
+    told("disposition", 20, "How it ended, in Asterisk's words; null: nobody saw it."),
     length("duration_ms", "Whole length in milliseconds."),
     length("billed_ms", "Answered length in milliseconds."),
     told("answered_by", 120, "The channel that talked to the caller last, or was called last."),
@@ -112,7 +112,8 @@ pub fn kinds() -> Vec<Kind> {
         ),
         kind(
             "call.missed",
-            "A call from outside is over and nobody answered it; beside call.ended.",
+            "A call from outside is over and nobody answered it; beside call.ended. Not told where nobody saw whether it was \
+             answered.",
             Data::Fields("CallEnded", &CALL_ENDED),
         ),
     ];
@@ -261,7 +262,10 @@ impl Tells {
         ]);
         let tenant = TenantId::parse(&row.tenant_id).ok();
         let at_us = row.ended_at.unwrap_or(row.started_at);
-        let is_missed = row.direction == "inbound" && row.answered_at.is_none();
+        let was_answered = row.answered_at.is_some() || row.disposition == "ANSWERED";
+        // An end that nobody saw, of a call of which nobody knows whether it was answered.
+        let is_unknown = row.disposition.is_empty() && matches!(row.ended_by.as_str(), "live" | "lost");
+        let is_missed = row.direction == "inbound" && !was_answered && !is_unknown;
         self.add(tenant.as_ref(), &row.id, ("call.ended", at_us), data.clone());
         if is_missed {
             self.add(tenant.as_ref(), &row.id, ("call.missed", at_us), data);

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::Seen;
 use super::events::{CALL, fields, some, told};
-use super::table::{Change, Fact, Leg};
+use super::table::{Change, Fact};
 use crate::api::check::show_time;
 use crate::api::{Field, Null, Record, rules};
 use crate::base::ids::{Id, Name, TenantId};
@@ -44,7 +44,7 @@ pub(super) fn kinds(kind: impl Fn(&'static str, &'static str, Data) -> Kind) -> 
     let mut gap = kind(
         "call.gap",
         "Nothing was heard of an Asterisk for a while: what happened to its calls in between is told by where they are now, \
-         and ends that nobody saw by call.ended.",
+         and ends that nobody saw by call.ended. Whether a phone holds is not known then until it is next put on hold or taken back.",
         Data::Fields("CallGap", &GAP),
     );
     gap.key = "asterisk:<name>".into();
@@ -84,7 +84,7 @@ fn phone(fact: &Fact, call: &Id, tenant: &TenantId) -> Record {
     ])
 }
 
-/// What a change tells; `None`: nothing, or it is nobody's call.
+/// What a change tells; `None`: nothing, or it is nobody's call, or nothing happened now.
 pub fn of(change: &Change) -> Option<Seen> {
     let (kind, fact) = match change {
         Change::Ringing(fact) => ("call.ringing", fact),
@@ -94,6 +94,9 @@ pub fn of(change: &Change) -> Option<Seen> {
         Change::Transferred { fact, .. } => ("call.transferred", fact),
         Change::Talks(_) | Change::Idle(_) | Change::Bereft(_) | Change::Over(_) => return None,
     };
+    if fact.stands {
+        return None;
+    }
     let (call, tenant) = (fact.call.as_ref()?, fact.tenant.as_ref()?);
     let mut data = phone(fact, call, tenant);
     if let Change::Transferred { to, attended, .. } = change {
@@ -138,10 +141,14 @@ fn command(of: (&TenantId, &Id), endpoint: Option<&str>, channel: &str, at_us: i
     ])
 }
 
-/// A command holds the other side for a leg, or takes it back.
-pub fn held(of: (&TenantId, &Id), leg: &Leg, holds: bool, at_us: i64) -> Seen {
-    let endpoint = leg.endpoint.as_ref().filter(|(tenant, _)| tenant == of.0).map(|(_, name)| name.as_str());
-    let data = command(of, endpoint, &leg.name, at_us);
+/// A command holds the other side for an endpoint and its channel, or takes it back.
+pub fn held(
+    of: (&TenantId, &Id),
+    (endpoint, channel): (Option<&Name>, &str),
+    holds: bool,
+    at_us: i64,
+) -> Seen {
+    let data = command(of, endpoint.map(Name::as_str), channel, at_us);
     seen(of.1, of.0, if holds { "call.held" } else { "call.unheld" }, at_us, data)
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::legs::{Leg, fold};
 use super::store::Calls;
-use super::{Record, fit};
+use super::{Ended, Record, fit};
 use crate::base::ids::{Id, TenantId};
 use crate::base::shutdown::Stopping;
 use crate::config::limits::calls as limits;
@@ -95,7 +95,9 @@ async fn drain(calls: &Calls, named: impl ExactSizeIterator<Item = &Named>) -> s
         marked += undone;
         // Otherwise another node was faster.
         if undone > 0 {
-            ends.extend(fold(&legs));
+            // One that goes on without its first channel is ended by the channel that carries it on.
+            let carried_on = |ended: &Ended| ended.id.as_ref().is_some_and(|id| calls.live.is_carried_on(id));
+            ends.extend(fold(&legs).into_iter().filter(|ended| !carried_on(ended)));
         }
     }
     // A call that was handed on finds the one that was made to ask only when that has ended.

@@ -1,7 +1,7 @@
 //! Calls that are alive, counted per tenant and per DID: what the limits look at. Kept in memory and rebuilt at the
 //! start from what the database and the journal know.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::base::ids::{Id, TenantId};
@@ -22,6 +22,8 @@ struct Inner {
     /// Those of them that have gone outside, by id, with whose limit they count against; and how many each tenant has.
     outside: BTreeMap<Id, TenantId>,
     leaving: HashMap<TenantId, u32>,
+    /// Those of them that go on without the channel on which they began.
+    carried_on: BTreeSet<Id>,
 }
 
 impl Live {
@@ -109,6 +111,24 @@ impl Live {
         self.inner().remove(id);
     }
 
+    /// A call goes on without the channel on which it began: that one's end is not the call's.
+    pub fn carry_on(&self, id: &Id) {
+        let mut inner = self.inner();
+        if inner.calls.contains_key(id) {
+            inner.carried_on.insert(id.clone());
+        }
+    }
+
+    /// Whether a call goes on without the channel on which it began.
+    pub fn is_carried_on(&self, id: &Id) -> bool {
+        self.inner().carried_on.contains(id)
+    }
+
+    /// Whose calls there are.
+    pub fn tenants(&self) -> BTreeSet<TenantId> {
+        self.inner().tenants.keys().cloned().collect()
+    }
+
     /// Whether a call is among them.
     pub fn has(&self, id: &Id) -> bool {
         self.inner().calls.contains_key(id)
@@ -155,6 +175,7 @@ impl Inner {
 
     fn remove(&mut self, id: &Id) {
         self.come_back(id);
+        self.carried_on.remove(id);
         let Some((tenant, did)) = self.calls.remove(id) else { return };
         if let Some(tenant) = tenant {
             subtract(&mut self.tenants, &tenant);

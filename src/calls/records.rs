@@ -34,7 +34,7 @@ const INSERT: &str = "INSERT INTO cdrs (id, tenant_id, call_id, linkedid, unique
      CASE WHEN c.disposition IN ('ANSWERED', 'NO ANSWER', 'BUSY', 'FAILED', 'CONGESTION') THEN c.disposition \
      WHEN c.answered_at IS NOT NULL THEN 'ANSWERED' \
      WHEN c.dial_status IN ('BUSY', 'CONGESTION') THEN c.dial_status \
-     WHEN c.dial_status = 'CHANUNAVAIL' OR c.ended_by = 'lost' THEN 'FAILED' ELSE 'NO ANSWER' END, \
+     WHEN c.dial_status = 'CHANUNAVAIL' OR c.ended_by IN ('lost', 'live') THEN 'FAILED' ELSE 'NO ANSWER' END, \
      c.cause, '{}', ? \
      FROM (SELECT calls.*, CASE WHEN direction = 'outbound' THEN channel WHEN disposition = 'ANSWERED' THEN answered_by \
      ELSE '' END AS phone FROM calls WHERE ended_at IS NOT NULL AND id IN (?)) c \

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use hookswitch::ari::{AskError, Event, News, Request, WANTED};
+use hookswitch::calls::table::Table;
 use hookswitch::config::limits::ari as limits;
 
 use crate::support::ari::Engine;
@@ -97,7 +98,6 @@ fn whole_call(engine: &Engine, pbx: &Pbx) {
         "ChannelCreated",
         "StasisStart",
         "ChannelStateChange",
-        "BridgeCreated",
         "ChannelEnteredBridge",
         "ChannelLeftBridge",
         "StasisEnd",
@@ -386,6 +386,43 @@ fn each_call_may_have_its_connection() {
     assert!(engine.told().iter().all(|told| told.application == start.application), "{:?}", engine.told());
     wait::until("the connection to go with the call", || (!engine.asterisk().is_connected()).then_some(()));
     assert_eq!(engine.counts(), (0, 0));
+    nothing_is_left(&engine);
+}
+
+/// Neither of a call whose end is told, nor of one whose Asterisk dies.
+fn nothing_is_left(engine: &Engine) {
+    let mut table = Table::default();
+    let (mut most, mut left) = (0, 0);
+    wait::until("the table to be empty", || {
+        table = Table::default();
+        (most, left) = (0, 0);
+        for news in engine.news() {
+            match news {
+                News::Told(told) => drop(table.take("pbx", &told)),
+                News::CallLeft(application) => {
+                    left += 1;
+                    table.left(&application, 0);
+                }
+                News::Connected { .. } | News::Lost => panic!("{news:?}"),
+            }
+            most = most.max(table.len());
+        }
+        (left > 0 && table.is_empty()).then_some(())
+    });
+    assert_eq!((most, left), (1, 1));
+}
+
+/// Nobody says goodbye: the call is known as long as its connection may come again.
+#[test]
+fn a_calls_connection_that_is_gone_takes_it_along() {
+    let at = free();
+    let engine = Engine::waiting(at);
+    let mut pbx = pbx(Way::ConnectsForCalls(at));
+    let calling = Call::to("9").patience(20_000).stay(20_000).start(&pbx);
+    engine.started();
+    pbx.kill();
+    nothing_is_left(&engine);
+    drop(calling);
 }
 
 fn asked(at: SocketAddr, headers: &str) -> String {

@@ -22,6 +22,10 @@ pub(crate) struct PbxOptions {
     pub(crate) ari: Way,
     /// Where it is dialled; 0: at a free port.
     pub(crate) ari_port: u16,
+    /// How it calls itself.
+    pub(crate) name: &'static str,
+    /// The SIP port of its carrier; `None`: a free one.
+    pub(crate) carrier: Option<u16>,
 }
 
 /// Who opens the sockets of ARI.
@@ -63,7 +67,21 @@ impl PbxOptions {
             extra_pjsip: String::new(),
             ari: Way::None,
             ari_port: 0,
+            name: "hookswitch",
+            carrier: None,
         }
+    }
+
+    /// Gives it a name of its own, beside another Asterisk.
+    pub(crate) fn named(mut self, name: &'static str) -> Self {
+        self.name = name;
+        self
+    }
+
+    /// Makes another Asterisk its carrier.
+    pub(crate) fn carrier(mut self, pbx: &Pbx) -> Self {
+        self.carrier = Some(pbx.sip_port());
+        self
     }
 
     /// Adds dialplan contexts of the test.
@@ -190,6 +208,7 @@ impl Pbx {
         let run = tempfile::Builder::new().prefix("hs").tempdir().unwrap();
         let [sip, carrier, acme_101, acme_102, globex_101, globex_102, ari_port] = ports::free();
         let ari_port = if options.ari_port == 0 { ari_port } else { options.ari_port };
+        let carrier = options.carrier.unwrap_or(carrier);
         let ports = Ports { sip, carrier, acme_101, acme_102, globex_101, globex_102 };
         let (rtp_start, rtp_end) = ports::rtp();
         std::fs::create_dir(run.path().join("etc")).unwrap();
@@ -204,6 +223,7 @@ impl Pbx {
         let extra_ports = extra.into_iter().map(|(phone, port)| (phone.name.clone(), port)).collect();
         let mut settings = vec![
             ("AGI", options.agi.to_string()),
+            ("SYSTEM_NAME", options.name.to_owned()),
             ("SIP_PORT", ports.sip.to_string()),
             ("CARRIER_PORT", ports.carrier.to_string()),
             ("ACME_101_PORT", ports.acme_101.to_string()),

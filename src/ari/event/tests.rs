@@ -97,7 +97,8 @@ fn what_is_missing_is_empty_what_is_new_is_passed_over_and_what_it_is_about_must
     let Event::ChannelUnhold { channel } = parse(vars).unwrap().event else { panic!("another") };
     assert_eq!(channel.channelvars["CHANNEL(linkedid)"], "b");
     let unknown = parse(r#"{"type":"ChannelTeleported","x":1}"#).unwrap().event;
-    assert_eq!(unknown, Event::Unknown { kind: "ChannelTeleported".into() });
+    let body = serde_json::json!({"type": "ChannelTeleported", "x": 1});
+    assert_eq!(unknown, Event::Unknown { kind: "ChannelTeleported".into(), body });
     for about in [r#"{"type":"ChannelHold"}"#, r#"{"type":"ChannelHold","channel":{"name":"x"}}"#] {
         assert!(matches!(parse(about), Err(ParseError::Fields { .. })), "{about}");
     }

@@ -1,6 +1,6 @@
 //! One channel of a call.
 
-use crate::ari::event::Channel;
+use crate::ari::event::{Channel, Told};
 use crate::base::ids::{Id, Name, TenantId, split_global_name};
 
 /// Variables that `asterisk/ari/ari.conf` has every channel tell (`channelvars`).
@@ -11,6 +11,8 @@ pub mod variables {
     pub const CALL: &str = "HS_CALL_ID";
     /// Whose it is.
     pub const TENANT: &str = "HS_TENANT";
+    /// `1`: another channel carries that call on.
+    pub const ELSEWHERE: &str = "HS_ELSEWHERE";
     /// What we do with the channel, see [`super::Place`].
     pub const PLACE: &str = "HS_LIVE";
 }
@@ -143,6 +145,8 @@ pub struct Leg {
     pub call: Option<Id>,
     /// Whose call that is.
     pub tenant: Option<TenantId>,
+    /// Whether another one carries on the call that it ran: what it says of that call does not count any more.
+    pub(in crate::calls) handed_on: bool,
     /// The tenant's endpoint at its far end; `None`: a line of the carrier's.
     pub endpoint: Option<(TenantId, Name)>,
     /// Who it is: number and name.
@@ -157,8 +161,12 @@ pub struct Leg {
     pub created_us: i64,
     /// When it was answered, as far as we saw it; microseconds since 1970 UTC.
     pub answered_us: Option<i64>,
+    /// Whether it was ever answered, seen or not.
+    pub was_up: bool,
     /// Since when its phone holds the other side; microseconds since 1970 UTC.
     pub holds_us: Option<i64>,
+    /// Whether it may hold without our knowing: an Asterisk that is looked at as a whole does not say.
+    pub(in crate::calls) may_hold: bool,
     /// Since when it talks with somebody; microseconds since 1970 UTC.
     pub talks_us: Option<i64>,
     /// Whether it has ever talked.
@@ -169,12 +177,41 @@ pub struct Leg {
     pub dialled_by: Option<String>,
     /// Whether Asterisk's dialplan has handed it to us.
     pub ours: bool,
+    /// By which Asterisk's connection; two may lead to the same one.
+    pub(in crate::calls) ours_by: Option<String>,
+    /// How often that was told: whoever waits for it to happen waits for one more.
+    pub starts: u32,
     /// What we do with it.
     pub place: Place,
+    /// Whether we have said so since it came to us: what was told before that comes late.
+    pub placed: bool,
     /// Connections that see it, by the name of their Asterisk.
     pub seen_by: Vec<String>,
-    /// The last word on it, microseconds since 1970 UTC.
-    pub told_us: i64,
+    /// The connection for a single call that alone tells of it: its end will not be told.
+    pub(in crate::calls) only_by: Option<String>,
+    /// The last word on it, microseconds since 1970 UTC, and by which connection.
+    pub(in crate::calls) told_us: i64,
+    pub(in crate::calls) told_by: String,
+}
+
+/// Where a word on a channel comes from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct By<'a> {
+    pub(super) asterisk: &'a str,
+    /// The application of a connection for a single call; `None`: a connection for all.
+    pub(super) call: Option<&'a str>,
+}
+
+impl<'a> By<'a> {
+    pub(super) fn of(asterisk: &'a str, told: &'a Told) -> Self {
+        let application = told.application.as_str();
+        Self { asterisk, call: application.contains(':').then_some(application) }
+    }
+
+    /// The connection. Only within one the order of words is that of what happened.
+    fn connection(&self) -> &'a str {
+        self.call.unwrap_or(self.asterisk)
+    }
 }
 
 impl Leg {
@@ -183,9 +220,17 @@ impl Leg {
         self.state == "Up"
     }
 
-    /// A channel that was not known before.
-    pub fn new(channel: &Channel, at_us: i64) -> Self {
-        let mut leg = Self {
+    /// As it is told alone.
+    #[cfg(test)]
+    pub(crate) fn new(channel: &Channel, at_us: i64) -> Self {
+        let mut leg = Self::begin(channel, at_us);
+        leg.take(By { asterisk: "", call: None }, channel, at_us);
+        leg
+    }
+
+    /// A channel that was not known before, of which nothing was taken yet.
+    pub(super) fn begin(channel: &Channel, at_us: i64) -> Self {
+        Self {
             id: channel.id.clone(),
             name: channel.name.clone(),
             kind: kind(&channel.name),
@@ -193,6 +238,7 @@ impl Leg {
             linkedid: channel.id.clone(),
             call: None,
             tenant: None,
+            handed_on: false,
             endpoint: endpoint(&channel.name),
             party: (String::new(), String::new()),
             connected: String::new(),
@@ -200,26 +246,36 @@ impl Leg {
             application: String::new(),
             created_us: if channel.creationtime > 0 { channel.creationtime } else { at_us },
             answered_us: None,
+            was_up: false,
             holds_us: None,
+            may_hold: false,
             talks_us: None,
             talked: false,
             bridge: None,
             dialled_by: None,
             ours: false,
+            ours_by: None,
+            starts: 0,
             place: Place::Dialplan,
+            placed: false,
             seen_by: Vec::new(),
+            only_by: None,
             told_us: i64::MIN,
-        };
-        leg.take(channel, at_us);
-        leg
+            told_by: String::new(),
+        }
     }
 
-    /// Takes what Asterisk says of it now. What is older than the last word changes nothing.
-    pub fn take(&mut self, channel: &Channel, at_us: i64) {
-        if at_us < self.told_us {
-            return;
+    /// Takes what Asterisk says of it now. What another connection said later stays: by one alone it comes in its order,
+    /// whatever Asterisk's clock does.
+    pub(super) fn take(&mut self, by: By<'_>, channel: &Channel, at_us: i64) {
+        if self.told_by != by.connection() {
+            if at_us < self.told_us {
+                return;
+            }
+            by.connection().clone_into(&mut self.told_by);
         }
         self.told_us = at_us;
+        self.was_up |= channel.state == "Up";
         if channel.state == "Up" && self.state != "Up" && !self.state.is_empty() {
             self.answered_us = Some(at_us);
         }
@@ -236,15 +292,43 @@ impl Leg {
         if let Some(linkedid) = told(variables::LINKEDID) {
             linkedid.clone_into(&mut self.linkedid);
         }
-        if let Some(call) = told(variables::CALL).and_then(|id| Id::parse(id).ok()) {
+        // What was told before a hand-over may come late; of a channel that is new it is the last word.
+        self.handed_on |= self.seen_by.is_empty() && told(variables::ELSEWHERE) == Some("1");
+        if let Some(call) =
+            told(variables::CALL).and_then(|id| Id::parse(id).ok()).filter(|_| !self.handed_on)
+        {
             self.call = Some(call);
         }
         if let Some(tenant) = told(variables::TENANT).and_then(|id| TenantId::parse(id).ok()) {
             self.tenant = Some(tenant);
         }
-        if let Some(place) = channel.channelvars.get(variables::PLACE) {
+        if !self.placed
+            && let Some(place) = channel.channelvars.get(variables::PLACE)
+        {
             self.place = Place::parse(place);
         }
+    }
+
+    /// It is ours by an Asterisk's connection.
+    pub(super) fn comes(&mut self, asterisk: &str) {
+        (self.ours, self.ours_by) = (true, Some(asterisk.to_owned()));
+    }
+
+    /// It is not ours any more, if it was by this one.
+    pub(super) fn leaves(&mut self, asterisk: &str) {
+        if self.ours_by.as_deref() == Some(asterisk) {
+            (self.ours, self.ours_by) = (false, None);
+        }
+    }
+
+    /// Whether this Asterisk's connection sees it.
+    pub(super) fn is_seen_by(&self, asterisk: &str) -> bool {
+        self.seen_by.iter().any(|name| name == asterisk)
+    }
+
+    /// Whether it is ours, or will be.
+    pub fn is_in_hand(&self) -> bool {
+        self.ours || self.place != Place::Dialplan
     }
 
     /// Whether it counts as somebody who talks.

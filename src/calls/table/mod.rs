@@ -5,15 +5,18 @@
 //! not exist; so memory is that of what is alive.
 
 mod leg;
+mod talk;
 mod view;
+mod whole;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 pub use leg::{Kind, Leg, Mode, Place, Slot, endpoint, variables};
 pub use view::{Call, State};
 
-use crate::ari::Snapshot;
-use crate::ari::event::{Bridge, Channel, Event, Told};
+use self::leg::By;
+use self::whole::Look;
+use crate::ari::event::{Channel, Event, Told};
 use crate::base::ids::{Id, Name, TenantId};
 
 /// The dialplan context of errands that we have Asterisk run; their channels are no part of any call.
@@ -28,7 +31,7 @@ pub enum Change {
     Answered(Fact),
     /// An endpoint talks: told for each that does, whenever it begins.
     Talks(Fact),
-    /// An endpoint's last channel is gone.
+    /// An endpoint's last channel is gone, or the last that talked or rang.
     Idle(Fact),
     /// A phone holds the other side.
     Held(Fact),
@@ -43,7 +46,8 @@ pub enum Change {
         /// Whether who is called was asked first.
         attended: bool,
     },
-    /// A channel is gone from a call of which other channels are ours: who talked to it has nobody now. The linkedid.
+    /// A channel is gone from a call of which other channels are ours, or called for us: who talked to it has nobody now. The
+    /// linkedid.
     Bereft(String),
     /// The channel of a call is gone.
     Over(Over),
@@ -66,6 +70,9 @@ pub struct Fact {
     pub queue: String,
     /// When, microseconds since 1970 UTC.
     pub at_us: i64,
+    /// Whether it is so and did not happen now: found when this process came, or still so after something else. Of interest
+    /// to who sits at the phone, and no event.
+    pub stands: bool,
 }
 
 /// The end of a call's channel.
@@ -73,6 +80,8 @@ pub struct Fact {
 pub struct Over {
     /// The call.
     pub call: Id,
+    /// Whose.
+    pub tenant: Option<TenantId>,
     /// Asterisk's id of the channel.
     pub uniqueid: String,
     /// Its name.
@@ -87,6 +96,8 @@ pub struct Over {
     pub created_us: i64,
     /// When it was answered, as far as we saw it.
     pub answered_us: Option<i64>,
+    /// Whether it was answered, seen or not.
+    pub was_up: bool,
     /// The channel that talked with it last.
     pub peer: String,
 }
@@ -112,10 +123,10 @@ pub struct Table {
     bridges: HashMap<String, BTreeSet<String>>,
     /// The leg whose dialplan runs a call.
     calls: BTreeMap<Id, String>,
-    /// How many legs each endpoint has.
-    phones: HashMap<(TenantId, Name), u32>,
-    /// When each Asterisk was looked at as a whole last, microseconds since 1970 UTC.
-    whole: HashMap<String, i64>,
+    /// The legs of each endpoint.
+    phones: HashMap<(TenantId, Name), BTreeSet<String>>,
+    /// What the last look at each Asterisk as a whole left open.
+    looks: HashMap<String, Look>,
 }
 
 impl Table {
@@ -134,6 +145,11 @@ impl Table {
         self.calls.iter().filter_map(|(call, leg)| Some((call, self.legs.get(leg)?)))
     }
 
+    /// Whether an endpoint has a leg.
+    pub fn has_phone(&self, tenant: &TenantId, endpoint: &Name) -> bool {
+        self.phones.contains_key(&(tenant.clone(), endpoint.clone()))
+    }
+
     /// How many legs there are.
     pub fn len(&self) -> usize {
         self.legs.len()
@@ -147,132 +163,114 @@ impl Table {
     /// Sets what we do with a leg, once it stands on the channel.
     pub fn place(&mut self, id: &str, place: Place) {
         if let Some(leg) = self.legs.get_mut(id) {
-            leg.place = place;
+            (leg.place, leg.placed) = (place, true);
         }
     }
 
-    /// A leg carries a call on whose own channel is about to go.
+    /// A leg carries a call on that another one ran.
     pub fn adopt(&mut self, id: &str, (tenant, call): (&TenantId, &Id)) {
-        if let Some(leg) = self.legs.get_mut(id) {
-            (leg.call, leg.tenant) = (Some(call.clone()), Some(tenant.clone()));
-            self.calls.insert(call.clone(), id.to_owned());
+        let Some(leg) = self.legs.get_mut(id) else { return };
+        (leg.call, leg.tenant, leg.handed_on) = (Some(call.clone()), Some(tenant.clone()), false);
+        let before = self.calls.insert(call.clone(), id.to_owned()).filter(|before| before != id);
+        if let Some(before) = before.and_then(|before| self.legs.get_mut(&before)) {
+            (before.call, before.handed_on) = (None, true);
         }
     }
 
-    /// Forgets which of an Asterisk's channels are ours: the connection is lost. They live on, as far as we know.
-    pub fn lost(&mut self, asterisk: &str) {
-        for leg in self.legs.values_mut().filter(|leg| leg.seen_by.iter().any(|name| name == asterisk)) {
-            leg.ours = false;
-        }
-    }
-
-    /// Takes all that an Asterisk has now. Channels that only it had and that are not there any more have gone meanwhile.
-    pub fn whole(&mut self, asterisk: &str, snapshot: &Snapshot) -> Vec<Change> {
-        let mut changes = Vec::new();
-        let there: HashSet<&str> = snapshot.channels.iter().map(|channel| channel.id.as_str()).collect();
-        let gone: Vec<String> = (self.legs.values())
-            .filter(|leg| leg.seen_by.iter().any(|name| name == asterisk) && !there.contains(leg.id.as_str()))
-            .map(|leg| leg.id.clone())
-            .collect();
-        for id in gone {
-            if let Some(leg) = self.legs.get_mut(&id) {
-                leg.seen_by.retain(|name| name != asterisk);
-                if leg.seen_by.is_empty() {
-                    self.remove(&id, None, snapshot.at_us, &mut changes);
-                }
-            }
-        }
-        self.whole.insert(asterisk.to_owned(), snapshot.at_us);
-        for channel in &snapshot.channels {
-            self.see(asterisk, channel, snapshot.at_us, &mut changes);
-            if let Some(leg) = self.legs.get_mut(&channel.id) {
-                leg.ours = snapshot.channel_ids.contains(&channel.id);
-            }
-        }
-        for bridge in &snapshot.bridges {
-            self.bridge(bridge, snapshot.at_us, &mut changes);
-        }
-        changes
-    }
-
-    /// Takes one word. `asterisk`: the connection it came by.
+    /// Takes one word. `asterisk`: the connection it came by. A channel begins with the word that it is there, or came to us:
+    /// others may be late, of one that is gone.
     pub fn take(&mut self, asterisk: &str, told: &Told) -> Vec<Change> {
-        let mut changes = Vec::new();
-        let at_us = told.at_us;
+        let (mut changes, by, at_us) = (Vec::new(), By::of(asterisk, told), told.at_us);
+        if self.was_kept_back(by, at_us) {
+            self.late(asterisk, told, &mut changes);
+            return changes;
+        }
         match &told.event {
+            Event::ChannelCreated { channel } => self.meet(by, channel, at_us, &mut changes),
             Event::StasisStart { channel, .. } => {
-                self.see(asterisk, channel, at_us, &mut changes);
                 if let Some(leg) = self.legs.get_mut(&channel.id) {
-                    leg.ours = true;
+                    leg.placed = false;
                 }
+                self.meet(by, channel, at_us, &mut changes);
+                self.comes(asterisk, channel, &mut changes);
             }
             Event::StasisEnd { channel } => {
-                self.see(asterisk, channel, at_us, &mut changes);
-                if let Some(leg) = self.legs.get_mut(&channel.id) {
-                    leg.ours = false;
-                }
+                self.see(by, channel, at_us, &mut changes);
+                self.leaves(asterisk, channel, at_us, &mut changes);
             }
             Event::ChannelDestroyed { cause, channel, .. } => {
-                if self.legs.contains_key(&channel.id) {
-                    self.see(asterisk, channel, at_us, &mut changes);
-                    self.remove(&channel.id, Some(*cause), at_us, &mut changes);
-                }
+                self.see(by, channel, at_us, &mut changes);
+                self.remove(&channel.id, Some(*cause), at_us, &mut changes);
             }
             Event::Dial { caller, peer, .. } => {
                 if let Some(caller) = caller {
-                    self.see(asterisk, caller, at_us, &mut changes);
+                    self.see(by, caller, at_us, &mut changes);
                 }
-                self.see(asterisk, peer, at_us, &mut changes);
-                if let (Some(caller), Some(leg)) = (caller, self.legs.get_mut(&peer.id)) {
-                    leg.dialled_by.get_or_insert_with(|| caller.id.clone());
-                }
+                self.see(by, peer, at_us, &mut changes);
+                self.dials(caller.as_ref(), peer);
             }
             Event::ChannelEnteredBridge { bridge, channel } => {
                 if let Some(channel) = channel {
-                    self.see(asterisk, channel, at_us, &mut changes);
+                    self.see(by, channel, at_us, &mut changes);
                 }
                 self.bridge(bridge, at_us, &mut changes);
             }
             Event::ChannelLeftBridge { bridge, channel } => {
-                self.see(asterisk, channel, at_us, &mut changes);
+                self.see(by, channel, at_us, &mut changes);
                 self.bridge(bridge, at_us, &mut changes);
             }
             Event::BridgeDestroyed { bridge } => {
                 self.set_bridge(&bridge.id, BTreeSet::new(), at_us, &mut changes);
             }
-            Event::ChannelHold { channel, .. } => self.hold((asterisk, channel), true, at_us, &mut changes),
-            Event::ChannelUnhold { channel } => self.hold((asterisk, channel), false, at_us, &mut changes),
-            Event::BridgeBlindTransfer { transfer } if transfer.result == "Success" => {
-                self.handed(&transfer.channel, &transfer.exten, false, at_us, &mut changes);
-            }
-            Event::BridgeAttendedTransfer { transfer } if transfer.result == "Success" => {
-                let to = transfer.transfer_target.as_ref().map(|to| to.name.clone()).unwrap_or_default();
-                self.handed(&transfer.transferer_first_leg, &to, true, at_us, &mut changes);
-            }
             event => {
                 if let Some(channel) = about(event) {
-                    self.see(asterisk, channel, at_us, &mut changes);
+                    self.see(by, channel, at_us, &mut changes);
                 }
+                self.happens(event, at_us, &mut changes);
             }
         }
         changes
     }
 
-    /// Takes a channel as it is now.
-    fn see(&mut self, asterisk: &str, channel: &Channel, at_us: i64, changes: &mut Vec<Change>) {
+    /// What happened, where it is not how things are now: it is told however late.
+    fn happens(&mut self, event: &Event, at_us: i64, changes: &mut Vec<Change>) {
+        match event {
+            Event::ChannelHold { channel, .. } => self.hold(channel, true, at_us, changes),
+            Event::ChannelUnhold { channel } => self.hold(channel, false, at_us, changes),
+            Event::BridgeBlindTransfer { transfer } if transfer.result == "Success" => {
+                self.handed(&transfer.channel, &transfer.exten, false, at_us, changes);
+            }
+            Event::BridgeAttendedTransfer { transfer } if transfer.result == "Success" => {
+                let to = transfer.transfer_target.as_ref().map(|to| to.name.clone()).unwrap_or_default();
+                self.handed(&transfer.transferer_first_leg, &to, true, at_us, changes);
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes a channel as it is now, known or not.
+    fn meet(&mut self, by: By<'_>, channel: &Channel, at_us: i64, changes: &mut Vec<Change>) {
         if channel.dialplan.context == ERRANDS && channel.name.starts_with("Local/") {
             return;
         }
-        let is_new = !self.legs.contains_key(&channel.id);
-        // A word that was kept back while the connection was lost, about a channel that is gone.
-        if is_new && self.whole.get(asterisk).is_some_and(|whole| at_us < *whole) {
-            return;
+        let leg = self.legs.entry(channel.id.clone()).or_insert_with(|| Leg::begin(channel, at_us));
+        if leg.seen_by.is_empty() {
+            leg.only_by = by.call.map(str::to_owned);
         }
-        let leg = self.legs.entry(channel.id.clone()).or_insert_with(|| Leg::new(channel, at_us));
-        let (rang, group, call) = (leg.is_ringing() && !is_new, leg.linkedid.clone(), leg.call.clone());
-        leg.take(channel, at_us);
-        if !leg.seen_by.iter().any(|name| name == asterisk) {
-            leg.seen_by.push(asterisk.to_owned());
+        self.see(by, channel, at_us, changes);
+    }
+
+    /// Takes a channel that is known as it is now.
+    fn see(&mut self, by: By<'_>, channel: &Channel, at_us: i64, changes: &mut Vec<Change>) {
+        let Some(leg) = self.legs.get_mut(&channel.id) else { return };
+        let is_new = leg.seen_by.is_empty();
+        let (rang, group, call) = (leg.is_ringing(), leg.linkedid.clone(), leg.call.clone());
+        leg.take(by, channel, at_us);
+        if !leg.is_seen_by(by.asterisk) {
+            leg.seen_by.push(by.asterisk.to_owned());
+        }
+        if by.call.is_none() {
+            leg.only_by = None;
         }
         if leg.application == "Queue" {
             let queue = channel.dialplan.app_data.split(',').next().unwrap_or_default().to_owned();
@@ -280,7 +278,7 @@ impl Table {
         }
         let rings = leg.is_ringing() && !rang;
         if let Some(phone) = leg.endpoint.as_ref().filter(|_| is_new) {
-            *self.phones.entry(phone.clone()).or_default() += 1;
+            self.phones.entry(phone.clone()).or_default().insert(channel.id.clone());
         }
         if is_new || group != leg.linkedid {
             let linkedid = leg.linkedid.clone();
@@ -298,6 +296,30 @@ impl Table {
         }
         if let Some(bridge) = self.legs[&channel.id].bridge.clone() {
             self.talks(&bridge, at_us, changes);
+        }
+    }
+
+    fn comes(&mut self, asterisk: &str, channel: &Channel, changes: &mut Vec<Change>) {
+        let Some(leg) = self.legs.get_mut(&channel.id) else { return };
+        leg.comes(asterisk);
+        leg.starts = leg.starts.wrapping_add(1);
+        if leg.place != Place::Dialplan {
+            // It was in our hands, and was away for a piece of the dialplan: who talked to it may have gone meanwhile.
+            changes.push(Change::Bereft(leg.linkedid.clone()));
+        }
+    }
+
+    fn leaves(&mut self, asterisk: &str, channel: &Channel, at_us: i64, changes: &mut Vec<Change>) {
+        let Some(leg) = self.legs.get_mut(&channel.id) else { return };
+        leg.leaves(asterisk);
+        if leg.only_by.is_some() {
+            self.forget(&channel.id, at_us, changes);
+        }
+    }
+
+    fn dials(&mut self, caller: Option<&Channel>, peer: &Channel) {
+        if let (Some(caller), Some(leg)) = (caller, self.legs.get_mut(&peer.id)) {
+            leg.dialled_by.get_or_insert_with(|| caller.id.clone());
         }
     }
 
@@ -323,16 +345,10 @@ impl Table {
         }
     }
 
-    fn hold(
-        &mut self,
-        (asterisk, channel): (&str, &Channel),
-        holds: bool,
-        at_us: i64,
-        changes: &mut Vec<Change>,
-    ) {
-        self.see(asterisk, channel, at_us, changes);
+    fn hold(&mut self, channel: &Channel, holds: bool, at_us: i64, changes: &mut Vec<Change>) {
         let Some(leg) = self.legs.get_mut(&channel.id) else { return };
-        if leg.holds_us.is_some() == holds {
+        let is_known = !std::mem::take(&mut leg.may_hold);
+        if is_known && leg.holds_us.is_some() == holds {
             return;
         }
         leg.holds_us = holds.then_some(at_us);
@@ -347,80 +363,10 @@ impl Table {
         }
     }
 
-    fn bridge(&mut self, bridge: &Bridge, at_us: i64, changes: &mut Vec<Change>) {
-        let legs = bridge.channels.iter().filter(|id| self.legs.contains_key(*id)).cloned().collect();
-        self.set_bridge(&bridge.id, legs, at_us, changes);
-    }
-
-    fn set_bridge(&mut self, id: &str, legs: BTreeSet<String>, at_us: i64, changes: &mut Vec<Change>) {
-        let before = self.bridges.remove(id).unwrap_or_default();
-        for left in before.difference(&legs) {
-            if let Some(leg) = self.legs.get_mut(left)
-                && leg.bridge.as_deref() == Some(id)
-            {
-                (leg.bridge, leg.talks_us) = (None, None);
-            }
-        }
-        for entered in &legs {
-            let Some(leg) = self.legs.get_mut(entered) else { continue };
-            if let Some(other) = leg.bridge.replace(id.to_owned())
-                && other != id
-                && let Some(others) = self.bridges.get_mut(&other)
-            {
-                others.remove(entered);
-            }
-        }
-        if !legs.is_empty() {
-            self.bridges.insert(id.to_owned(), legs);
-        }
-        self.talks(id, at_us, changes);
-    }
-
-    /// Looks who talks in a bridge: two at least, who are not only listening.
-    fn talks(&mut self, bridge: &str, at_us: i64, changes: &mut Vec<Change>) {
-        let Some(legs) = self.bridges.get(bridge) else { return };
-        let able: Vec<String> =
-            legs.iter().filter(|id| self.legs.get(*id).is_some_and(Leg::can_talk)).cloned().collect();
-        let talk = able.len() > 1;
-        let mut begun = Vec::new();
-        for id in legs {
-            let Some(leg) = self.legs.get_mut(id) else { continue };
-            let talks = talk && leg.can_talk();
-            if talks && leg.talks_us.is_none() {
-                (leg.talks_us, leg.talked) = (Some(at_us), true);
-                begun.push(id.clone());
-            } else if !talks {
-                leg.talks_us = None;
-            }
-        }
-        if begun.is_empty() {
-            return;
-        }
-        for id in &begun {
-            if self.legs[id].endpoint.is_some() {
-                changes.push(Change::Talks(self.fact(id, at_us)));
-            }
-        }
-        self.first_talk(&able, at_us, changes);
-    }
-
-    fn first_talk(&mut self, able: &[String], at_us: i64, changes: &mut Vec<Change>) {
-        let Some(caller) = able.iter().find(|id| self.legs[*id].call.is_some()) else { return };
-        let Some(peer) = able.iter().rfind(|id| *id != caller && self.legs[*id].call.is_none()) else {
-            return;
-        };
-        let linkedid = self.legs[caller].linkedid.clone();
-        let name = self.legs[peer].name.clone();
-        let Some(group) = self.groups.get_mut(&linkedid) else { return };
-        group.peer = name;
-        if !std::mem::replace(&mut group.answered, true) {
-            let mut fact = self.fact(peer, at_us);
-            fact.call = self.legs[caller].call.clone();
-            changes.push(Change::Answered(fact));
-        }
-    }
-
     fn remove(&mut self, id: &str, cause: Option<i64>, at_us: i64, changes: &mut Vec<Change>) {
+        if !self.legs.contains_key(id) {
+            return;
+        }
         let fact = self.fact(id, at_us);
         let Some(leg) = self.legs.remove(id) else { return };
         if let Some(bridge) = &leg.bridge
@@ -434,24 +380,18 @@ impl Table {
             group.legs.remove(id);
             if group.legs.is_empty() {
                 self.groups.remove(&leg.linkedid);
-            } else if group.legs.iter().any(|id| self.legs.get(id).is_some_and(|leg| leg.ours)) {
+            } else if group.legs.iter().any(|id| self.legs.get(id).is_some_and(Leg::is_in_hand)) {
                 changes.push(Change::Bereft(leg.linkedid.clone()));
             }
         }
         if let Some(phone) = &leg.endpoint {
-            let left = self.phones.get_mut(phone).map_or(0, |count| {
-                *count -= 1;
-                *count
-            });
-            if left == 0 {
-                self.phones.remove(phone);
-                changes.push(Change::Idle(fact));
-            }
+            self.leaves_phone((phone, id), fact, changes);
         }
         if let Some(call) = leg.call.filter(|call| self.calls.get(call).is_some_and(|of| of == id)) {
             self.calls.remove(&call);
             changes.push(Change::Over(Over {
                 call,
+                tenant: leg.tenant,
                 uniqueid: leg.id,
                 channel: leg.name,
                 linkedid: leg.linkedid,
@@ -459,9 +399,32 @@ impl Table {
                 cause,
                 created_us: leg.created_us,
                 answered_us: leg.answered_us,
+                was_up: leg.was_up,
                 peer,
             }));
         }
+    }
+
+    /// A leg is gone from an endpoint: what that does now. Both a talk and somebody who knocks are told, the talk first.
+    fn leaves_phone(
+        &mut self,
+        (phone, id): (&(TenantId, Name), &str),
+        gone: Fact,
+        changes: &mut Vec<Change>,
+    ) {
+        let Some(left) = self.phones.get_mut(phone) else { return };
+        left.remove(id);
+        let legs = || left.iter().filter_map(|id| self.legs.get(id));
+        let talks = |leg: &&Leg| leg.is_up() && !matches!(leg.place, Place::Monitor(_));
+        let talk = legs().filter(talks).max_by_key(|leg| leg.talks_us).map(|leg| leg.id.clone());
+        let knock = legs().find(|leg| leg.is_ringing()).map(|leg| leg.id.clone());
+        if left.is_empty() {
+            self.phones.remove(phone);
+        }
+        let at_us = gone.at_us;
+        let now = |id: &String| Fact { stands: true, ..self.fact(id, at_us) };
+        changes.push(talk.as_ref().map_or(Change::Idle(gone), |id| Change::Talks(now(id))));
+        changes.extend(knock.as_ref().map(|id| Change::Ringing(now(id))));
     }
 
     /// The call that a leg belongs to: its own, that of who dialled it, or the first of its group.
@@ -492,6 +455,7 @@ impl Table {
             other,
             queue: self.groups.get(&leg.linkedid).map(|group| group.queue.clone()).unwrap_or_default(),
             at_us,
+            stands: false,
         }
     }
 }
@@ -499,12 +463,13 @@ impl Table {
 /// The channel of an event that says no more than how its channel is now.
 fn about(event: &Event) -> Option<&Channel> {
     match event {
-        Event::ChannelCreated { channel }
-        | Event::ChannelStateChange { channel }
+        Event::ChannelStateChange { channel }
         | Event::ChannelConnectedLine { channel }
         | Event::ChannelCallerId { channel, .. }
         | Event::ChannelHangupRequest { channel, .. }
-        | Event::ChannelDtmfReceived { channel, .. } => Some(channel),
+        | Event::ChannelDtmfReceived { channel, .. }
+        | Event::ChannelHold { channel, .. }
+        | Event::ChannelUnhold { channel } => Some(channel),
         Event::ChannelUserevent { channel, .. } => channel.as_ref(),
         _ => None,
     }

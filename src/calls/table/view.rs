@@ -44,6 +44,7 @@ impl State {
         (Self::Routing, Self::Waiting),
         (Self::Routing, Self::Ringing),
         (Self::Waiting, Self::Ringing),
+        (Self::Waiting, Self::Routing),
         (Self::Ringing, Self::Waiting),
         (Self::Ringing, Self::Routing),
         (Self::Ringing, Self::Talking),
@@ -54,6 +55,11 @@ impl State {
         (Self::Talking, Self::Conference),
         (Self::Conference, Self::Talking),
         (Self::Talking, Self::Routing),
+        (Self::Talking, Self::Waiting),
+        (Self::Held, Self::Routing),
+        (Self::Held, Self::Waiting),
+        (Self::Held, Self::Parked),
+        (Self::Parked, Self::Routing),
     ];
 
     /// The same as a diagram, in Mermaid's language.

@@ -6,8 +6,9 @@ use std::time::Duration;
 pub const CONNECT_TIME: Duration = Duration::from_secs(5);
 /// First pause before it is dialled again; each failure doubles it, up to [`RETRY_MOST`].
 pub const RETRY_FIRST: Duration = Duration::from_millis(200);
-/// The longest such pause: how long after its start an Asterisk is found.
-pub const RETRY_MOST: Duration = Duration::from_secs(5);
+/// The longest such pause. Every living call is to be known within a second of an Asterisk's return, however long it was
+/// away; an attempt in vain costs a connection that is refused.
+pub const RETRY_MOST: Duration = Duration::from_millis(800);
 /// Pause behind a refused password, and behind another's taking of the application: an operator has to act.
 pub const REFUSED_PAUSE: Duration = Duration::from_secs(30);
 /// First pause when another connection has taken the application; it doubles each time, up to [`REPLACED_MOST`]. Two
@@ -54,6 +55,8 @@ pub const READ_BYTES: usize = 16 * 1024;
 pub const HEAD_BYTES: usize = 16 * 1024;
 /// Events of one Asterisk that wait for the reader; one has some 2 KiB. 800 calls at a time make some 300 a second.
 pub const QUEUE_EVENTS: usize = 10_000;
+/// Time that the connection for a single call has to come again when it broke: Asterisk tries each half second.
+pub const CALL_AWAY: Duration = Duration::from_secs(5);
 /// Connections for single calls that one group may have at a time.
 pub const CALL_SOCKETS: usize = 1_000;
 /// Connections that all Asterisks together may have opened: file descriptors are needed for calls too.
