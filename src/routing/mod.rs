@@ -39,6 +39,7 @@ use crate::sandbox::types::{Decision as Chosen, Direction, Failure, Target};
 pub use api::Named;
 pub use callback::MayCall;
 use data::{DidRules, Digits, TenantRules};
+pub use dial::Way;
 use ivr::{Phone, RecordingPhone};
 use memory::{Found, Memory};
 pub use outgoing::Paces;

@@ -29,6 +29,7 @@ mod service_export;
 mod service_faults;
 mod service_inside;
 mod service_live;
+mod service_live_commands;
 mod service_live_faults;
 mod service_lost;
 mod service_menu;

@@ -349,10 +349,16 @@ fn what_was_done_outlives_the_service(database: Database) {
         });
         command(&person, &call, "unhold", &Value::Null);
         wait_state(&person, "talking");
+        // What the process before has told is not told again: this was written behind it.
+        wait::until("the end of the hold to be told", || {
+            (person.list("/events?types=call.unheld").len() == 1).then_some(())
+        });
+        for once in ["call.ringing", "call.answered"] {
+            assert_eq!(person.list(&format!("/events?types={once}")).len(), 1, "{once}");
+        }
     }
     // It ends while nobody hears it: the end is told all the same.
     service.kill();
-    std::thread::sleep(std::time::Duration::from_secs(5));
     pbx.hang_up_all();
     pbx.wait_idle();
     held.finish();
@@ -363,6 +369,12 @@ fn what_was_done_outlives_the_service(database: Database) {
         (events.len() == 1 && events[0]["data"]["call_id"] == id(&call)).then_some(())
     });
     assert!(person.list("/calls/live").is_empty());
+    // The tenant has no call any more, and hears of the gap all the same.
+    wait::until("the second gap", || (person.list("/events?types=call.gap").len() == 2).then_some(()));
+    // Somebody had answered.
+    let row = person.get(&format!("/calls/{}", id(&call)));
+    assert_eq!((&row["disposition"], row["answered_at"].is_null()), (&json!("ANSWERED"), false), "{row}");
+    assert!(person.list("/events?types=call.missed").is_empty());
 }
 
 fn who_is_left_alone_is_looked_after(database: Database) {
@@ -402,14 +414,43 @@ fn who_is_left_alone_is_looked_after(database: Database) {
 }
 
 fn phones_move_their_agents(database: Database) {
-    let (service, pbx) = start(database);
-    let person = supervisor(&service);
-    let agent = Person::sign_in(&service, "agent@acme.test", "hookswitch-demo-1");
+    let (mut service, pbx) = start(database);
+    let _one = phones_move(&service, &pbx);
+    // The talk ends while nobody hears it: whoever comes next finds the phone idle.
+    let calling = Call::to(NUMBER).from(CALLER).stay(60_000).start(&pbx);
+    let agent_is = |service: &Service, state: &str| {
+        let agent = Person::sign_in(service, "agent@acme.test", "hookswitch-demo-1");
+        wait::until(&format!("the agent to be {state}"), || {
+            (agent.get("/agents/me")["state"] == state).then_some(())
+        });
+    };
+    {
+        let agent = Person::sign_in(&service, "agent@acme.test", "hookswitch-demo-1");
+        agent.ask("POST", "/agents/me/login", &json!({"extension": "101"}), 200);
+        agent.ask("PATCH", "/agents/me", &json!({"state": "available"}), 200);
+    }
+    wait_state(&supervisor(&service), "talking");
+    agent_is(&service, "busy");
+    service.kill();
+    pbx.hang_up_all();
+    pbx.wait_idle();
+    calling.finish();
+    service.start_again();
+    agent_is(&service, "available");
+}
+
+fn phones_move(service: &Service, pbx: &Pbx) -> Phone {
+    let person = supervisor(service);
+    let agent = Person::sign_in(service, "agent@acme.test", "hookswitch-demo-1");
+    service.on_db(async |db| {
+        let sql = "UPDATE tenants SET wrapup_s = 3 WHERE id = 'acme'";
+        hookswitch::db::db_write!(db, |p| sqlx::query(sql).execute(p).await.map(drop)).unwrap();
+    });
     agent.ask("POST", "/agents/me/login", &json!({"extension": "101"}), 200);
     agent.ask("PATCH", "/agents/me", &json!({"state": "available"}), 200);
     let slow = Behaviour::Answers { after_ms: 1_500, hangs_up_after_ms: None };
-    let _one = Phone::start(&pbx, "acme-101", slow);
-    let calling = Call::to(NUMBER).from(CALLER).stay(60_000).start(&pbx);
+    let one = Phone::start(pbx, "acme-101", slow);
+    let calling = Call::to(NUMBER).from(CALLER).stay(60_000).start(pbx);
     let pop = wait::until("the caller to be shown", || {
         let events = agent.list("/events?types=agent.screen_pop");
         events.first().cloned()
@@ -434,17 +475,20 @@ fn phones_move_their_agents(database: Database) {
     agent.ask("POST", &format!("/calls/{}/hold", id(&call)), &other, 403);
     command(&agent, &call, "hangup", &Value::Null);
     wait_nobody(&person);
+    // The rest after the call, which ends by itself.
+    wait::until("the agent to rest", || (agent.get("/agents/me")["reason"] == "wrap-up").then_some(()));
     state("available");
     calling.finish();
     // What others talk about is nobody's business.
     agent.ask("POST", "/agents/me/logout", &Value::Null, 200);
-    let calling = Call::to(NUMBER).from(CALLER).stay(60_000).start(&pbx);
+    let calling = Call::to(NUMBER).from(CALLER).stay(60_000).start(pbx);
     let call = wait_state(&person, "talking");
     assert!(agent.list("/calls/live").is_empty());
     agent.ask("POST", &format!("/calls/{}/hangup", id(&call)), &Value::Null, 404);
     command(&person, &call, "hangup", &Value::Null);
     wait_nobody(&person);
     calling.finish();
+    one
 }
 
 fn callbacks_are_dialled(database: Database) {
@@ -468,7 +512,9 @@ fn callbacks_are_dialled(database: Database) {
     person.make(&path, &json!({"number": CALLER, "name": "Ann"}));
     carrier.wait_answered(0);
     two.wait_answered(0);
-    assert!(carrier.invites()[0].contains(CALLER), "{:?}", carrier.invites());
+    // The phone shows a number that leads to the queue.
+    let invite = carrier.invites().remove(0);
+    assert!(invite.contains(CALLER) && invite.contains("sip:+15550001000@"), "{invite}");
     let call = wait_state(&person, "talking");
     assert_eq!(call["queue"], "support", "{call}");
     command(&person, &call, "hangup", &Value::Null);

@@ -100,22 +100,27 @@ impl Sessions {
     async fn answered(&self, conn: &mut C, env: &Environment, id: Option<Id>) -> Result<(), SessionError> {
         let ids: CallIds = self.call_ids(env);
         let _asked = self.asked.enter(&ids.uniqueid);
+        let asked = tokio::time::Instant::now();
         let found = match &id {
             Some(id) => in_time(self.callbacks.answered(id, (&ids.uniqueid, &ids.id))).await,
             None => Ok(None),
         };
         let mut inputs = self.inputs(env);
         match found {
-            Ok(Some((tenant, queue, number, name, did, _))) => {
-                self.router.called_back(&ids.id, &tenant);
-                inputs.dialled = number.to_string();
-                inputs.caller = number.to_string();
-                inputs.caller_name = name;
+            Ok(Some(found)) => {
+                self.router.called_back(&ids.id, &found.tenant);
+                // Behind those who were called back before; who can't be told stands in front of all.
+                let position = self.callbacks.position(&found.tenant, &found.queue, found.place_us);
+                let rest = CALLBACK_ASK_TIME.saturating_sub(asked.elapsed());
+                let position = tokio::time::timeout(rest, position).await.ok().and_then(Result::ok);
+                inputs.dialled = found.number.to_string();
+                inputs.caller = found.number.to_string();
+                inputs.caller_name = found.name;
                 inputs.called = Some(Called {
-                    queue: global_name(&tenant, &queue),
+                    queue: global_name(&found.tenant, &found.queue),
                     outcome: Called::ANSWERED.to_owned(),
-                    position: 1,
-                    state: state(&tenant, &queue, &did),
+                    position: position.unwrap_or(1),
+                    state: state(&found.tenant, &found.queue, &found.did),
                 });
             }
             Ok(None) => {}

@@ -22,7 +22,9 @@ impl Sessions {
         facts.add(&format!("call={}", text(env.query("call"))));
         facts.known.entry("uniqueid".into()).or_insert_with(|| text(env.get("uniqueid")));
         let mut ended = facts.into_ended("hook", self.clock.now_us());
-        ended.channel = text(env.get("channel"));
+        if ended.channel.is_empty() {
+            ended.channel = text(env.get("channel"));
+        }
         if self.end(ended).await? {
             conn.command(&Command::set_variable("HS_ENDED", "1")?).await?.ok()?;
         }

@@ -102,11 +102,16 @@ static PROBLEMS: &[(u16, &str, &str)] = &[
     (404, "not-live", "The tenant has no such living call."),
     (409, "call-state", "The call is not where this can be done."),
     (409, "call-gone", "Somebody hung up meanwhile."),
+    (409, "call-limit", "The tenant has as many calls as it may; the detail names the limit."),
     (409, "no-pbx", "No Asterisk is connected over ARI."),
     (409, "no-phone", "Nobody said which endpoint, and there is no own one."),
     (422, "no-destination", "By the rules that number leads nowhere, or the endpoint can't be called."),
     (502, "pbx-refused", "Asterisk refused; the detail says what it said."),
-    (504, "pbx-silent", "Asterisk did not answer; it may be done all the same."),
+    (
+        504,
+        "pbx-silent",
+        "Asterisk did not answer; it may be done all the same. A call that was to begin is taken back.",
+    ),
 ];
 
 /// A command: its word in the path, what it says of itself, who may, its fields.
@@ -244,6 +249,9 @@ fn problem(refusal: Refusal) -> Problem {
         Refusal::NotLive => Problem::new(404, "not-live", "There is no such living call."),
         Refusal::State(why) => Problem::conflict("call-state", format!("This can't be done now: {why}.")),
         Refusal::Gone => Problem::conflict("call-gone", "Somebody hung up meanwhile."),
+        Refusal::Limit(limit) => {
+            Problem::conflict("call-limit", format!("The tenant has as many calls as it may: {limit}."))
+        }
         Refusal::Target(reason) => {
             Problem::new(422, "no-destination", format!("That can't be called: {reason}."))
         }
@@ -342,6 +350,8 @@ async fn sides(
 async fn run(call: &Call, control: &Control, word: &'static str) -> Result<Record, Problem> {
     let tenant: &TenantId = call.tenant()?;
     let id = Id::parse(call.part(crud::ID)).map_err(|_| problem(Refusal::NotLive))?;
+    // Two calls that were joined are one, known by the first one's id.
+    let id = control.named((tenant, &id)).ok_or_else(|| problem(Refusal::NotLive))?;
     let of: Which<'_> = (tenant, &id);
     let near = sides(call, control, of, word).await?;
     let near = near.as_deref();

@@ -61,8 +61,9 @@ static ASTERISKS: &[Field] = &[
 /// Both; without a control they are only described.
 pub(super) fn actions(control: Option<&Arc<Control>>) -> Vec<Action> {
     let mut live = Operation::new("calls.live", "GET", "/calls/live", "Read the living calls", Roles::ALL);
-    live.doc = "Every living call with its channels, as Asterisks tell it over ARI, the oldest first; none while no Asterisk \
-                is connected. Agents see the calls in which their own phone is, and those that are parked. With the events \
+    live.doc = "Every living call with its channels, as Asterisks tell it over ARI, the oldest first. Of an \
+                Asterisk that is not connected the calls are shown as they were known last, until it is back, or away for \
+                lost_call_hours. Agents see the calls in which their own phone is, and those that are parked. With the events \
                 call.* of GET /events or a socket a page keeps it up to date."
         .into();
     live.output = Output::Objects("LiveCall", LIVE);

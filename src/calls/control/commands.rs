@@ -1,10 +1,12 @@
 //! Commands on one call: hang up, hold, mute, keys, park, record.
 
-use super::{Control, LIVE, MOVED, MOVED_BY, Pair, Refusal, bridge_of};
+use super::follow::gone_is_fine;
+use super::parties::{End, Pair, Role, parties};
+use super::{Control, LIVE, MOVED, MOVED_BY, Refusal};
 use crate::ari::Request;
 use crate::base::ids::{Id, Name, TenantId, global_name, split_global_name};
 use crate::calls::happened;
-use crate::calls::table::{Kind, Place, Slot, Table};
+use crate::calls::table::{Kind, Leg, Place, Slot, Table};
 use crate::config::limits::live as limits;
 
 /// A tenant's call.
@@ -42,18 +44,10 @@ impl Control {
     /// # Errors
     /// When there is no such living call, or Asterisk is away.
     pub async fn hang_up(&self, of: Which<'_>) -> Result<(), Refusal> {
-        let (asterisk, linkedid) = self.place(of)?;
-        let _alone = self.alone(&linkedid).await;
-        let legs = self.see(of, |call| {
-            Ok(call
-                .legs
-                .iter()
-                .filter(|leg| leg.kind == Kind::Phone)
-                .map(|leg| leg.id.clone())
-                .collect::<Vec<_>>())
-        })?;
+        let here = self.enter(of).await?;
+        let legs = self.legs_of((of.0, &here.id), |leg| leg.kind != Kind::Snoop)?;
         for leg in legs {
-            self.hang_up_leg(&asterisk, &leg).await?;
+            self.hang_up_leg(&here.asterisk, &leg).await?;
         }
         Ok(())
     }
@@ -61,15 +55,17 @@ impl Control {
     /// The other side hears music. Repeating it changes nothing.
     ///
     /// # Errors
-    /// When the call is not alive or nobody talks, or Asterisk does not do it.
+    /// When the call is not alive or nobody talks, somebody is being asked, or Asterisk does not do it.
     pub async fn hold(&self, of: Which<'_>, near: Option<&[Name]>) -> Result<(), Refusal> {
-        let _alone = self.alone(&self.place(of)?.1).await;
-        if self.is(of, &Place::Held)? {
+        let here = self.enter(of).await?;
+        let of = (of.0, &here.id);
+        if !self.legs_of(of, |leg| leg.place == Place::Held)?.is_empty() {
             return Ok(());
         }
+        self.nobody_waits(of)?;
         let pair = self.take(of, near).await?;
-        self.apart(&pair.asterisk, &bridge_of(of.1), &pair.far.id, Place::Held).await?;
-        self.tell_held(of, &pair, true).await;
+        self.apart(&pair.asterisk, &self.bridge_of(of)?, &pair.far.id, Place::Held).await?;
+        self.tell_held(of, &pair.near, true).await;
         Ok(())
     }
 
@@ -78,37 +74,37 @@ impl Control {
     /// # Errors
     /// As [`Control::hold`].
     pub async fn unhold(&self, of: Which<'_>) -> Result<(), Refusal> {
-        let _alone = self.alone(&self.place(of)?.1).await;
-        if !self.is(of, &Place::Held)? {
+        let here = self.enter(of).await?;
+        let of = (of.0, &here.id);
+        let held = self.legs_of(of, |leg| leg.place == Place::Held)?;
+        if held.is_empty() {
             return Ok(());
         }
-        let pair = self.pair(of, None)?;
-        for leg in self.legs_at(of, &Place::Held)? {
-            self.join(&pair.asterisk, &bridge_of(of.1), &leg, Place::Talk).await?;
+        let bridge = self.bridge_of(of)?;
+        let near = self.see(of, |call| {
+            let mut all = parties(call).into_iter();
+            Ok(all.find(|end| end.endpoint.is_some() && !held.contains(&end.id)))
+        })?;
+        for leg in &held {
+            self.join(&here.asterisk, &bridge, leg, Place::Talk).await?;
         }
-        self.tell_held(of, &pair, false).await;
+        if let Some(near) = near {
+            self.tell_held(of, &near, false).await;
+        }
         Ok(())
     }
 
-    async fn tell_held(&self, of: Which<'_>, pair: &Pair, held: bool) {
-        let seen = self
-            .board
-            .table()
-            .leg(&pair.near.id)
-            .map(|leg| happened::held((of.0, of.1), leg, held, self.clock.now_us()));
-        if let Some(seen) = seen {
-            self.write_down(seen).await;
+    async fn tell_held(&self, of: Which<'_>, near: &End, held: bool) {
+        let by = (near.endpoint.as_ref(), near.name.as_str());
+        self.write_down(happened::held(of, by, held, self.clock.now_us())).await;
+    }
+
+    /// While who waits for the answer of somebody else can't be held or joined by others.
+    pub(super) fn nobody_waits(&self, of: Which<'_>) -> Result<(), Refusal> {
+        match self.legs_of(of, |leg| leg.place == Place::Waits)?.is_empty() {
+            true => Ok(()),
+            false => Err(Refusal::State("somebody is being asked; complete or cancel that first")),
         }
-    }
-
-    fn is(&self, of: Which<'_>, place: &Place) -> Result<bool, Refusal> {
-        self.see(of, |call| Ok(call.legs.iter().any(|leg| leg.place == *place)))
-    }
-
-    fn legs_at(&self, of: Which<'_>, place: &Place) -> Result<Vec<String>, Refusal> {
-        self.see(of, |call| {
-            Ok(call.legs.iter().filter(|leg| leg.place == *place).map(|leg| leg.id.clone()).collect())
-        })
     }
 
     /// The microphone of the side that acts is off, or on again.
@@ -116,8 +112,8 @@ impl Control {
     /// # Errors
     /// As [`Control::hold`].
     pub async fn mute(&self, of: Which<'_>, near: Option<&[Name]>, on: bool) -> Result<(), Refusal> {
-        let _alone = self.alone(&self.place(of)?.1).await;
-        let pair = self.take(of, near).await?;
+        let here = self.enter(of).await?;
+        let pair = self.take((of.0, &here.id), near).await?;
         let request = if on { Request::post("channels") } else { Request::delete("channels") };
         let request = request.part(&pair.near.id).part("mute").with("direction", "in");
         self.ask(&pair.asterisk, request).await.map(drop)
@@ -128,8 +124,8 @@ impl Control {
     /// # Errors
     /// As [`Control::hold`].
     pub async fn dtmf(&self, of: Which<'_>, near: Option<&[Name]>, digits: &str) -> Result<(), Refusal> {
-        let _alone = self.alone(&self.place(of)?.1).await;
-        let pair = self.take(of, near).await?;
+        let here = self.enter(of).await?;
+        let pair = self.take((of.0, &here.id), near).await?;
         let request = Request::post("channels").part(&pair.far.id).part("dtmf");
         let request = request.with("dtmf", digits).with("between", limits::DIGITS_PAUSE_MS);
         self.ask(&pair.asterisk, request).await.map(drop)
@@ -141,52 +137,72 @@ impl Control {
     /// # Errors
     /// As [`Control::hold`]; when all slots are taken.
     pub async fn park(&self, of: Which<'_>, near: Option<&[Name]>) -> Result<u16, Refusal> {
-        let _alone = self.alone(&self.place(of)?.1).await;
+        let here = self.enter(of).await?;
+        let of = (of.0, &here.id);
         let parked = self.see(of, |call| Ok(call.legs.iter().find_map(|leg| leg.slot())))?;
         if let Some(slot) = parked {
             return Ok(slot);
         }
+        self.nobody_waits(of)?;
         let pair = self.take(of, near).await?;
-        let number = free_slot(&self.board.table(), of.0).ok_or(Refusal::State("all slots are taken"))?;
-        let by =
-            pair.near.endpoint.as_ref().map_or_else(String::new, |(tenant, name)| global_name(tenant, name));
-        let until_s = self.clock.now_us() / 1_000_000 + self.parked_s;
-        let place = Place::Parked(Slot { number, until_s, by });
+        let bridge = self.bridge_of(of)?;
         self.adopt(of, &pair).await?;
-        self.apart(&pair.asterisk, &bridge_of(of.1), &pair.far.id, place).await?;
+        let number = {
+            let _alone = self.slots.lock().await;
+            let number = free_slot(&self.board.table(), of.0).ok_or(Refusal::State("all slots are taken"))?;
+            let by = pair.near.endpoint.as_ref().map_or_else(String::new, |name| global_name(of.0, name));
+            let until_s = self.clock.now_us() / 1_000_000 + self.parked_s;
+            let place = Place::Parked(Slot { number, until_s, by });
+            self.put(&pair.asterisk, &pair.far.id, place).await?;
+            number
+        };
+        self.leave(&pair.asterisk, &bridge, &pair.far.id).await?;
         self.hang_up_leg(&pair.asterisk, &pair.near.id).await?;
         self.write_down(happened::parked(of.1, of.0, number, self.clock.now_us())).await;
         Ok(number)
     }
 
-    /// Sends those who are parked for too long back to who put them there, as if that one were called.
+    /// Sends those who are parked for too long back to who put them there, as if that one were called; but not while a phone
+    /// rings to take them.
     pub(super) async fn look_into_slots(&self) -> Result<(), Refusal> {
         let now_s = self.clock.now_us() / 1_000_000;
-        let over: Vec<(String, String, String, Slot)> = {
+        let is_over =
+            |leg: &Leg| leg.ours && matches!(&leg.place, Place::Parked(slot) if slot.until_s <= now_s);
+        let over: Vec<(String, String)> = {
             let table = self.board.table();
-            let parked = table.legs().filter_map(|leg| match &leg.place {
-                Place::Parked(slot) if slot.until_s <= now_s && leg.ours => {
-                    Some((leg.seen_by.first()?.clone(), leg.linkedid.clone(), leg.id.clone(), slot.clone()))
-                }
-                _ => None,
-            });
-            parked.collect()
+            let over = table.legs().filter(|leg| is_over(leg));
+            over.map(|leg| (leg.linkedid.clone(), leg.id.clone())).collect()
         };
-        for (asterisk, linkedid, leg, slot) in over {
+        for (linkedid, id) in over {
             let _alone = self.alone(&linkedid).await;
-            let name = split_global_name(&slot.by).ok().map(|(_, name)| name.to_string());
-            // Only what can be dialled is an extension of the dialplan.
-            let to = name.filter(|name| name.bytes().all(|b| b.is_ascii_digit()));
-            self.set(&asterisk, &leg, MOVED_BY, &slot.by).await?;
-            self.put(&asterisk, &leg, Place::Dialplan).await?;
-            let request = Request::post("channels").part(&leg).part("continue").with("priority", 1);
-            let request = match &to {
-                Some(to) => request.with("context", MOVED).with("extension", to),
-                None => request.with("context", LIVE).with("extension", "stale"),
+            let found = {
+                let table = self.board.table();
+                let mut others = table.legs().filter(|leg| leg.linkedid == linkedid);
+                let is_taken = others.any(|leg| leg.state != "Up" && Role::of(&leg.id) == Some(Role::PickUp));
+                table.leg(&id).filter(|leg| !is_taken && is_over(leg)).and_then(|leg| match &leg.place {
+                    Place::Parked(slot) => Some((leg.seen_by.first()?.clone(), slot.clone())),
+                    _ => None,
+                })
             };
-            self.end(&asterisk, request).await?;
+            if let Some((asterisk, slot)) = found {
+                gone_is_fine(self.send_back(&asterisk, &id, &slot).await)?;
+            }
         }
         Ok(())
+    }
+
+    async fn send_back(&self, asterisk: &str, leg: &str, slot: &Slot) -> Result<(), Refusal> {
+        let name = split_global_name(&slot.by).ok().map(|(_, name)| name.to_string());
+        // Only what can be dialled is an extension of the dialplan.
+        let to = name.filter(|name| name.bytes().all(|b| b.is_ascii_digit()));
+        self.set(asterisk, leg, MOVED_BY, &slot.by).await?;
+        self.put(asterisk, leg, Place::Dialplan).await?;
+        let request = Request::post("channels").part(leg).part("continue").with("priority", 1);
+        let request = match &to {
+            Some(to) => request.with("context", MOVED).with("extension", to),
+            None => request.with("context", LIVE).with("extension", "stale"),
+        };
+        self.ask(asterisk, request).await.map(drop)
     }
 
     /// Records the call, in the file that all of its recordings are in.
@@ -194,8 +210,14 @@ impl Control {
     /// # Errors
     /// As [`Control::hold`].
     pub async fn record(&self, of: Which<'_>, near: Option<&[Name]>, what: Record) -> Result<(), Refusal> {
-        let _alone = self.alone(&self.place(of)?.1).await;
+        let here = self.enter(of).await?;
+        let of = (of.0, &here.id);
         let pair = self.take(of, near).await?;
+        if pair.caller.runs.is_none() {
+            return Err(Refusal::State(
+                "whoever called has left; there is no channel that a recording belongs to",
+            ));
+        }
         let word = match what {
             Record::On => "on",
             Record::Pause => "pause",
@@ -204,28 +226,30 @@ impl Control {
         self.aside(of, &pair, word).await
     }
 
-    /// Sends the caller's channel through a piece of the dialplan, and back into the talk.
+    /// Sends the caller's channel through a piece of the dialplan, and back to where it was.
     async fn aside(&self, of: Which<'_>, pair: &Pair, extension: &str) -> Result<(), Refusal> {
         let caller = &pair.caller.id;
+        let was = {
+            let table = self.board.table();
+            table.leg(caller).map(|leg| (leg.starts, leg.place.clone())).ok_or(Refusal::Gone)?
+        };
+        let (starts, place) = was;
         let request = Request::post("channels").part(caller).part("continue");
         let request = request.with("context", LIVE).with("extension", extension).with("priority", 1);
-        // It comes back of itself: first it is not ours any more.
         self.ask(&pair.asterisk, request).await?;
-        let left = self.board.until(|table| match table.leg(caller) {
-            Some(leg) => (!leg.ours).then_some(true),
-            None => Some(false),
-        });
-        if left.await == Some(false) {
-            return Err(Refusal::Gone);
-        }
+        // It comes back of itself.
         let back = self.board.until(|table| match table.leg(caller) {
-            Some(leg) => leg.ours.then_some(true),
+            Some(leg) => (leg.ours && leg.starts != starts).then_some(true),
             None => Some(false),
         });
-        match back.await {
-            Some(true) => self.join(&pair.asterisk, &bridge_of(of.1), caller, Place::Talk).await,
-            Some(false) => Err(Refusal::Gone),
-            None => Err(Refusal::State("the caller did not come back from the dialplan")),
+        match (back.await, place) {
+            (Some(true), Place::Talk) => {
+                self.join(&pair.asterisk, &self.bridge_of(of)?, caller, Place::Talk).await
+            }
+            (Some(true), _) => self.music(&pair.asterisk, caller).await,
+            (Some(false), _) => Err(Refusal::Gone),
+            // It is joined once it comes.
+            (None, _) => Err(Refusal::State("the caller did not come back from the dialplan")),
         }
     }
 }

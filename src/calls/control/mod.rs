@@ -2,20 +2,25 @@
 //!
 //! A call is Asterisk's dialplan's until a command needs more than that: then it is *taken*. An errand of the dialplan sends
 //! the caller to us, whoever was called follows by what `Dial()` and `Queue()` do with a called channel whose caller has gone,
-//! and both go on talking in a bridge of ours; that takes some milliseconds. What we do with each of our channels stands on it ([`Place`]), so that all of it
-//! outlives this process: the next one finds the channels and goes on.
+//! and both go on talking in a bridge of ours; that takes some milliseconds. What we do with each of our channels stands on it
+//! ([`Place`]) when it comes, so that all of it outlives this process, and a command that gave up: whoever finds the channels
+//! goes on.
 //!
-//! Whoever hangs up meanwhile wins: a request for a channel that is gone is answered with what there is.
+//! Whoever hangs up meanwhile wins: a request for a channel that is gone is answered with what there is. All that is done to a
+//! call is done under its lock, by commands and by what follows from events (`follow`) alike.
 
+mod books;
 mod call_out;
 mod commands;
 mod follow;
+mod invite;
 mod monitor;
+mod parties;
 mod steward;
 mod transfer;
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use serde_json::json;
 
@@ -24,15 +29,16 @@ pub use commands::{Record, Which};
 pub use follow::Follow;
 pub use transfer::Step;
 
+use self::parties::Pair;
 use super::board::Board;
-use super::table::{Call, Kind, Leg, Place, State, Table, variables};
+use super::table::{Call, Place, Table, variables};
 use crate::ari::{Answer, AskError, Asterisk, Links, Request};
 use crate::base::clock::Clock;
 use crate::base::ids::{Id, IdSource, Name, TenantId};
 use crate::config::limits::live as limits;
 use crate::db::Db;
 use crate::journal::Journal;
-use crate::routing::Router;
+use crate::routing::{Router, Way};
 
 /// The dialplan's context for channels that come to us.
 const LIVE: &str = "hookswitch-live";
@@ -59,6 +65,9 @@ pub enum Refusal {
     /// Where it should go is nowhere: the reason of the decision.
     #[error("{0}")]
     Target(String),
+    /// The tenant has as many calls as it may: the limit's name.
+    #[error("{0}")]
+    Limit(String),
     /// Asterisk did not do it.
     #[error("Asterisk refused: {0}")]
     Pbx(String),
@@ -91,36 +100,21 @@ pub struct Control {
     parked_s: i64,
     /// One command at a time for each call.
     locks: Mutex<HashMap<String, Weak<tokio::sync::Mutex<()>>>>,
+    /// One at a time takes a slot.
+    slots: tokio::sync::Mutex<()>,
+    /// One look for who has been parked for too long at a time.
+    looks: tokio::sync::Mutex<()>,
+    /// Bridges that this process has made, and on which Asterisk: Asterisk keeps them until they are ended.
+    bridges: Mutex<BTreeMap<String, String>>,
 }
 
-/// The two parties of a call, from the side of one of the tenant's endpoints.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Pair {
-    /// The Asterisk they are on.
+/// A call that nobody else does anything to.
+struct Alone {
+    /// The call as its group is known, whichever of its ids was named.
+    id: Id,
     asterisk: String,
     linkedid: String,
-    /// The channel of the endpoint that acts.
-    near: End,
-    /// The other one.
-    far: End,
-    /// The channel whose dialplan runs the call; one of the two.
-    caller: End,
-    /// Whether both are ours.
-    ours: bool,
-}
-
-/// A channel, by id and name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct End {
-    id: String,
-    name: String,
-    endpoint: Option<(TenantId, Name)>,
-}
-
-impl End {
-    fn of(leg: &Leg) -> Self {
-        Self { id: leg.id.clone(), name: leg.name.clone(), endpoint: leg.endpoint.clone() }
-    }
+    _lock: tokio::sync::OwnedMutexGuard<()>,
 }
 
 impl Control {
@@ -133,7 +127,20 @@ impl Control {
         (clock, parked_s): (Clock, i64),
     ) -> Arc<Self> {
         let ids = router.ids.clone();
-        Arc::new(Self { board, links, router, journal, db, ids, clock, parked_s, locks: Mutex::default() })
+        Arc::new(Self {
+            board,
+            links,
+            router,
+            journal,
+            db,
+            ids,
+            clock,
+            parked_s,
+            locks: Mutex::default(),
+            slots: tokio::sync::Mutex::default(),
+            looks: tokio::sync::Mutex::default(),
+            bridges: Mutex::default(),
+        })
     }
 
     fn asterisk(&self, name: &str) -> Result<&Arc<Asterisk>, Refusal> {
@@ -176,19 +183,6 @@ impl Control {
         Ok(())
     }
 
-    /// Before the side that acts goes: where that is the one who called, the other side carries the call on, or nobody could find
-    /// it any more.
-    async fn adopt(&self, of: (&TenantId, &Id), pair: &Pair) -> Result<(), Refusal> {
-        if pair.caller != pair.near {
-            return Ok(());
-        }
-        let (tenant, call) = of;
-        self.set(&pair.asterisk, &pair.far.id, variables::TENANT, tenant.as_str()).await?;
-        self.set(&pair.asterisk, &pair.far.id, variables::CALL, call.as_str()).await?;
-        self.board.table().adopt(&pair.far.id, of);
-        Ok(())
-    }
-
     async fn set(&self, asterisk: &str, leg: &str, name: &str, value: &str) -> Result<(), Refusal> {
         let request = Request::post("channels").part(leg).part("variable");
         self.ask(asterisk, request.with("variable", name).with("value", value)).await.map(drop)
@@ -205,15 +199,50 @@ impl Control {
     /// Out of the talk, with music.
     async fn apart(&self, asterisk: &str, bridge: &str, leg: &str, place: Place) -> Result<(), Refusal> {
         self.put(asterisk, leg, place).await?;
+        self.leave(asterisk, bridge, leg).await
+    }
+
+    async fn leave(&self, asterisk: &str, bridge: &str, leg: &str) -> Result<(), Refusal> {
         let request = Request::post("bridges").part(bridge).part("removeChannel").with("channel", leg);
         self.end(asterisk, request).await?;
+        self.music(asterisk, leg).await
+    }
+
+    async fn music(&self, asterisk: &str, leg: &str) -> Result<(), Refusal> {
         self.ask(asterisk, Request::post("channels").part(leg).part("moh")).await.map(drop)
     }
 
     async fn bridge(&self, asterisk: &str, id: &str) -> Result<(), Refusal> {
         // Making it again is no harm.
         let request = Request::post("bridges").part(id).with("type", "mixing,proxy_media").with("name", id);
-        self.end(asterisk, request).await
+        self.end(asterisk, request).await?;
+        self.made().insert(id.to_owned(), asterisk.to_owned());
+        Ok(())
+    }
+
+    fn made(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        self.bridges.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends bridges of calls that are over, and of phones that listen no more.
+    async fn sweep_bridges(&self) -> Result<(), Refusal> {
+        let made = self.made().clone();
+        let over: Vec<(String, String)> = {
+            let table = self.board.table();
+            let mut used: HashSet<String> = table.legs().filter_map(|leg| leg.bridge.clone()).collect();
+            used.extend(table.calls().map(|(call, _)| format!("hs-{call}")));
+            used.extend(table.legs().map(|leg| monitor::bridge_of(&leg.id)));
+            let is_over = |(bridge, asterisk): &(String, String)| {
+                // One that is away is asked when it is back.
+                !used.contains(bridge) && self.asterisk(asterisk).is_ok()
+            };
+            made.into_iter().filter(is_over).collect()
+        };
+        for (bridge, asterisk) in over {
+            self.end(&asterisk, Request::delete("bridges").part(&bridge)).await?;
+            self.made().remove(&bridge);
+        }
+        Ok(())
     }
 
     /// Has the dialplan run an errand.
@@ -256,56 +285,67 @@ impl Control {
         see(&table.call(tenant, call).ok_or(Refusal::NotLive)?)
     }
 
+    /// The id by which a call's group is known, whichever of its ids is named.
+    pub fn named(&self, (tenant, call): Which<'_>) -> Option<Id> {
+        self.board.table().call(tenant, call).map(|call| call.id)
+    }
+
     /// The Asterisk and linkedid of a call.
-    fn place(&self, of: (&TenantId, &Id)) -> Result<(String, String), Refusal> {
+    fn place(&self, of: Which<'_>) -> Result<(Id, String, String), Refusal> {
         self.see(of, |call| {
             let leg = call.caller().ok_or(Refusal::NotLive)?;
             let asterisk = leg.seen_by.first().ok_or(Refusal::NoPbx)?;
-            Ok((asterisk.clone(), leg.linkedid.clone()))
+            Ok((call.id.clone(), asterisk.clone(), leg.linkedid.clone()))
         })
     }
 
+    /// Waits until nobody else does anything to a call. What is known of it is looked at afterwards.
+    async fn enter(&self, of: Which<'_>) -> Result<Alone, Refusal> {
+        let lock = self.alone(&self.place(of)?.2).await;
+        let (id, asterisk, linkedid) = self.place(of)?;
+        Ok(Alone { id, asterisk, linkedid, _lock: lock })
+    }
+
     /// Who talks, seen from an endpoint: the one that is named, or the one that was called.
-    fn pair(&self, of: (&TenantId, &Id), near: Option<&[Name]>) -> Result<Pair, Refusal> {
-        self.see(of, |call| pair(call, near))
+    fn pair(&self, of: Which<'_>, near: Option<&[Name]>) -> Result<Pair, Refusal> {
+        self.see(of, |call| parties::pair(call, near))
+    }
+
+    fn bridge_of(&self, of: Which<'_>) -> Result<String, Refusal> {
+        self.see(of, |call| Ok(parties::bridge_of(call)))
     }
 
     /// Takes a call from the dialplan, if we do not have it yet. Both parties go on talking.
-    async fn take(&self, of: (&TenantId, &Id), near: Option<&[Name]>) -> Result<Pair, Refusal> {
+    async fn take(&self, of: Which<'_>, near: Option<&[Name]>) -> Result<Pair, Refusal> {
         let pair = self.pair(of, near)?;
         if pair.ours {
             return Ok(pair);
         }
-        let called = if pair.caller == pair.near { &pair.far } else { &pair.near };
-        let (a, b) = (pair.caller.id.clone(), called.id.clone());
-        let told = [("HS_A", pair.caller.name.as_str()), ("HS_B", called.name.as_str())];
+        let (a, b) = (&pair.caller, pair.called());
+        let told = [("HS_A", a.name.as_str()), ("HS_B", b.name.as_str())];
         self.errand(&pair.asterisk, "take", &told).await?;
-        let came = |table: &Table| match (table.leg(&a), table.leg(&b)) {
+        let came = |table: &Table| match (table.leg(&a.id), table.leg(&b.id)) {
             (Some(a), Some(b)) => (a.ours && b.ours).then_some(true),
             _ => Some(false),
         };
         match self.board.until(came).await {
             Some(true) => {}
+            // Who has come, or comes yet, is looked after: what we do with it stands on it.
             Some(false) => return Err(Refusal::Gone),
             None => return Err(Refusal::State("the call can't be taken from the dialplan now")),
         }
-        let bridge = bridge_of(of.1);
+        let bridge = self.bridge_of(of)?;
         self.bridge(&pair.asterisk, &bridge).await?;
-        for leg in [&a, &b] {
-            self.join(&pair.asterisk, &bridge, leg, Place::Talk).await?;
+        for end in [a, b] {
+            self.join(&pair.asterisk, &bridge, &end.id, Place::Talk).await?;
         }
         Ok(Pair { ours: true, ..pair })
     }
 
-    /// What the rules say of a number that an endpoint would dial: whether it is outside. Nothing is counted.
-    async fn may(&self, tenant: &TenantId, from: &Name, to: &str) -> Result<bool, Refusal> {
-        self.router.would_dial(tenant, from, to).await.map_err(Refusal::Target)
+    /// What the rules say of a number that an endpoint would dial. Nothing is counted.
+    async fn may(&self, tenant: &TenantId, from: &Name, to: &str) -> Result<Way, Refusal> {
+        self.router.would_dial(tenant, from, to, false).await.map_err(Refusal::Target)
     }
-}
-
-/// The bridge in which a call talks once it is ours.
-fn bridge_of(call: &Id) -> String {
-    format!("hs-{call}")
 }
 
 fn done(answer: Answer) -> Result<Answer, Refusal> {
@@ -319,41 +359,4 @@ fn done(answer: Answer) -> Result<Answer, Refusal> {
     } else {
         Err(Refusal::Pbx(answer.why().to_owned()))
     }
-}
-
-fn pair(call: &Call<'_>, near: Option<&[Name]>) -> Result<Pair, Refusal> {
-    let caller = call.caller().ok_or(Refusal::NotLive)?;
-    let talks = |leg: &&&Leg| {
-        let is_there =
-            leg.talks_us.is_some() || matches!(leg.place, Place::Talk | Place::Held | Place::Waits);
-        leg.kind == Kind::Phone && is_there && !matches!(leg.place, Place::Monitor(_))
-    };
-    let all: Vec<&Leg> = call.legs.iter().filter(talks).copied().collect();
-    if call.state == State::Parked {
-        return Err(Refusal::State("the call is parked; take it first"));
-    }
-    // A trunk whose name has a hyphen looks like some tenant's endpoint.
-    let own =
-        |leg: &Leg| leg.endpoint.as_ref().filter(|(of, _)| *of == call.tenant).map(|(_, name)| name.clone());
-    let acts = |leg: &&&Leg| match near {
-        Some(names) => own(leg).is_some_and(|name| names.contains(&name)),
-        None => leg.id != caller.id && own(leg).is_some(),
-    };
-    let near = all.iter().find(acts).or_else(|| all.iter().find(|leg| near.is_none() && own(leg).is_some()));
-    let near = near.ok_or(Refusal::State("nobody talks to the caller"))?;
-    let mut others = all.iter().filter(|leg| leg.id != near.id);
-    let far = match (others.next(), others.next()) {
-        (Some(far), None) => far,
-        (None, _) => return Err(Refusal::State("nobody talks to the caller")),
-        (Some(_), Some(_)) => return Err(Refusal::State("more than two talk")),
-    };
-    let asterisk = near.seen_by.first().ok_or(Refusal::NoPbx)?.clone();
-    Ok(Pair {
-        asterisk,
-        linkedid: near.linkedid.clone(),
-        near: End::of(near),
-        far: End::of(far),
-        caller: End::of(caller),
-        ours: near.ours && far.ours,
-    })
 }

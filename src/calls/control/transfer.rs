@@ -1,13 +1,13 @@
 //! A call is handed to somebody: at once, or after that one was asked. Conferences are made the same way.
 
-use serde_json::json;
-
 use super::commands::Which;
-use super::{Control, MOVED, MOVED_BY, Pair, Refusal, bridge_of};
+use super::invite::Invite;
+use super::parties::{self, End, Pair, Role, parties};
+use super::{Control, MOVED, MOVED_BY, Refusal};
 use crate::ari::Request;
 use crate::base::ids::{Name, global_name};
 use crate::calls::happened;
-use crate::calls::table::{Place, Table};
+use crate::calls::table::{Leg, Place};
 use crate::config::limits::live as limits;
 
 /// How far an attended transfer is.
@@ -27,50 +27,51 @@ impl Control {
     /// # Errors
     /// When the call is not alive or nobody talks, the number leads nowhere, or Asterisk does not do it.
     pub async fn transfer(&self, of: Which<'_>, near: Option<&[Name]>, to: &str) -> Result<(), Refusal> {
-        let _alone = self.alone(&self.place(of)?.1).await;
-        let pair = self.pair(of, near)?;
-        let by = by(&pair)?;
-        self.may(of.0, &by.1, to).await?;
-        let by_name = global_name(&by.0, &by.1);
-        if pair.ours {
-            self.set(&pair.asterisk, &pair.far.id, MOVED_BY, &by_name).await?;
-            self.put(&pair.asterisk, &pair.far.id, Place::Dialplan).await?;
-            let request = Request::post("channels").part(&pair.far.id).part("continue");
-            let request = request.with("context", MOVED).with("extension", to).with("priority", 1);
-            self.ask(&pair.asterisk, request).await?;
-            self.hang_up_leg(&pair.asterisk, &pair.near.id).await?;
-        } else {
-            let told = [("HS_A", pair.far.name.as_str()), ("HS_BY", &by_name), ("HS_TO", to)];
-            self.errand(&pair.asterisk, "move", &told).await?;
-            let left = |table: &Table| match table.leg(&pair.near.id) {
-                Some(leg) => leg.bridge.is_none().then_some(()),
-                None => Some(()),
-            };
-            self.board.until(left).await.ok_or(Refusal::State("the call can't be moved now"))?;
-        }
-        self.tell_transfer(of, &pair, to, false).await;
+        let here = self.enter(of).await?;
+        let of = (of.0, &here.id);
+        self.nobody_waits(of)?;
+        let by = by(&self.pair(of, near)?)?;
+        self.may(of.0, &by, to).await?;
+        let pair = self.take(of, near).await?;
+        self.adopt(of, &pair).await?;
+        self.set(&pair.asterisk, &pair.far.id, MOVED_BY, &global_name(of.0, &by)).await?;
+        self.put(&pair.asterisk, &pair.far.id, Place::Dialplan).await?;
+        let request = Request::post("channels").part(&pair.far.id).part("continue");
+        let request = request.with("context", MOVED).with("extension", to).with("priority", 1);
+        self.ask(&pair.asterisk, request).await?;
+        self.hang_up_leg(&pair.asterisk, &pair.near.id).await?;
+        self.tell_transfer(of, &pair.near, to, false).await;
         Ok(())
     }
 
-    pub(super) async fn tell_transfer(&self, of: Which<'_>, pair: &Pair, to: &str, attended: bool) {
-        let endpoint = pair.near.endpoint.as_ref().map(|(_, name)| name);
-        let by = (endpoint, pair.near.name.as_str());
+    async fn tell_transfer(&self, of: Which<'_>, near: &End, to: &str, attended: bool) {
+        let by = (near.endpoint.as_ref(), near.name.as_str());
         self.write_down(happened::transferred(of, by, (to, attended), self.clock.now_us())).await;
     }
 
-    /// The other side hears music while somebody is called, whom the side that acts then talks to.
+    /// The other side hears music while somebody is called, whom the side that acts then talks to. Asked again for the same one,
+    /// nothing happens.
     ///
     /// # Errors
-    /// As [`Control::transfer`].
+    /// As [`Control::transfer`]; when somebody else is being asked.
     pub async fn ask_first(&self, of: Which<'_>, near: Option<&[Name]>, to: &str) -> Result<Step, Refusal> {
-        let _alone = self.alone(&self.place(of)?.1).await;
-        let pair = self.pair(of, near)?;
-        let by = by(&pair)?;
-        self.may(of.0, &by.1, to).await?;
-        if self.legs_of(of, |place| *place == Place::Asked)?.is_empty() {
-            let pair = self.take(of, near).await?;
-            self.apart(&pair.asterisk, &bridge_of(of.1), &pair.far.id, Place::Waits).await?;
-            self.call_in(of, &pair, to, "asked").await?;
+        let here = self.enter(of).await?;
+        let of = (of.0, &here.id);
+        let channel = Role::Asked.channel(of.1, to);
+        if self.see(of, |call| Ok(call.legs.iter().any(|leg| leg.id == channel)))? {
+            return Ok(Step::Asking);
+        }
+        self.nobody_waits(of)?;
+        let by = by(&self.pair(of, near)?)?;
+        self.may(of.0, &by, to).await?;
+        let pair = self.take(of, near).await?;
+        // Hanging up hands the call over too: then there is no time for it.
+        self.adopt(of, &pair).await?;
+        let bridge = self.bridge_of(of)?;
+        self.apart(&pair.asterisk, &bridge, &pair.far.id, Place::Waits).await?;
+        if let Err(refusal) = self.call_in(of, &pair.asterisk, &pair.near, to, Role::Asked).await {
+            self.join(&pair.asterisk, &bridge, &pair.far.id, Place::Talk).await?;
+            return Err(refusal);
         }
         Ok(Step::Asking)
     }
@@ -78,28 +79,34 @@ impl Control {
     /// Hands the call to whom was asked.
     ///
     /// # Errors
-    /// When nobody was asked, or has not answered.
+    /// When nobody was asked, or has not answered, or nobody waits any more.
     pub async fn complete(&self, of: Which<'_>) -> Result<Step, Refusal> {
-        let (asterisk, linkedid) = self.place(of)?;
-        let _alone = self.alone(&linkedid).await;
-        let asked = self.legs_of(of, |place| *place == Place::Asked)?;
-        let held = self.legs_of(of, |place| *place == Place::Waits)?;
+        let here = self.enter(of).await?;
+        let (of, asterisk) = ((of.0, &here.id), &here.asterisk);
+        let asked = self.legs_of(of, |leg| leg.ours && leg.place == Place::Asked && leg.bridge.is_some())?;
+        let held = self.legs_of(of, |leg| matches!(leg.place, Place::Waits | Place::Held))?;
+        let talk = self.legs_of(of, |leg| leg.ours && leg.place == Place::Talk && leg.bridge.is_some())?;
         let [asked] = asked.as_slice() else {
             return Err(Refusal::State("nobody was asked who has answered"));
         };
-        let talk = self.legs_of(of, |place| *place == Place::Talk)?;
-        let pair = self.near_and_held(of, &asterisk, &talk, &held)?;
-        let to = self.board.table().leg(asked).map(|leg| leg.party.0.clone()).unwrap_or_default();
+        let (Some(near), Some(far)) = (talk.first(), held.first()) else {
+            return Err(Refusal::State("nobody waits for who was asked"));
+        };
+        let bridge = self.bridge_of(of)?;
+        let (pair, to) = self.see(of, |call| {
+            let leg = |id: &String| call.legs.iter().find(|leg| leg.id == *id).copied().ok_or(Refusal::Gone);
+            let pair = parties::of_two(call, parties::end(call, leg(near)?), parties::end(call, leg(far)?))?;
+            Ok((pair, leg(asked)?.party.0.clone()))
+        })?;
+        self.adopt(of, &pair).await?;
         for leg in &held {
-            self.join(&asterisk, &bridge_of(of.1), leg, Place::Talk).await?;
+            self.join(asterisk, &bridge, leg, Place::Talk).await?;
         }
-        self.put(&asterisk, asked, Place::Talk).await?;
+        self.put(asterisk, asked, Place::Talk).await?;
         for leg in &talk {
-            self.hang_up_leg(&asterisk, leg).await?;
+            self.hang_up_leg(asterisk, leg).await?;
         }
-        if let Some(pair) = pair {
-            self.tell_transfer(of, &pair, &to, true).await;
-        }
+        self.tell_transfer(of, &pair.near, &to, true).await;
         Ok(Step::Complete)
     }
 
@@ -108,98 +115,76 @@ impl Control {
     /// # Errors
     /// When Asterisk does not do it.
     pub async fn cancel(&self, of: Which<'_>) -> Result<Step, Refusal> {
-        let (asterisk, linkedid) = self.place(of)?;
-        let _alone = self.alone(&linkedid).await;
-        for leg in self.invited(of)? {
-            self.hang_up_leg(&asterisk, &leg).await?;
-        }
-        for leg in self.legs_of(of, |place| *place == Place::Waits)? {
-            self.join(&asterisk, &bridge_of(of.1), &leg, Place::Talk).await?;
+        let here = self.enter(of).await?;
+        let of = (of.0, &here.id);
+        let bridge = self.bridge_of(of)?;
+        let asked = self.legs_of(of, |leg| leg.place == Place::Asked && !parties::is_second(leg))?;
+        self.let_go(&here.asterisk, &asked).await?;
+        for leg in self.legs_of(of, |leg| leg.place == Place::Waits)? {
+            self.join(&here.asterisk, &bridge, &leg, Place::Talk).await?;
         }
         Ok(Step::Cancelled)
     }
 
-    /// Calls somebody into the talk.
+    /// Calls somebody into the talk. Asked again for the same one, nothing happens.
     ///
     /// # Errors
-    /// As [`Control::transfer`]; when enough talk already.
+    /// As [`Control::transfer`]; when enough talk already, or somebody is being asked.
     pub async fn confer(&self, of: Which<'_>, near: Option<&[Name]>, to: &str) -> Result<(), Refusal> {
-        let _alone = self.alone(&self.place(of)?.1).await;
-        let talk = self.legs_of(of, |place| *place == Place::Talk)?;
-        if talk.len() >= limits::CONFERENCE {
+        let here = self.enter(of).await?;
+        let of = (of.0, &here.id);
+        let channel = Role::Talk.channel(of.1, to);
+        if self.see(of, |call| Ok(call.legs.iter().any(|leg| leg.id == channel)))? {
+            return Ok(());
+        }
+        self.nobody_waits(of)?;
+        if self.legs_of(of, |leg| leg.place == Place::Talk)?.len() >= limits::CONFERENCE {
             return Err(Refusal::State("the conference is full"));
         }
         // The third and later ones are called by whoever acts, as far as that is one of those who talk.
-        let pair = if talk.len() > 2 { self.any_pair(of, near, &talk)? } else { self.take(of, near).await? };
-        let by = by(&pair)?;
-        self.may(of.0, &by.1, to).await?;
-        self.call_in(of, &pair, to, "talk").await
+        let (near, is_two) = self.see(of, |call| {
+            let mut all = parties(call);
+            let acts = parties::acting(call, &all, near)?;
+            Ok((all.swap_remove(acts), all.len() == 1))
+        })?;
+        let by = near.endpoint.clone().ok_or(NOBODY)?;
+        self.may(of.0, &by, to).await?;
+        if is_two {
+            self.take(of, Some(&[by])).await?;
+        }
+        self.call_in(of, &here.asterisk, &near, to, Role::Talk).await
     }
 
-    /// Calls a number by the rules of the endpoint that acts; who answers comes to us with what he is to be.
-    async fn call_in(&self, of: Which<'_>, pair: &Pair, to: &str, role: &str) -> Result<(), Refusal> {
-        let by = by(pair)?;
-        let asterisk = self.asterisk(&pair.asterisk)?;
-        let request = Request::post("channels")
-            .with("endpoint", format!("Local/{to}@{MOVED}/n"))
-            .with("app", asterisk.app())
-            .with("appArgs", format!("join,{},{role}", of.1))
-            .with("callerId", format!("{} <{}>", by.1, by.1))
-            .with("timeout", limits::RING_S)
-            .with("originator", &pair.near.id)
-            .with("channelId", format!("hs-{}", self.ids.next()))
-            .json(json!({ "variables": { MOVED_BY: global_name(&by.0, &by.1) } }));
-        self.ask(&pair.asterisk, request).await.map(drop)
-    }
-
-    pub(super) fn legs_of(&self, of: Which<'_>, is: impl Fn(&Place) -> bool) -> Result<Vec<String>, Refusal> {
-        self.see(of, |call| {
-            Ok(call.legs.iter().filter(|leg| is(&leg.place)).map(|leg| leg.id.clone()).collect())
-        })
-    }
-
-    /// Channels that were called in to be asked, whether they answered or not.
-    fn invited(&self, of: Which<'_>) -> Result<Vec<String>, Refusal> {
-        self.see(of, |call| {
-            let asked = call.legs.iter().filter(|leg| {
-                let calls = leg.id.starts_with("hs-") && leg.name.starts_with("Local/") && leg.state != "Up";
-                leg.place == Place::Asked || calls
-            });
-            Ok(asked.map(|leg| leg.id.clone()).collect())
-        })
-    }
-
-    fn near_and_held(
+    /// Calls a number by the rules of the endpoint that acts.
+    async fn call_in(
         &self,
         of: Which<'_>,
         asterisk: &str,
-        talk: &[String],
-        held: &[String],
-    ) -> Result<Option<Pair>, Refusal> {
-        self.see(of, |call| {
-            let end = |id: &String| call.legs.iter().find(|leg| leg.id == *id).map(|leg| super::End::of(leg));
-            let (Some(near), Some(far)) = (talk.first().and_then(end), held.first().and_then(end)) else {
-                return Ok(None);
-            };
-            let caller = call.caller().map_or_else(|| far.clone(), super::End::of);
-            let linkedid = call.legs.first().map(|leg| leg.linkedid.clone()).unwrap_or_default();
-            Ok(Some(Pair { asterisk: asterisk.to_owned(), linkedid, near, far, caller, ours: true }))
-        })
+        near: &End,
+        to: &str,
+        role: Role,
+    ) -> Result<(), Refusal> {
+        let by = near.endpoint.as_ref().ok_or(NOBODY)?;
+        let invite = Invite {
+            role,
+            whom: to,
+            at: format!("Local/{to}@{MOVED}/n"),
+            args: role.as_str().to_owned(),
+            place: if role == Role::Asked { Place::Asked } else { Place::Talk },
+            shows: by.as_str(),
+            beside: &near.id,
+            by: Some(global_name(of.0, by)),
+        };
+        self.invite(of, asterisk, invite).await
     }
 
-    fn any_pair(&self, of: Which<'_>, near: Option<&[Name]>, talk: &[String]) -> Result<Pair, Refusal> {
-        self.see(of, |call| {
-            let mut ends = call.endpoints().filter(|(leg, _)| talk.contains(&leg.id));
-            let acts = ends.find(|(_, name)| near.is_none_or(|names| names.contains(name)));
-            let (leg, _) = acts.ok_or(Refusal::State("none of the tenant's endpoints talks"))?;
-            let asterisk = leg.seen_by.first().ok_or(Refusal::NoPbx)?.clone();
-            let end = super::End::of(leg);
-            let linkedid = leg.linkedid.clone();
-            Ok(Pair { asterisk, linkedid, near: end.clone(), far: end.clone(), caller: end, ours: true })
-        })
+    pub(super) fn legs_of(&self, of: Which<'_>, is: impl Fn(&Leg) -> bool) -> Result<Vec<String>, Refusal> {
+        self.see(of, |call| Ok(call.legs.iter().filter(|leg| is(leg)).map(|leg| leg.id.clone()).collect()))
     }
 }
 
-fn by(pair: &Pair) -> Result<(crate::base::ids::TenantId, Name), Refusal> {
-    pair.near.endpoint.clone().ok_or(Refusal::State("none of the tenant's endpoints talks"))
+const NOBODY: Refusal = Refusal::State("none of the tenant's endpoints talks");
+
+fn by(pair: &Pair) -> Result<Name, Refusal> {
+    pair.near.endpoint.clone().ok_or(NOBODY)
 }

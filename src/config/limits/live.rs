@@ -13,6 +13,10 @@ pub const WAIT_TIME: Duration = Duration::from_secs(3);
 pub const STALE_TIME: Duration = Duration::from_secs(4);
 /// Calls younger than this are not looked for on an Asterisk: their channel may not have told of them yet.
 pub const YOUNG: Duration = Duration::from_secs(5);
+/// How often phones that were told to talk are compared with those that do: what was not heard of is found so.
+pub const PHONES_LOOK: Duration = Duration::from_secs(5);
+/// A process that has written no call for so long watches no Asterisk any more.
+pub const NODE_TIME: Duration = Duration::from_secs(24 * 3_600);
 /// Seconds that a phone rings which is called for a command.
 pub const RING_S: u32 = 30;
 /// Seconds that an errand of the dialplan may take.
@@ -31,3 +35,7 @@ pub const DIGITS_PAUSE_MS: u32 = 100;
 pub const CONFERENCE: usize = 20;
 /// Characters of a number that is called.
 pub const NUMBER_CHARACTERS: usize = 32;
+/// Pause between two attempts to take a call back of which Asterisk did not say whether it was made.
+pub const TAKE_BACK_PAUSE: Duration = Duration::from_secs(1);
+/// How often that is tried: after a minute the phone has long stopped ringing.
+pub const TAKE_BACK_TRIES: u32 = 60;
