@@ -26,7 +26,9 @@ pub static AGENTS: Resource = Resource {
           away, break and dnd are a pause, offline logs out; and the user's members ring where the user sits. While the phone \
           at which the agent sits talks, the agent is busy (`phase` talking); a state that is set meanwhile is the `choice`, \
           which comes true after the talk. Where the queue or the tenant has `wrapup_s`, an agent who works is busy with \
-          reason `wrap-up` until `wrapup_until` and left out by queues; setting a state ends it early.",
+          reason `wrap-up` until `wrapup_until` and left out by queues; setting a state ends it early. Who signs in while the \
+          phone talks is busy with that call. Whose phone is deleted, or who may not sign in or act as an agent any more, is \
+          signed out; with a user's role in the tenant goes the agent.",
     table: "agent_states",
     index: "agent_states_created",
     may: May { read: Roles::ALL, create: Roles::AGENTS, update: Roles::AGENTS, remove: Roles::SUPERVISORS },
@@ -192,6 +194,10 @@ fn before<'a>(call: &'a Call, tx: &'a mut Tx, change: &'a mut Change) -> Doing<'
             sit(call, tx, change, endpoint.as_str().unwrap_or_default()).await?;
             standing = standing.next(Signal::Leave, now_us);
         }
+        // Of a phone that is nobody's any more nothing is heard.
+        if change.value("endpoint_id").is_null() {
+            standing = standing.next(Signal::Leave, now_us);
+        }
         let state = change.given.get("state").and_then(Value::as_str).and_then(AgentStatus::parse);
         // Who is held is shown as busy; whoever writes that back has chosen nothing.
         let is_shown = standing.phase != AgentPhase::Free && state == Some(standing.state());
@@ -199,10 +205,15 @@ fn before<'a>(call: &'a Call, tx: &'a mut Tx, change: &'a mut Change) -> Doing<'
             let reason = change.given.get("reason").or_else(|| change.before.get("choice_reason"));
             let reason = reason.and_then(Value::as_str).unwrap_or_default().to_owned();
             standing = standing.next(Signal::Choose(state, &reason), now_us);
+            if let Some(talk) = talk(call, tx, change).await?.filter(|_| state.is_online()) {
+                standing = standing.next(Signal::Talk(&talk), now_us);
+            }
         } else if standing.phase == AgentPhase::Free && change.given.contains_key("reason") {
             let reason = change.text("reason").to_owned();
             standing = standing.next(Signal::Choose(standing.choice, &reason), now_us);
         }
+        // Several things may have happened in one step.
+        standing.previous = if standing.state() == was.state() { was.previous } else { Some(was.state()) };
         change.given.remove("reason");
         if standing != was || change.verb == Verb::Create {
             put(&standing, &mut change.given);
@@ -218,6 +229,14 @@ fn is_given_up(call: &Call, change: &Change) -> bool {
     let is_login = call.body.contains_key("take_over");
     let is_all = change.given.len() == 1 && change.given.get("endpoint_id") == Some(&Value::Null);
     is_login && is_all && text(&change.before, "state") == AgentStatus::Offline.as_str()
+}
+
+/// The call on which an agent's phone talks while the agent is offline; `None`: it does not talk.
+async fn talk(call: &Call, tx: &mut Tx, change: &Change) -> Result<Option<String>, Problem> {
+    const SQL: &str = "SELECT phone_call_id FROM agent_states WHERE tenant_id = ? AND id = ? AND phone_state = 'talking' \
+         AND phase = 'free'";
+    let tenant = call.tenant()?.as_str();
+    Ok(db_tx!(tx, |c| sqlx::query_scalar(SQL).bind(tenant).bind(&change.id).fetch_optional(c).await?))
 }
 
 /// Sits an agent down at a phone, or nowhere (empty).

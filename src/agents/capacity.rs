@@ -1,5 +1,5 @@
 //! How much an agent has and can take: calls, chats and tickets by one rule. Nothing here gives work to anybody; whoever does
-//! asks here.
+//! asks here. What agents take or give by hand keeps within the limits ([`room`]); supervisors see them and decide.
 
 use serde_json::{Value, json};
 
@@ -8,9 +8,10 @@ use super::standing::AgentPhase;
 use super::{AgentStatus, PhoneState};
 use crate::api::{Action, Call, Doing, Field, Handler, Operation, Output, Parameter, Problem, Reply, crud};
 use crate::base::ids::TenantId;
+use crate::base::role::Role;
 use crate::base::words::words;
 use crate::config::limits::agents as limits;
-use crate::db::{Db, db_read};
+use crate::db::{Db, Tx, db_read, db_tx};
 
 words! {
     /// Kinds of work.
@@ -133,8 +134,9 @@ pub(super) fn actions() -> Vec<Action> {
     let kind = Field::one_of("kind", Work::WORDS, "The kind of work.").example("\"call\"");
     let all = Operation {
         doc: "Whoever has the smallest share of the own limit first, of equals who waits longest; 500 at most. Work is given by \
-              hand (POST /tickets/{id}/assign, POST /chat/sessions/{id}/assign) and by Asterisk's queues: this says to whom \
-              it can be."
+              hand (POST /tickets/{id}/assign, `agent_id` of PATCH /chat/sessions/{id}) and by Asterisk's queues: this says to \
+              whom it can be. An agent who takes or gives a chat or ticket beyond the limit gets 409 `at-capacity`; supervisors, \
+              admins and their keys may go beyond it."
             .into(),
         query: vec![Parameter { field: kind, required: true }],
         output: Output::Objects("AgentCapacity", CAPACITY),
@@ -152,7 +154,7 @@ pub(super) fn actions() -> Vec<Action> {
     ]
 }
 
-/// Agents of a tenant with what they have; one of them, or (empty) all.
+/// Agents of a tenant with what they have; one of them, or (empty) all who work.
 ///
 /// # Errors
 /// When the database is away.
@@ -165,7 +167,7 @@ pub async fn of(db: &Db, tenant: &TenantId, agent: &str) -> sqlx::Result<Vec<Cap
          (SELECT COUNT(*) FROM tickets t WHERE t.tenant_id = a.tenant_id AND t.assigned_to = a.user_id \
          AND t.status IN ('open', 'in_progress', 'pending') AND t.deleted_at = 0) AS tickets, a.max_tickets \
          FROM agent_states a LEFT JOIN chat_agents c ON c.tenant_id = a.tenant_id AND c.user_id = a.user_id \
-         WHERE a.tenant_id = ? AND (? = '' OR a.id = ?) ORDER BY a.since, a.id LIMIT ?";
+         WHERE a.tenant_id = ? AND (a.id = ? OR (? = '' AND a.choice IN ('available', 'busy'))) ORDER BY a.since, a.id LIMIT ?";
     db_read!(db, |p| sqlx::query_as(SQL)
         .bind(limits::CHATS_UNTOLD)
         .bind(tenant.as_str())
@@ -174,6 +176,42 @@ pub async fn of(db: &Db, tenant: &TenantId, agent: &str) -> sqlx::Result<Vec<Cap
         .bind(limits::WALL_AGENTS)
         .fetch_all(p)
         .await)
+}
+
+/// What an agent is told who takes or gives more than fits.
+pub const FULL: (u16, &str, &str) =
+    (409, "at-capacity", "The agent has as many as the limit says; supervisors may go beyond it.");
+
+/// Whether one more chat or ticket, `id`, fits to a user, where it is an agent who takes or gives it.
+///
+/// # Errors
+/// 409 when it does not.
+pub async fn room(call: &Call, tx: &mut Tx, (user, work): (&str, Work), id: &str) -> Result<(), Problem> {
+    const CHATS: &str = "SELECT (SELECT COUNT(*) FROM chat_sessions WHERE tenant_id = ? AND agent_id = ? AND status = 'active' \
+         AND id <> ?), COALESCE((SELECT max_chats FROM chat_agents WHERE tenant_id = ? AND user_id = ?), ?)";
+    const TICKETS: &str = "SELECT (SELECT COUNT(*) FROM tickets WHERE tenant_id = ? AND assigned_to = ? \
+         AND status IN ('open', 'in_progress', 'pending') AND deleted_at = 0 AND id <> ?), \
+         COALESCE((SELECT max_tickets FROM agent_states WHERE tenant_id = ? AND user_id = ?), ?)";
+    let (sql, untold) = match work {
+        Work::Chat => (CHATS, limits::CHATS_UNTOLD),
+        Work::Ticket => (TICKETS, limits::TICKETS_UNTOLD),
+        // Asterisk gives calls.
+        Work::Call => return Ok(()),
+    };
+    if call.caller()?.role != Role::Agent || user.is_empty() {
+        return Ok(());
+    }
+    let tenant = call.tenant()?.as_str();
+    let (has, most): (i64, i64) = db_tx!(tx, |c| sqlx::query_as(sql)
+        .bind(tenant)
+        .bind(user)
+        .bind(id)
+        .bind(tenant)
+        .bind(user)
+        .bind(untold)
+        .fetch_one(c)
+        .await?);
+    if has < most { Ok(()) } else { Err(Problem::conflict(FULL.1, FULL.2)) }
 }
 
 fn show(call: &Call) -> Doing<'_, Result<Reply, Problem>> {

@@ -9,8 +9,10 @@ use super::change::{put, standing_of, text};
 use super::standing::{AgentPhase, Signal};
 use crate::api::store::{self, Scope};
 use crate::api::{
-    Action, Call, Doing, Field, Handler, Input, Null, Operation, Output, Problem, Record, Reply, crud, rules,
+    Action, Audited, Call, Change, Doing, Field, Handler, Input, Null, Operation, Output, Problem, Record,
+    Reply, Verb, crud, rules,
 };
+use crate::base::ids::Id;
 use crate::base::role::{Role, Roles};
 use crate::config::limits::agents as limits;
 use crate::db::{Tx, db_tx};
@@ -179,6 +181,60 @@ fn sign_out<'a>(call: &'a Call, tx: &'a mut Tx) -> Doing<'a, Result<Reply, Probl
         let before = whom(call, tx).await?;
         leave(call, tx, before).await
     })
+}
+
+/// A user works here no more: signed out, with what they leave in `reply`. With the role goes the record too (`is_gone`).
+///
+/// # Errors
+/// When the database is away.
+pub async fn retire(
+    call: &Call,
+    tx: &mut Tx,
+    (user, is_gone): (&Id, bool),
+    reply: &mut Reply,
+) -> Result<(), Problem> {
+    const SQL: &str = "SELECT id FROM agent_states WHERE tenant_id = ? AND user_id = ?";
+    let Some(before) = agent_of(call, tx, SQL, user.as_str()).await? else { return Ok(()) };
+    let id = text(&before, "id").to_owned();
+    let left = leave(call, tx, before).await?;
+    reply.routing |= left.routing;
+    reply.audit.extend(left.audit);
+    if !is_gone {
+        return Ok(());
+    }
+    let scope = Scope::tenant(call.tenant()?);
+    let Some(before) = store::get_locked(tx, &AGENTS, &scope, &id).await? else { return Ok(()) };
+    let mut change = Change::new(Verb::Remove, id, before, Record::new());
+    crud::apply(call, tx, &AGENTS, &scope, &mut change).await?;
+    reply.routing |= change.routing;
+    reply.audit.push(crud::line(&AGENTS, "delete", change.id, change.before, Record::new()));
+    Ok(())
+}
+
+/// Signs out whoever sits at a phone that is deleted. Returns what is to be told of it, and whether queues see it.
+///
+/// # Errors
+/// When the database is away.
+pub async fn clear(call: &Call, tx: &mut Tx, endpoint: &str) -> Result<(Vec<Audited>, bool), Problem> {
+    const SQL: &str = "SELECT id FROM agent_states WHERE tenant_id = ? AND endpoint_id = ?";
+    match agent_of(call, tx, SQL, endpoint).await? {
+        Some(before) => leave(call, tx, before).await.map(|left| (left.audit, left.routing)),
+        None => Ok((Vec::new(), false)),
+    }
+}
+
+/// The record of an agent that `sql` finds, locked.
+async fn agent_of(call: &Call, tx: &mut Tx, sql: &'static str, of: &str) -> Result<Option<Record>, Problem> {
+    let tenant = call.tenant()?;
+    let found: Option<String> = db_tx!(&mut *tx, |c| sqlx::query_scalar(sql)
+        .bind(tenant.as_str())
+        .bind(of)
+        .fetch_optional(c)
+        .await?);
+    match found {
+        Some(id) => Ok(store::get_locked(tx, &AGENTS, &Scope::tenant(tenant), &id).await?),
+        None => Ok(None),
+    }
 }
 
 /// Nobody sits there any more.

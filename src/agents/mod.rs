@@ -26,7 +26,9 @@ use crate::base::words::words;
 use crate::db::Db;
 use crate::events::Events;
 pub use api::AGENTS;
-pub use phone::{PhoneNews, PhoneState, phone_changed};
+pub use capacity::{FULL, Work, room};
+pub use desk::{clear, retire};
+pub use phone::{BusyPhone, PhoneNews, PhoneState, busy_phones, phone_changed};
 pub use standing::AgentPhase;
 
 /// What moves agents beside the API.

@@ -65,9 +65,11 @@ struct Told {
 }
 
 impl Told {
-    fn is_news(&self, news: &PhoneNews) -> bool {
+    fn is_news(&self, news: &PhoneNews, now_us: i64) -> bool {
         let is_repeat = self.phone_state == news.state.as_str() && self.phone_call_id == news.call();
-        news.at_us >= self.phone_at && !is_repeat
+        // What was told in the future was told before our clock stepped back, and makes nothing late.
+        let is_late = news.at_us < self.phone_at && self.phone_at <= now_us;
+        !is_repeat && !is_late
     }
 }
 
@@ -83,11 +85,11 @@ pub async fn phone_changed(parts: &Parts, news: &PhoneNews) -> sqlx::Result<()> 
     let Some(before) = store::get_locked(&mut tx, &AGENTS, &scope, &agent).await? else { return Ok(()) };
     let told = told(&mut tx, tenant, &agent).await?;
     // Looked at again: the agent may have left meanwhile.
-    if told.endpoint_id.as_ref() != Some(&endpoint) || !told.is_news(news) {
+    if told.endpoint_id.as_ref() != Some(&endpoint) || !told.is_news(news, now_us) {
         return Ok(());
     }
     let user = text(&before, "user_id").to_owned();
-    remember(&mut tx, &agent, news, &told).await?;
+    remember(&mut tx, &agent, (news, now_us), &told).await?;
     let signal = match news.state {
         PhoneState::Ringing => None,
         PhoneState::Talking => Some(Signal::Talk(news.call())),
@@ -101,16 +103,41 @@ pub async fn phone_changed(parts: &Parts, news: &PhoneNews) -> sqlx::Result<()> 
         Some(signal) => {
             step(&mut tx, parts, (tenant, now_us), before, (signal, news.at_us.min(now_us))).await?
         }
-        None => None,
+        // The phone rings: no state, but shown with it, for the same news is not told again.
+        None => pop::tell(&mut tx, parts, (tenant, now_us), &user).await?,
     };
     tx.commit().await?;
     if let Some(position) = position {
         parts.events.news.tell(tenant, position);
     }
-    if news.state == PhoneState::Ringing {
-        pop::tell(parts, tenant, &user).await?;
-    }
     Ok(())
+}
+
+/// A phone that does something, as far as it was told.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct BusyPhone {
+    /// Whose.
+    pub tenant_id: String,
+    /// The endpoint's name.
+    pub name: String,
+    /// The call; empty: none of ours.
+    pub phone_call_id: String,
+    /// Since when, microseconds since 1970 UTC.
+    pub phone_at: i64,
+}
+
+/// Phones of agents that ring or talk, as far as it was told; without those of calls that are alive in the books, unless
+/// `any`. Of all tenants: they are compared with what Asterisk has.
+///
+/// # Errors
+/// When the database is away.
+pub async fn busy_phones(db: &Db, any: bool) -> sqlx::Result<Vec<BusyPhone>> {
+    const SQL: &str = "SELECT e.tenant_id, e.name, a.phone_call_id, a.phone_at FROM agent_states a \
+         JOIN endpoints e ON e.id = a.endpoint_id AND e.tenant_id = a.tenant_id WHERE a.phone_state <> 'idle' \
+         AND (? OR NOT EXISTS (SELECT 1 FROM calls c WHERE c.id = a.phone_call_id AND c.tenant_id = a.tenant_id \
+         AND c.ended_at IS NULL)) ORDER BY a.id LIMIT ?";
+    let most = i64::try_from(routing::LIVE_CALLS).unwrap_or(i64::MAX);
+    db_read!(db, |p| sqlx::query_as(SQL).bind(any).bind(most).fetch_all(p).await)
 }
 
 /// The agent who sits at a phone, and the phone's id.
@@ -129,7 +156,12 @@ async fn told(tx: &mut Tx, tenant: &TenantId, agent: &str) -> sqlx::Result<Told>
     db_tx!(tx, |c| sqlx::query_as(sql).bind(tenant.as_str()).bind(agent).fetch_one(c).await)
 }
 
-async fn remember(tx: &mut Tx, agent: &str, news: &PhoneNews, told: &Told) -> sqlx::Result<()> {
+async fn remember(
+    tx: &mut Tx,
+    agent: &str,
+    (news, now_us): (&PhoneNews, i64),
+    told: &Told,
+) -> sqlx::Result<()> {
     const SQL: &str = "UPDATE agent_states SET phone_state = ?, phone_at = ?, phone_call_id = ?, phone_number = ?, \
          phone_name = ?, phone_queue = ?, call_queue = ? WHERE tenant_id = ? AND id = ?";
     // Of a call that only knocks the talk's queue is not taken.
@@ -141,7 +173,8 @@ async fn remember(tx: &mut Tx, agent: &str, news: &PhoneNews, told: &Told) -> sq
     };
     db_tx!(tx, |c| sqlx::query(SQL)
         .bind(news.state.as_str())
-        .bind(news.at_us)
+        // By Asterisk's clock, which may be ahead of ours and step back.
+        .bind(news.at_us.min(now_us))
         .bind(news.call())
         .bind(number)
         .bind(name)

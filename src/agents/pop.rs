@@ -12,7 +12,7 @@ use crate::base::ids::TenantId;
 use crate::base::role::Roles;
 use crate::config::limits::{agents as limits, routing};
 use crate::contacts::{self, Card};
-use crate::db::{Db, db_read};
+use crate::db::{Db, Tx, db_read, db_tx};
 use crate::events::{Data, Draft, Kind};
 
 static CONTACT: Shape = Shape {
@@ -120,28 +120,27 @@ fn show(call: &Call) -> Doing<'_, Result<Reply, Problem>> {
     })
 }
 
-/// Tells an agent who calls, in a transaction of its own: the state does not wait for what is read here.
+/// Tells an agent who calls, in the transaction in which the phone was written down. Returns the position of the event.
 ///
 /// # Errors
 /// When the database is away.
-pub(super) async fn tell(parts: &Parts, tenant: &TenantId, user: &str) -> sqlx::Result<()> {
-    let Some(pop) = make(&parts.db, tenant, user).await? else { return Ok(()) };
-    let now_us = parts.clock.now_us();
-    let agent = pop.get("agent_id").and_then(Value::as_str).unwrap_or_default();
+pub(super) async fn tell(
+    tx: &mut Tx,
+    parts: &Parts,
+    (tenant, now_us): (&TenantId, i64),
+    user: &str,
+) -> sqlx::Result<Option<i64>> {
+    let rings: Option<Rings> =
+        db_tx!(&mut *tx, |c| sqlx::query_as(RINGS).bind(tenant.as_str()).bind(user).fetch_optional(c).await)?;
+    let Some(rings) = rings else { return Ok(None) };
     let draft = Draft {
         kind: "agent.screen_pop".into(),
-        key: format!("agent:{agent}"),
+        key: format!("agent:{}", rings.id),
         at_us: now_us,
         owners: Some(vec![user.to_owned()]),
-        data: pop,
+        data: shown(&parts.db, tenant, user, rings).await?,
     };
-    let mut tx = parts.db.begin().await?;
-    let position = parts.events.write_after(&mut tx, &parts.ids, (tenant, now_us), vec![draft], &[]).await?;
-    tx.commit().await?;
-    if let Some(position) = position {
-        parts.events.news.tell(tenant, position);
-    }
-    Ok(())
+    parts.events.write_after(tx, &parts.ids, (tenant, now_us), vec![draft], &[]).await
 }
 
 /// Who sits where, and who calls there.
@@ -157,16 +156,24 @@ struct Rings {
     phone_queue: String,
 }
 
+const RINGS: &str = "SELECT id, endpoint_id, extension, phone_state, phone_call_id, phone_number, phone_name, phone_queue \
+     FROM agent_states WHERE tenant_id = ? AND user_id = ? AND phone_state <> 'idle'";
+
 /// The screen pop of a user as it is now; `None`: nobody calls.
 ///
 /// # Errors
 /// When the database is away.
 pub async fn make(db: &Db, tenant: &TenantId, user: &str) -> sqlx::Result<Option<Record>> {
-    const SQL: &str = "SELECT id, endpoint_id, extension, phone_state, phone_call_id, phone_number, phone_name, phone_queue \
-         FROM agent_states WHERE tenant_id = ? AND user_id = ? AND phone_state <> 'idle'";
-    let found: Option<Rings> =
-        db_read!(db, |p| sqlx::query_as(SQL).bind(tenant.as_str()).bind(user).fetch_optional(p).await)?;
-    let Some(rings) = found else { return Ok(None) };
+    let rings: Option<Rings> =
+        db_read!(db, |p| sqlx::query_as(RINGS).bind(tenant.as_str()).bind(user).fetch_optional(p).await)?;
+    match rings {
+        Some(rings) => shown(db, tenant, user, rings).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Who calls, with what is known of the caller.
+async fn shown(db: &Db, tenant: &TenantId, user: &str, rings: Rings) -> sqlx::Result<Record> {
     let contact = contacts::card_of(db, tenant, &rings.phone_number).await?;
     let calls = calls(db, tenant, &rings.phone_number).await?;
     let (tickets, open) = match &contact {
@@ -190,7 +197,7 @@ pub async fn make(db: &Db, tenant: &TenantId, user: &str) -> sqlx::Result<Option
         ("tickets", json!(tickets)),
         ("open_tickets", json!(open)),
     ];
-    Ok(Some(shown.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()))
+    Ok(shown.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
 }
 
 /// The last calls from a number, as it is written and as E.164.

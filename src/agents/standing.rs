@@ -2,7 +2,8 @@
 //!
 //! `working` is available or busy, `resting` is away, break or dnd; both are the agent's own choice. While the phone talks the
 //! agent is busy; the choice made meanwhile comes true after it. Who works has a rest after the call (`wrapup`, busy too)
-//! where the queue or the tenant has `wrapup_s`. Whoever is offline did not sign in, and the phone does not change that.
+//! where the queue or the tenant has `wrapup_s`. Whoever is offline did not sign in, and the phone does not change that: who
+//! signs in while it talks works and talks in one step.
 //!
 //! ```mermaid
 //! stateDiagram-v2

@@ -1,6 +1,6 @@
 //! What looks after callbacks.
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -9,12 +9,12 @@ use tokio::task::JoinHandle;
 use crate::base::clock::Clock;
 use crate::base::ids::Id;
 use crate::base::shutdown::Stopping;
-use crate::calls::control::{Control, Outside};
+use crate::calls::control::{Control, Outside, Refusal};
 use crate::config::Config;
 use crate::config::limits::queues as limits;
 use crate::db::Db;
 use crate::events::Events;
-use crate::queues::callback::{Dialler, Due};
+use crate::queues::callback::{DialError, Dialler, Due};
 use crate::queues::callback_desk::Callbacks;
 use crate::queues::live::LiveQueues;
 use crate::routing::Router;
@@ -27,7 +27,11 @@ struct OverAri {
 }
 
 impl Dialler for OverAri {
-    fn dial<'a>(&'a self, due: &'a Due) -> BoxFuture<'a, Result<(), String>> {
+    fn is_ready(&self) -> bool {
+        self.control.is_connected()
+    }
+
+    fn dial<'a>(&'a self, due: &'a Due) -> BoxFuture<'a, Result<(), DialError>> {
         Box::pin(async move {
             let (id, number) = (due.id.as_str(), due.number.as_str());
             let out = Outside {
@@ -35,15 +39,21 @@ impl Dialler for OverAri {
                 number: &due.number,
                 context: "hookswitch-called-back",
                 variables: &[("HS_CALLBACK", id), ("HS_NUMBER", number)],
+                shows: &due.shows,
                 ring_s: limits::CALLBACK_RING_S,
             };
-            let channel = self.control.outside(&out).await.map_err(|e| e.to_string())?;
+            let channel = self.control.outside(&out).await.map_err(|why| match why {
+                Refusal::NoPbx => DialError::NotReady,
+                Refusal::Away(why) => DialError::Unknown(why.to_string()),
+                other => DialError::Refused(other.to_string()),
+            })?;
             let (control, desk, due) = (Arc::clone(&self.control), Weak::clone(&self.desk), due.clone());
             // Asterisk says nothing to the dialplan of a phone that nobody took up. Who waits here in vain because this process
             // ends is waited for by another: the claim runs out.
             tokio::spawn(async move {
                 let within = Duration::from_secs(limits::CALLBACK_RING_S.into());
-                if control.reached(&channel, within).await {
+                // Of one that nobody told of nothing is known: the claim runs out.
+                if control.reached(&channel, within).await != Some(false) {
                     return;
                 }
                 let Some(desk) = desk.upgrade() else { return };
@@ -78,6 +88,7 @@ pub(super) fn desk(
             live: Arc::new(LiveQueues::new(lost_us)),
             dialler: (!config.ari.is_empty()).then(over_ari),
             node: node.clone(),
+            counted: Mutex::default(),
         }
     })
 }

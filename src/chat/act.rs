@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::api::{SESSIONS, text};
 use super::{ChatError, ChatSession, ChatStatus, EndedBy};
+use crate::agents::{Work, room};
 use crate::api::check::show_time;
 use crate::api::{
     Action, Audited, Call, Change, Doing, Handler, Operation, Output, Problem, Record, Reply, Verb, crud,
@@ -44,7 +45,7 @@ pub(super) fn wrong_state(why: &str) -> Problem {
 /// Before a conversation is changed: who answers goes by the model's rules, and agents take only for themselves.
 pub(super) fn before<'a>(
     call: &'a Call,
-    _: &'a mut Tx,
+    tx: &'a mut Tx,
     change: &'a mut Change,
 ) -> Doing<'a, Result<(), Problem>> {
     Box::pin(async move {
@@ -63,6 +64,7 @@ pub(super) fn before<'a>(
         let values = match to.as_str().map(Id::parse) {
             Some(agent) => {
                 let agent = agent.map_err(Problem::internal)?;
+                room(call, tx, (agent.as_str(), Work::Chat), &change.id).await?;
                 stepped(&change.before, |session| session.assign(agent, call.now_us()))?
             }
             None if matches!(text(&change.before, "status"), "ended" | "abandoned") => {

@@ -67,8 +67,8 @@ pub static SESSIONS: Resource = Resource {
     one: "chat session",
     path: "/chat/sessions",
     doc: "Conversations with visitors. Agents see their own and those that nobody has; they take one by setting \
-          agent_id to themselves, and hand it on by a transfer. Supervisors may give it to anybody, and back to the \
-          queue.",
+          agent_id to themselves, up to their `max_chats` (409 `at-capacity`), and hand it on by a transfer. Supervisors may \
+          give it to anybody, and back to the queue.",
     table: "chat_sessions",
     index: "chat_sessions_created",
     may: May { read: Roles::ALL, create: Roles::NOBODY, update: Roles::AGENTS, remove: Roles::NOBODY },

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::act::{WRONG_STATE, now, stepped, wrong_state};
 use super::api::{OFFERS, SESSIONS, text};
 use super::{ChatStatus, ChatTransfer, TransferStatus};
+use crate::agents::{FULL, Work, room};
 use crate::api::store::{self, Scope};
 use crate::api::{
     Action, Actor, Audited, Call, Change, Doing, Handler, Operation, Output, Problem, Record, Reply, crud,
@@ -70,7 +71,7 @@ pub(super) fn actions() -> Vec<Action> {
             output: Output::Record(&OFFERS, 200),
             own: None,
             once: &[],
-            problems: &[WRONG_STATE],
+            problems: if status == TransferStatus::Accepted { &[WRONG_STATE, FULL] } else { &[WRONG_STATE] },
             ..Operation::new(id, "POST", path, summary, Roles::AGENTS)
         },
         handler: Handler::write(move |call, tx| Box::pin(answer(call, tx, status))),
@@ -110,6 +111,7 @@ async fn answer(call: &Call, tx: &mut Tx, status: TransferStatus) -> Result<Repl
             Actor::Key(_) => return Err(Problem::forbidden("Only a person can take a chat for a team.")),
         };
         let agent = crate::base::ids::Id::parse(&me).map_err(Problem::internal)?;
+        room(call, tx, (&me, Work::Chat), &session_id).await?;
         let session = store::get_locked(tx, &SESSIONS, &whole, &session_id).await?;
         let session = session.ok_or_else(|| Problem::not_found(SESSIONS.one))?;
         let mut values = stepped(&session, |session| session.assign(agent, call.now_us()))?;

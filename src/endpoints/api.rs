@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::ara_store::{self, Phone};
 use super::trunks;
+use crate::agents;
 use crate::api::{
     Action, Audited, Call, Change, Doing, Field, Handler, Hooks, Input, Null, Operation, Output, Problem,
     Record, Reply, Resource, Target, Verb, Who, check, crud, rules, store,
@@ -181,7 +182,12 @@ fn before<'a>(call: &'a Call, tx: &'a mut Tx, change: &'a mut Change) -> Doing<'
     Box::pin(async move {
         let tenant = call.tenant()?;
         match change.verb {
-            Verb::Remove => return Named::Endpoint.unused(tx, tenant, change.text("name")).await,
+            Verb::Remove => {
+                Named::Endpoint.unused(tx, tenant, change.text("name")).await?;
+                let (also, _) = agents::clear(call, tx, &change.id).await?;
+                change.also.extend(also);
+                return Ok(());
+            }
             Verb::Create => {
                 room_for(tx, tenant, Room::Endpoints).await?;
                 // A locking read: MariaDB's plain one may be older than another's change.

@@ -1,7 +1,7 @@
 //! SQL of events. Everything of a tenant is written under the lock of its head's row, which the transaction keeps until it
 //! ends: positions become visible in their order, and a rolled-back one is given again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::value::RawValue;
 
@@ -25,7 +25,7 @@ pub async fn append(
     }
     let position = take_positions(tx, tenant, drafts.len(), now_us).await?;
     let first = position - count(drafts.len()) + 1;
-    let mut sequences = sequences(tx, tenant, drafts).await?;
+    let mut sequences = take_sequences(tx, tenant, drafts, now_us).await?;
     let mut rows = Vec::with_capacity(drafts.len());
     for (draft, position) in drafts.iter().zip(first..) {
         let sequence = sequences.entry(&draft.key).or_insert(0);
@@ -33,7 +33,6 @@ pub async fn append(
         rows.push((draft, position, *sequence));
     }
     insert(tx, ids, tenant, &rows).await?;
-    keep_sequences(tx, tenant, &sequences, now_us).await?;
     Ok(position)
 }
 
@@ -61,59 +60,52 @@ async fn take_positions(tx: &mut Tx, tenant: &TenantId, n: usize, now_us: i64) -
     db_tx!(tx, |c| sqlx::query_scalar(READ).bind(tenant.as_str()).fetch_one(c).await)
 }
 
-/// The sequences that the drafts' keys have reached.
-async fn sequences<'d>(
+/// Takes the next sequences of the drafts' keys, and returns those that they had reached before. Written first and read then:
+/// MariaDB's plain read of a row that another has written meanwhile is older than that.
+async fn take_sequences<'d>(
     tx: &mut Tx,
     tenant: &TenantId,
     drafts: &'d [Draft],
+    now_us: i64,
 ) -> sqlx::Result<HashMap<&'d str, i64>> {
-    let mut found: HashMap<&str, i64> = drafts.iter().map(|draft| (draft.key.as_str(), 0)).collect();
-    let keys: Vec<&str> = found.keys().copied().collect();
-    for piece in db::pieces(keys.len()).map(|piece| &keys[piece]) {
+    const SQLITE: &str = "INSERT INTO event_sequences (tenant_id, event_key, sequence, changed_at) VALUES (?, ?, ?, ?) \
+         ON CONFLICT (tenant_id, event_key) DO UPDATE SET sequence = sequence + excluded.sequence, \
+         changed_at = excluded.changed_at";
+    const MYSQL: &str = "INSERT INTO event_sequences (tenant_id, event_key, sequence, changed_at) VALUES (?, ?, ?, ?) \
+         ON DUPLICATE KEY UPDATE sequence = sequence + VALUES(sequence), changed_at = VALUES(changed_at)";
+    // In one order, so that nobody waits crosswise.
+    let mut taken: BTreeMap<&str, i64> = BTreeMap::new();
+    for draft in drafts {
+        *taken.entry(&draft.key).or_default() += 1;
+    }
+    let all: Vec<(&str, i64)> = taken.into_iter().collect();
+    let mut before = HashMap::with_capacity(all.len());
+    for piece in db::pieces(all.len()).map(|piece| &all[piece]) {
+        let sql = db::with_rows(tx.pick(SQLITE, MYSQL), piece.len());
+        db_tx!(&mut *tx, |c| {
+            let mut query = sqlx::query(sql);
+            for (key, count) in piece {
+                query = query.bind(tenant.as_str()).bind(*key).bind(*count).bind(now_us);
+            }
+            query.execute(c).await.map(drop)
+        })?;
         let places = db::places(piece.len());
         let sql = format!(
             "SELECT event_key, sequence FROM event_sequences WHERE tenant_id = ? AND event_key IN ({places})"
         );
         let rows: Vec<(String, i64)> = db_tx!(&mut *tx, |c| {
             let mut query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(tenant.as_str());
-            for key in piece {
+            for (key, _) in piece {
                 query = query.bind(*key);
             }
             query.fetch_all(c).await
         })?;
-        for (key, sequence) in rows {
-            if let Some(known) = found.get_mut(key.as_str()) {
-                *known = sequence;
-            }
+        let reached: HashMap<&str, i64> = rows.iter().map(|(key, at)| (key.as_str(), *at)).collect();
+        for (key, count) in piece {
+            before.insert(*key, reached.get(key).copied().unwrap_or(*count) - count);
         }
     }
-    Ok(found)
-}
-
-async fn keep_sequences(
-    tx: &mut Tx,
-    tenant: &TenantId,
-    sequences: &HashMap<&str, i64>,
-    now_us: i64,
-) -> sqlx::Result<()> {
-    const SQLITE: &str = "INSERT INTO event_sequences (tenant_id, event_key, sequence, changed_at) VALUES (?, ?, ?, ?) \
-         ON CONFLICT (tenant_id, event_key) DO UPDATE SET sequence = excluded.sequence, changed_at = excluded.changed_at";
-    const MYSQL: &str = "INSERT INTO event_sequences (tenant_id, event_key, sequence, changed_at) VALUES (?, ?, ?, ?) \
-         ON DUPLICATE KEY UPDATE sequence = VALUES(sequence), changed_at = VALUES(changed_at)";
-    // In one order, so that nobody waits crosswise.
-    let mut all: Vec<(&str, i64)> = sequences.iter().map(|(key, sequence)| (*key, *sequence)).collect();
-    all.sort_unstable();
-    for piece in db::pieces(all.len()).map(|piece| &all[piece]) {
-        let sql = db::with_rows(tx.pick(SQLITE, MYSQL), piece.len());
-        db_tx!(&mut *tx, |c| {
-            let mut query = sqlx::query(sql);
-            for (key, sequence) in piece {
-                query = query.bind(tenant.as_str()).bind(*key).bind(*sequence).bind(now_us);
-            }
-            query.execute(c).await.map(drop)
-        })?;
-    }
-    Ok(())
+    Ok(before)
 }
 
 async fn insert(

@@ -15,6 +15,7 @@ use tokio::sync::Mutex;
 
 use super::api::QUEUES;
 use super::day::Day;
+use super::live::end_gone;
 use super::log_store;
 use super::report::{Ask, Interval, Queue, mean};
 use super::seat::{Presence, Seat};
@@ -176,6 +177,7 @@ impl Wall {
         let mut known = known.lock().await;
         known.read(db, (tenant, now_us), time, self.lost_us).await?;
         let Known { live, day, .. } = &mut *known;
+        end_gone(db, (tenant, now_us), live).await?;
         live.forget(now_us, self.lost_us);
         let so_far = match day {
             Some(day) => {
@@ -266,7 +268,7 @@ impl Known {
     ) -> sqlx::Result<()> {
         let whole_us = now_us - limits::RING_S * 1_000_000;
         if self.day.as_ref().is_some_and(|day| day.time == time) && self.seen_us > whole_us {
-            let since_us = self.seen_us - limits::LIVE_OVERLAP_US;
+            let since_us = self.seen_us.min(now_us) - limits::LIVE_OVERLAP_US;
             for (row, written_us) in log_store::written_since(db, tenant, since_us).await? {
                 self.live.take(row.clone(), written_us);
                 if let Some(day) = &mut self.day {
@@ -300,13 +302,15 @@ impl Watch {
         const EVER: &str = "SELECT DISTINCT tenant_id FROM queue_stats";
         let named = |names: Vec<String>| names.into_iter().filter_map(|name| TenantId::parse(&name).ok());
         let mut moved: BTreeSet<TenantId> = BTreeSet::new();
-        let since_us = self.since_us.unwrap_or(now_us);
+        // Our clock may have stepped back.
+        let since_us = self.since_us.unwrap_or(now_us).min(now_us);
         if self.since_us.is_none() {
             // Much may have happened while nobody looked.
             moved.extend(named(db_read!(db, |p| sqlx::query_scalar(EVER).fetch_all(p).await)?));
         }
         let from_us = since_us - walls::WALL_OVERLAP_US;
         moved.extend(named(db_read!(db, |p| sqlx::query_scalar(WRITTEN).bind(from_us).fetch_all(p).await)?));
+        let mut positions = Vec::new();
         for head in outbox::heads(db, from_us).await? {
             let is_new = match self.positions.get(&head.tenant) {
                 Some(seen) if head.position <= *seen => false,
@@ -316,8 +320,10 @@ impl Watch {
             if is_new {
                 moved.insert(head.tenant.clone());
             }
-            self.positions.insert(head.tenant, head.position);
+            positions.push((head.tenant, head.position));
         }
+        // Only now: after an error above all of it is looked at again.
+        self.positions.extend(positions);
         moved.extend(self.due.iter().filter(|(_, due)| **due <= now_us).map(|(tenant, _)| tenant.clone()));
         self.since_us = Some(now_us);
         Ok(moved)
@@ -367,7 +373,9 @@ fn numbers(
     (now_us, day): (i64, (i64, i64)),
 ) -> Numbers {
     let (lines, talks, ends) = (live.lines(), live.talks(), live.all_ends());
-    let mut made = Numbers { queues: BTreeMap::new(), due_us: day.1, as_of_us: now_us };
+    // Callers may be gone without a row of the log that says so.
+    let due_us = if lines.is_empty() { day.1 } else { day.1.min(now_us + limits::LIVE_CHECK_US) };
+    let mut made = Numbers { queues: BTreeMap::new(), due_us, as_of_us: now_us };
     for queue in queues {
         let mut staff = Staff::default();
         for member in members.iter().filter(|member| member.queue_id == queue.id) {
@@ -463,8 +471,10 @@ async fn turn(
     let second_us = i64::try_from(walls::WALL_TIME.as_micros()).unwrap_or(i64::MAX);
     match &before {
         Some((_, data)) if *data == text => return Ok(Turn::Known),
-        // A round may come some milliseconds early.
-        Some((at_us, _)) if *at_us + second_us - second_us / 10 > as_of_us => return Ok(Turn::TooSoon),
+        // A round may come some milliseconds early. What was told in the future was told before a clock stepped back.
+        Some((at_us, _)) if *at_us <= as_of_us && *at_us + second_us - second_us / 10 > as_of_us => {
+            return Ok(Turn::TooSoon);
+        }
         _ => {}
     }
     let write = if before.is_some() { CHANGE } else { FIRST };

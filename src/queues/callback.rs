@@ -15,9 +15,9 @@ words! {
         Dialling = "dialling",
         /// The caller has answered, and waits in front of the line.
         Answered = "answered",
-        /// The caller has talked to a member.
+        /// Somebody has talked to the caller.
         Done = "done",
-        /// Nobody answered as often as it is tried, or the caller left before a member came.
+        /// Nobody answered as often as it is tried, or the caller hung up before a member came.
         Failed = "failed",
         /// Somebody took it back.
         Cancelled = "cancelled",
@@ -39,16 +39,35 @@ pub struct Due {
     pub number: Number,
     /// The caller's name; empty: not known.
     pub name: String,
+    /// The number that the caller's phone is shown; empty: Asterisk's own.
+    pub shows: String,
     /// When the caller joined the line, microseconds since 1970 UTC.
     pub place_us: i64,
+}
+
+/// Why a callback was not dialled.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DialError {
+    /// Nothing was sent: no Asterisk is connected now. It is no attempt.
+    #[error("no Asterisk is connected over ARI")]
+    NotReady,
+    /// Nobody knows: the phone may ring all the same.
+    #[error("{0}")]
+    Unknown(String),
+    /// It is not dialled.
+    #[error("{0}")]
+    Refused(String),
 }
 
 /// What calls the caller's phone and sends whoever answers to `s@hookswitch-called-back`, with the variables `HS_CALLBACK`
 /// (the id) and `HS_NUMBER` (the number). It rings for at most [`crate::config::limits::queues::CALLBACK_RING_S`]. What becomes
 /// of it is told by the dialplan, which asks `callback`, or by [`super::callback_desk::Callbacks::failed`].
 pub trait Dialler: std::fmt::Debug + Send + Sync {
+    /// Whether it could call now; else callbacks wait, or another node dials them.
+    fn is_ready(&self) -> bool;
+
     /// Begins to call; `Ok`: the caller's phone is being called.
-    fn dial<'a>(&'a self, due: &'a Due) -> BoxFuture<'a, Result<(), String>>;
+    fn dial<'a>(&'a self, due: &'a Due) -> BoxFuture<'a, Result<(), DialError>>;
 }
 
 /// Where a callback stands.

@@ -166,12 +166,28 @@ pub struct Step<'a> {
     pub call: (&'a str, &'a str),
     /// What went wrong; empty: nothing.
     pub error: &'a str,
+    /// By how much the attempts change.
+    pub attempts: i64,
+    /// It does not expire before; microseconds since 1970 UTC.
+    pub expires_us: i64,
+    /// Only while it is that call; empty: whatever it is.
+    pub of_call: &'a str,
+    /// Only while it was dialled so often, may be dialled now and has not expired.
+    pub seen: Option<i64>,
 }
 
-impl Step<'_> {
+impl<'a> Step<'a> {
     /// A change that says no more than that.
     pub fn new(from: CallbackState, to: CallbackState) -> Self {
-        Self { from, to, next_us: 0, lease_us: 0, node: "", call: ("", ""), error: "" }
+        let (next_us, lease_us, attempts, expires_us) = (0, 0, 0, 0);
+        let (node, call, error, of_call) = ("", ("", ""), "", "");
+        Self { from, to, next_us, lease_us, node, call, error, attempts, expires_us, of_call, seen: None }
+    }
+
+    /// A node begins to dial what it saw to have been dialled `attempts` times.
+    pub fn claim(attempts: i64, node: &'a str, lease_us: i64) -> Self {
+        let step = Self::new(CallbackState::Waiting, CallbackState::Dialling);
+        Self { attempts: 1, seen: Some(attempts), node, lease_us, ..step }
     }
 }
 
@@ -188,14 +204,17 @@ pub async fn step(
     const SQL: &str = "UPDATE queue_callbacks SET state = ?, attempts = attempts + ?, next_at = ?, lease_at = ?, node = ?, \
          uniqueid = CASE WHEN ? = '' THEN uniqueid ELSE ? END, \
          called_call_id = CASE WHEN ? = '' THEN called_call_id ELSE ? END, last_error = ?, \
+         expires_at = CASE WHEN expires_at < ? THEN ? ELSE expires_at END, \
          open_key = CASE WHEN ? THEN id ELSE open_key END, finished_at = CASE WHEN ? THEN ? END, updated_at = ? \
-         WHERE tenant_id = ? AND id = ? AND state = ?";
+         WHERE tenant_id = ? AND id = ? AND state = ? AND (? = '' OR called_call_id = ?) \
+         AND (? < 0 OR (attempts = ? AND next_at <= ? AND expires_at > ?))";
     use CallbackState::{Answered, Cancelled, Dialling, Done, Expired, Failed, Waiting};
     let is_over = matches!(step.to, Done | Failed | Cancelled | Expired);
+    let seen = step.seen.unwrap_or(-1);
     let error: String = step.error.chars().take(limits::CALLBACK_ERROR_CHARACTERS).collect();
     let changed = db_tx!(&mut *tx, |c| sqlx::query(SQL)
         .bind(step.to.as_str())
-        .bind(i64::from(step.to == Dialling))
+        .bind(step.attempts)
         .bind(step.next_us)
         .bind(step.lease_us)
         .bind(step.node)
@@ -204,6 +223,8 @@ pub async fn step(
         .bind(step.call.1)
         .bind(step.call.1)
         .bind(&error)
+        .bind(step.expires_us)
+        .bind(step.expires_us)
         .bind(is_over)
         .bind(is_over)
         .bind(now_us)
@@ -211,6 +232,12 @@ pub async fn step(
         .bind(tenant.as_str())
         .bind(id)
         .bind(step.from.as_str())
+        .bind(step.of_call)
+        .bind(step.of_call)
+        .bind(seen)
+        .bind(seen)
+        .bind(now_us)
+        .bind(now_us)
         .execute(c)
         .await
         .map(|done| done.rows_affected()))?;
@@ -251,6 +278,8 @@ pub struct Open {
     pub attempts: i64,
     /// Asterisk's uniqueid of the call that it became.
     pub uniqueid: String,
+    /// The id of that call.
+    pub called_call_id: String,
 }
 
 /// The queues that have open callbacks.
@@ -272,27 +301,82 @@ pub async fn queues(db: &Db) -> sqlx::Result<Vec<(TenantId, Name)>> {
 /// # Errors
 /// When the database is away.
 pub async fn open(db: &Db, tenant: &TenantId, queue: &Name) -> sqlx::Result<Vec<Open>> {
-    const SQL: &str = "SELECT id, number, name, state, did, place_at, next_at, expires_at, lease_at, attempts, uniqueid \
-         FROM queue_callbacks WHERE tenant_id = ? AND queue = ? AND state IN ('waiting', 'dialling', 'answered') \
+    const SQL: &str = "SELECT id, number, name, state, did, place_at, next_at, expires_at, lease_at, attempts, uniqueid, \
+         called_call_id FROM queue_callbacks WHERE tenant_id = ? AND queue = ? AND state IN ('waiting', 'dialling', 'answered') \
          ORDER BY place_at, id";
     db_read!(db, |p| sqlx::query_as(SQL).bind(tenant.as_str()).bind(queue.as_str()).fetch_all(p).await)
 }
 
-/// A callback that somebody answers: whose it is, the queue, the number, the name, the number that was called, its state.
-pub type Found = (TenantId, Name, Number, String, String, CallbackState);
+/// A callback, as whoever answers it needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// The queue.
+    pub queue: Name,
+    /// Who is called.
+    pub number: Number,
+    /// The caller's name; empty: not known.
+    pub name: String,
+    /// The number that was called; empty: none.
+    pub did: String,
+    /// When the caller joined the line, microseconds since 1970 UTC.
+    pub place_us: i64,
+}
 
 /// A callback by its id alone, as the dialplan knows it.
 ///
 /// # Errors
 /// When the database is away.
 pub async fn find(db: &Db, id: &Id) -> sqlx::Result<Option<Found>> {
-    const SQL: &str = "SELECT tenant_id, queue, number, name, did, state FROM queue_callbacks WHERE id = ?";
-    let row: Option<(String, String, String, String, String, String)> =
+    const SQL: &str =
+        "SELECT tenant_id, queue, number, name, did, place_at FROM queue_callbacks WHERE id = ?";
+    let row: Option<(String, String, String, String, String, i64)> =
         db_read!(db, |p| sqlx::query_as(SQL).bind(id.as_str()).fetch_optional(p).await)?;
-    Ok(row.and_then(|(tenant, queue, number, name, did, state)| {
+    Ok(row.and_then(|(tenant, queue, number, name, did, place_us)| {
         let (tenant, queue) = (TenantId::parse(&tenant).ok()?, Name::parse(&queue).ok()?);
-        Some((tenant, queue, Number::parse(&number).ok()?, name, did, CallbackState::parse(&state)?))
+        Some(Found { tenant, queue, number: Number::parse(&number).ok()?, name, did, place_us })
     }))
+}
+
+/// What the books say of the call that a callback became.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct Became {
+    /// When it ended, microseconds since 1970 UTC; `None`: it lasts.
+    pub ended_at: Option<i64>,
+    /// Whether somebody talked to the caller.
+    pub talked: bool,
+    /// Why the queue let go of the caller; empty: the caller left, or somebody answered.
+    pub queue_status: String,
+}
+
+/// The call that a callback became; `None`: the books do not know it yet.
+///
+/// # Errors
+/// When the database is away.
+pub async fn became(db: &Db, tenant: &TenantId, call: &str) -> sqlx::Result<Option<Became>> {
+    const SQL: &str = "SELECT ended_at, (disposition = 'ANSWERED' AND answered_by <> '') AS talked, queue_status FROM calls \
+         WHERE tenant_id = ? AND id = ?";
+    db_read!(db, |p| sqlx::query_as(SQL).bind(tenant.as_str()).bind(call).fetch_optional(p).await)
+}
+
+/// How many callers of other queues are called back now, each of whom will take a member: by the queues' ids.
+///
+/// # Errors
+/// When the database is away.
+pub async fn called_elsewhere(db: &Db, tenant: &TenantId, queue: &str) -> sqlx::Result<Vec<(String, i64)>> {
+    const SQL: &str = "SELECT queue_id, COUNT(*) FROM queue_callbacks WHERE tenant_id = ? AND state IN ('dialling', 'answered') \
+         AND queue_id <> ? GROUP BY queue_id";
+    db_read!(db, |p| sqlx::query_as(SQL).bind(tenant.as_str()).bind(queue).fetch_all(p).await)
+}
+
+/// A member who takes calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Takes {
+    /// The name of the endpoint that rings.
+    pub name: String,
+    /// Whether that phone neither rings nor talks, as far as its agent's state tells.
+    pub is_idle: bool,
 }
 
 #[derive(sqlx::FromRow)]
@@ -302,24 +386,28 @@ struct MemberRow {
     seat: Seat,
     registered: bool,
     registers: i64,
+    is_idle: bool,
 }
 
-/// Names of a queue's members who take calls. A phone that is not registered takes none, where the tenant's phones register
-/// with the service at all.
+/// A queue's members who take calls. A phone that is not registered takes none, where the tenant's phones register with the
+/// service at all.
 ///
 /// # Errors
 /// When the database is away.
-pub async fn members(db: &Db, tenant: &TenantId, queue: &str) -> sqlx::Result<Vec<String>> {
+pub async fn members(db: &Db, tenant: &TenantId, queue: &str) -> sqlx::Result<Vec<Takes>> {
     const SQL: &str = "SELECT e.name, m.paused, m.pause_reason, a.seat_state AS state, a.seat_reason AS reason, m.seat_id, e.registered, \
-         (SELECT COUNT(*) FROM endpoints x WHERE x.tenant_id = m.tenant_id AND x.registered) AS registers \
+         (SELECT COUNT(*) FROM endpoints x WHERE x.tenant_id = m.tenant_id AND x.registered) AS registers, \
+         (COALESCE(h.phase, 'free') = 'free' AND COALESCE(h.phone_state, 'idle') = 'idle') AS is_idle \
          FROM queue_members m JOIN endpoints e ON e.id = COALESCE(m.seat_id, m.endpoint_id) AND e.tenant_id = m.tenant_id AND e.status = 'active' \
          LEFT JOIN agent_states a ON a.tenant_id = m.tenant_id AND a.user_id = m.user_id \
+         LEFT JOIN agent_states h ON h.tenant_id = m.tenant_id AND h.endpoint_id = e.id \
          WHERE m.tenant_id = ? AND m.queue_id = ?";
     let rows: Vec<MemberRow> =
         db_read!(db, |p| sqlx::query_as(SQL).bind(tenant.as_str()).bind(queue).fetch_all(p).await)?;
     let takes =
         |row: &MemberRow| row.seat.presence() == Presence::Ready && (row.registered || row.registers == 0);
-    Ok(rows.into_iter().filter(takes).map(|row| row.name).collect())
+    let shown = |row: MemberRow| Takes { name: row.name, is_idle: row.is_idle };
+    Ok(rows.into_iter().filter(takes).map(shown).collect())
 }
 
 /// The record as the API shows it, locked.

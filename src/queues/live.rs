@@ -53,7 +53,9 @@ impl LiveQueues {
         let whole_us = now_us - limits::RING_S * 1_000_000;
         let rows = match known.seen_us {
             Some(seen) if seen > whole_us => {
-                log_store::written_since(db, tenant, seen - limits::LIVE_OVERLAP_US).await?
+                // Our clock may have stepped back.
+                let since_us = seen.min(now_us) - limits::LIVE_OVERLAP_US;
+                log_store::written_since(db, tenant, since_us).await?
             }
             _ => {
                 // What happened since would be more than what matters now.
@@ -64,8 +66,26 @@ impl LiveQueues {
         for (row, written_us) in rows {
             known.state.take(row, written_us);
         }
+        end_gone(db, (tenant, now_us), &mut known.state).await?;
         known.state.forget(now_us, self.lost_us);
         known.seen_us = Some(now_us);
         Ok(see(&known.state))
     }
+}
+
+/// Drops callers and talks whose call is over by the books: an Asterisk that died, or whose row was lost, wrote no end into
+/// the log.
+///
+/// # Errors
+/// When the database is away.
+pub(super) async fn end_gone(
+    db: &Db,
+    (tenant, now_us): (&TenantId, i64),
+    state: &mut State,
+) -> sqlx::Result<()> {
+    let calls = state.unended(now_us);
+    for call in log_store::ended_among(db, tenant, &calls, now_us - limits::LIVE_LATE_US).await? {
+        state.end(&call);
+    }
+    Ok(())
 }

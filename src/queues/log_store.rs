@@ -197,6 +197,36 @@ pub async fn alive(
     Ok(rows.into_iter().map(row).collect())
 }
 
+/// Which of these calls, by Asterisk's uniqueids, the books have an end of before `before_us`.
+///
+/// # Errors
+/// When the database is away.
+pub async fn ended_among(
+    db: &Db,
+    tenant: &TenantId,
+    calls: &[String],
+    before_us: i64,
+) -> sqlx::Result<Vec<String>> {
+    let mut ended = Vec::new();
+    for piece in db::pieces(calls.len()).map(|piece| &calls[piece]) {
+        let places = db::places(piece.len());
+        // A channel that came in again may stand there twice.
+        let sql = format!(
+            "SELECT uniqueid FROM calls WHERE tenant_id = ? AND uniqueid IN ({places}) GROUP BY uniqueid \
+             HAVING COUNT(ended_at) = COUNT(*) AND MAX(ended_at) < ?"
+        );
+        let found: Vec<String> = db_read!(db, |p| {
+            let mut query = sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).bind(tenant.as_str());
+            for call in piece {
+                query = query.bind(call);
+            }
+            query.bind(before_us).fetch_all(p).await
+        })?;
+        ended.extend(found);
+    }
+    Ok(ended)
+}
+
 /// Removes rows that are older than they are kept, tenant by tenant. Returns how many.
 ///
 /// # Errors

@@ -17,6 +17,8 @@ pub struct State {
     ends: HashMap<Seat, i64>,
     /// The last word on somebody's pause: when, whether, why. An empty queue stands for all.
     pauses: HashMap<Seat, (i64, Option<String>)>,
+    /// When it was looked whether calls have ended, microseconds since 1970 UTC.
+    checked_us: i64,
 }
 
 #[derive(Debug, Default)]
@@ -24,6 +26,14 @@ struct Steps {
     rows: BTreeSet<Row>,
     /// When the last of them was written, microseconds since 1970 UTC.
     written_us: i64,
+    /// The call is over, though no row says so.
+    has_ended: bool,
+}
+
+impl Steps {
+    fn is_over(&self, visits: &[Visit]) -> bool {
+        self.has_ended || visits.last().is_none_or(Visit::is_over)
+    }
 }
 
 /// Those who are in a queue now.
@@ -50,7 +60,9 @@ impl State {
         if visit::is_step(&row) {
             let steps = self.calls.entry(row.call.clone()).or_default();
             steps.written_us = steps.written_us.max(written_us);
-            steps.rows.insert(row);
+            if steps.rows.insert(row) {
+                steps.has_ended = false;
+            }
             return;
         }
         let reason = match row.told() {
@@ -69,7 +81,7 @@ impl State {
         let ends = &mut self.ends;
         self.calls.retain(|_, steps| {
             let visits = visit::of_call(&steps.rows);
-            let is_over = visits.last().is_none_or(Visit::is_over);
+            let is_over = steps.is_over(&visits);
             let last_us = steps.rows.last().map_or(i64::MIN, |row| row.at_us);
             let keeps = if is_over {
                 now_us - steps.written_us < limits::LIVE_ENDED_US
@@ -87,8 +99,26 @@ impl State {
 
     /// The visit that each call is in now: a caller who has entered another queue is in none before.
     fn present(&self) -> impl Iterator<Item = Visit> + '_ {
-        let last = self.calls.values().filter_map(|steps| visit::of_call(&steps.rows).pop());
-        last.filter(|visit| !visit.is_over())
+        self.calls.values().filter_map(|steps| {
+            let mut visits = visit::of_call(&steps.rows);
+            if steps.is_over(&visits) { None } else { visits.pop() }
+        })
+    }
+
+    /// Calls of which the log has no end, every [`limits::LIVE_CHECK_US`] once; else none.
+    pub(super) fn unended(&mut self, now_us: i64) -> Vec<String> {
+        if self.checked_us <= now_us && now_us - self.checked_us < limits::LIVE_CHECK_US {
+            return Vec::new();
+        }
+        self.checked_us = now_us;
+        self.present().map(|visit| visit.call).collect()
+    }
+
+    /// A call is over, whatever the log says of it until now: its caller neither waits nor talks.
+    pub(super) fn end(&mut self, call: &str) {
+        if let Some(steps) = self.calls.get_mut(call) {
+            steps.has_ended = true;
+        }
     }
 
     /// A queue's line.
@@ -110,10 +140,11 @@ impl State {
         lines
     }
 
-    /// The last visit of a call in a queue, over or not.
+    /// The last visit of a call in a queue, over or not; none of somebody who waited when the call ended.
     pub fn visit(&self, call: &str, queue: &str) -> Option<Visit> {
-        let visits = visit::of_call(&self.calls.get(call)?.rows);
-        visits.into_iter().rev().find(|visit| visit.queue == queue)
+        let steps = self.calls.get(call)?;
+        let last = visit::of_call(&steps.rows).into_iter().rev().find(|visit| visit.queue == queue);
+        last.filter(|visit| !steps.has_ended || visit.how().is_some())
     }
 
     /// Talks with callers of any queue, by the name of who answered; the last one of each.
@@ -242,6 +273,32 @@ mod tests {
         assert!(now.is_empty());
         now.forget(3_651 * S, 3_600 * S);
         assert!(now.ends("support").is_empty());
+    }
+
+    #[test]
+    fn who_has_no_end_is_asked_for_and_gone_with_the_call() {
+        let mut now = state(&[
+            row(10, "a", "", "ENTERQUEUE", "|1|1"),
+            row(12, "b", "", "ENTERQUEUE", "|2|2"),
+            row(20, "b", "101", "CONNECT", "8|x|1"),
+            row(13, "c", "", "ENTERQUEUE", "|3|3"),
+            row(14, "c", "", "ABANDON", "1|1|1"),
+        ]);
+        let mut asked = now.unended(30 * S);
+        asked.sort();
+        assert_eq!((asked, now.unended(34 * S)), (vec!["a".to_owned(), "b".to_owned()], Vec::new()));
+        ["a", "b", "x"].into_iter().for_each(|call| now.end(call));
+        assert_eq!((now.line("support"), now.talks().len()), (Line::default(), 0));
+        assert!(now.visit("a", "support").is_none() && now.visit("b", "support").is_some());
+        // What is heard of it after all counts; a clock that steps back asks at once.
+        now.take(row(40, "a", "101", "CONNECT", "30|x|1"), 40 * S);
+        assert_eq!(
+            (names(&now.line("support").talking), now.unended(20 * S)),
+            (vec!["a"], vec!["a".to_owned()])
+        );
+        now.end("a");
+        now.forget(101 * S, 3_600 * S);
+        assert!(now.is_empty());
     }
 
     #[test]

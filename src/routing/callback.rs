@@ -35,7 +35,7 @@ const REFUSED: &str = "im-sorry";
 /// Whether somebody may be called back now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MayCall {
-    /// Yes, and it is counted.
+    /// Yes.
     Yes,
     /// Not now: why.
     Later(&'static str),
@@ -188,7 +188,7 @@ impl Router {
         }
     }
 
-    /// Whether a callback of a queue may be dialled now; it is counted against the tenant's pace then.
+    /// Whether a callback of a queue may be dialled now, but for the limits on calls out.
     pub async fn may_call_back(
         &self,
         (tenant, queue): (&TenantId, &Name),
@@ -208,20 +208,40 @@ impl Router {
         let Some(queue) = rules.queues.get(queue).filter(|queue| queue.active) else {
             return MayCall::Later("queue-inactive");
         };
-        if !rules.is_open(queue, did, at_us) {
-            return MayCall::Later(reason::CLOSED);
+        if rules.is_open(queue, did, at_us) { MayCall::Yes } else { MayCall::Later(reason::CLOSED) }
+    }
+
+    /// Counts a callback that is dialled among the calls that go outside, until [`Router::come_back`].
+    ///
+    /// # Errors
+    /// The limit that it is over; it is not counted then.
+    pub async fn count_callback(&self, tenant: &TenantId, id: &Id) -> Result<(), &'static str> {
+        match self.memory.by_tenant(tenant).await {
+            Found::Rules(rules) => self.call_out(id, &rules),
+            Found::Nobody | Found::Unavailable => Err("unavailable"),
         }
-        if rules.max_outbound_calls > 0 && self.live.outside(tenant) >= rules.max_outbound_calls {
-            return MayCall::Later(reason::OUTBOUND_LIMIT);
-        }
-        if !self.paces.take(tenant, rules.max_outbound_rate) {
-            return MayCall::Later(reason::RATE_LIMIT);
-        }
-        MayCall::Yes
+    }
+
+    /// A callback is not dialled any more.
+    pub fn come_back(&self, id: &Id) {
+        self.live.come_back(id);
     }
 
     /// Counts the call of a caller who was called back among those that went outside.
     pub fn called_back(&self, call: &Id, tenant: &TenantId) {
         self.live.go_out(call, tenant);
+    }
+
+    /// The number that somebody is shown who is called back: the one that was called, while the tenant has it; else one that
+    /// leads to the queue, else any of the tenant's. Empty: the tenant has none.
+    pub async fn shown_to_called(&self, (tenant, queue): (&TenantId, &Name), did: &str) -> String {
+        let Found::Rules(rules) = self.memory.by_tenant(tenant).await else { return String::new() };
+        if Number::parse(did).is_ok_and(|number| rules.dids.contains_key(&Digits::from(&number))) {
+            return did.to_owned();
+        }
+        let leads =
+            |did: &DidRules| did.primary.as_ref().is_some_and(|to| to.place == Place::Queue(queue.clone()));
+        let numbers = rules.dids.iter().map(|(number, did)| (!leads(did), number.to_string()));
+        numbers.min().map(|(_, number)| number).unwrap_or_default()
     }
 }

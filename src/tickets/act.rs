@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::api::TICKETS;
 use super::{Ticket, TicketStatus, TransitionError};
+use crate::agents::{FULL, Work, room};
 use crate::api::{
     Action, Audited, Call, Change, Doing, Field, Handler, Input, Null, Operation, Output, Problem, Record,
     Reply, Verb, crud,
@@ -26,6 +27,10 @@ pub(super) fn before<'a>(
     change: &'a mut Change,
 ) -> Doing<'a, Result<(), Problem>> {
     Box::pin(async move {
+        let to = change.given.get("assigned_to").filter(|to| change.before.get("assigned_to") != Some(to));
+        if let Some(to) = to.and_then(Value::as_str) {
+            room(call, tx, (to, Work::Ticket), &change.id).await?;
+        }
         match change.verb {
             Verb::Remove => {}
             Verb::Create => {
@@ -118,7 +123,7 @@ pub(super) fn actions() -> Vec<Action> {
             output: Output::Record(&TICKETS, 200),
             own: None,
             once: &[],
-            problems: &[WRONG_STATE],
+            problems: &[WRONG_STATE, FULL],
             ..Operation::new(
                 "tickets.assign",
                 "POST",
@@ -153,6 +158,7 @@ fn step(id: &'static str, path: &'static str, summary: &'static str, step: Step)
 
 async fn assign(call: &Call, tx: &mut Tx) -> Result<Reply, Problem> {
     let to = call.body.get("assigned_to").cloned().unwrap_or_default();
+    room(call, tx, (to.as_str().unwrap_or_default(), Work::Ticket), call.part(crud::ID)).await?;
     let make = |before: &Record| {
         if before.get("status").and_then(Value::as_str) == Some(TicketStatus::Closed.as_str()) {
             return Err(wrong_state(&"a ticket that is closed can't be assigned"));

@@ -1,17 +1,13 @@
 //! Agents before a real Asterisk: who sits down at another phone is called there, and who rests after a call is not.
 
-use crate::service_realtime::{CALLER, NUMBER, Way, furnish, newco, start, text};
+use crate::service_realtime::{CALLER, NUMBER, Way, connected, furnish, newco, text};
 use crate::service_rest::Person;
 use crate::support::call::Call;
 use crate::support::phone::{Phone, register};
 use crate::support::ports;
 use crate::support::scenario::Behaviour;
-use crate::support::service::{Database, Service};
+use crate::support::service::Database;
 use crate::support::wait;
-use hookswitch::agents::{Parts, PhoneNews, PhoneState, phone_changed};
-use hookswitch::app;
-use hookswitch::base::clock::Clock;
-use hookswitch::base::ids::{IdSource, Name, TenantId};
 use serde_json::json;
 
 const ANSWERS: Behaviour = Behaviour::Answers { after_ms: 100, hangs_up_after_ms: None };
@@ -26,32 +22,8 @@ fn a_queue_calls_its_agent_at_any_desk_over_odbc(database: Database) {
     a_queue_calls_its_agent_at_any_desk(Way::Odbc, database);
 }
 
-/// What a phone does, told beside the service as by another node.
-fn phone(service: &Service, name: &str, state: PhoneState) {
-    service.on_db(async |db| {
-        let clock = Clock::system();
-        let parts = Parts {
-            db: db.clone(),
-            ids: IdSource::new(clock.clone()),
-            clock: clock.clone(),
-            events: app::api::events(),
-        };
-        let news = PhoneNews {
-            tenant: TenantId::parse("newco").unwrap(),
-            endpoint: Name::parse(name).unwrap(),
-            state,
-            call_id: None,
-            caller_number: CALLER.into(),
-            caller_name: String::new(),
-            queue: Some(Name::parse("support").unwrap()),
-            at_us: clock.now_us(),
-        };
-        phone_changed(&parts, &news).await.unwrap();
-    });
-}
-
 fn a_queue_calls_its_agent_at_any_desk(way: Way, database: Database) {
-    let (service, pbx) = start(way, database);
+    let (service, pbx) = connected(way, database);
     let root = newco(&service);
     let (_, password, queue, member) = furnish(&root);
     let other = text(&root.make("/endpoints", &json!({"name": "102"})), "password");
@@ -79,32 +51,34 @@ fn a_queue_calls_its_agent_at_any_desk(way: Way, database: Database) {
     nina.ask("POST", "/agents/me/login", &json!({"extension": "102"}), 200);
     shown(&["newco-102", "(Not in use)"]);
     assert!(!seen().contains("newco-101"), "{}", seen());
-    calls();
-    assert_eq!(answered(), (1, 1), "{}", seen());
 
-    // A talk and its rest: left out by the queue until the rest is over, which the service ends by itself.
-    root.ask("PATCH", &format!("/queues/{queue}"), &json!({"wrapup_s": 3_600}), 200);
-    phone(&service, "102", PhoneState::Talking);
-    assert_eq!(nina.get("/agents/me")["phase"], "talking");
-    phone(&service, "102", PhoneState::Idle);
-    assert_eq!(nina.get("/agents/me")["reason"], "wrap-up");
+    // A talk and its rest, as ARI tells of her phone: left out by the queue until the rest is over, which the service ends by
+    // itself. Set before her first call here: app_queue has the same rest, and counts it from the call before.
+    let rests = |seconds| root.ask("PATCH", &format!("/queues/{queue}"), &json!({"wrapup_s": seconds}), 200);
+    let state = |what: &str, value: &str| {
+        wait::until(value, || (nina.get("/agents/me")[what] == value).then_some(()));
+    };
+    rests(3_600);
+    calls();
+    state("reason", "wrap-up");
+    assert_eq!(answered(), (1, 1), "{}", seen());
     shown(&["(paused:wrap-up"]);
     Call::to(NUMBER).from(CALLER).patience(5_000).run(&pbx);
     assert_eq!(answered(), (1, 1), "{}", seen());
-    // app_queue's own rest is the queue's too, and goes with the setting.
-    root.ask("PATCH", &format!("/queues/{queue}"), &json!({"wrapup_s": 0}), 200);
+    rests(0);
     nina.ask("PATCH", "/agents/me", &json!({"state": "available"}), 200);
     shown(&["(Not in use)"]);
-    root.ask("PATCH", &format!("/queues/{queue}"), &json!({"wrapup_s": 2}), 200);
-    phone(&service, "102", PhoneState::Talking);
-    phone(&service, "102", PhoneState::Idle);
-    wait::until("the end of the rest", || (nina.get("/agents/me")["state"] == "available").then_some(()));
+    rests(2);
+    calls();
+    state("reason", "wrap-up");
+    state("state", "available");
     wait::until("the queue to have her back", || {
         let text = seen();
         (text.contains("(Not in use)") && !text.contains("paused")).then_some(())
     });
+    rests(0);
     calls();
-    assert_eq!(answered(), (1, 2), "{}", seen());
+    assert_eq!(answered(), (1, 3), "{}", seen());
 
     nina.ask("POST", "/agents/me/logout", &json!({}), 200);
     shown(&["No Members"]);

@@ -3,7 +3,7 @@
 //! stories where Asterisk asks the database itself.
 
 use crate::service_rest::Person;
-use crate::support::asterisk::{Pbx, PbxOptions};
+use crate::support::asterisk::{ARI_PASSWORD, ARI_USER, Pbx, PbxOptions};
 use crate::support::call::Call;
 use crate::support::mariadb::MariaDb;
 use crate::support::phone::{Phone, register};
@@ -48,6 +48,29 @@ pub(crate) fn start(way: Way, database: Database) -> (Service, Pbx) {
     let pbx = Pbx::start(&match way {
         Way::Http => pbx.realtime(service.http(), TOKEN),
         Way::Odbc => pbx.odbc(&service.odbc()),
+    });
+    (service, pbx)
+}
+
+/// As [`start`], and the service dials Asterisk over ARI.
+pub(crate) fn connected(way: Way, database: Database) -> (Service, Pbx) {
+    let [port] = ports::free();
+    let url: &'static str = Box::leak(format!("http://127.0.0.1:{port}").into_boxed_str());
+    let options = ServiceOptions::new(database)
+        .set("HOOKSWITCH_ARI__PBX__USERNAME", ARI_USER)
+        .set("HOOKSWITCH_ARI__PBX__PASSWORD", ARI_PASSWORD)
+        .set("HOOKSWITCH_ARI__PBX__APP", "hookswitch")
+        .set("HOOKSWITCH_ARI__PBX__URL", url)
+        .set("HOOKSWITCH_REALTIME_TOKEN", TOKEN);
+    let service = Service::start(&options);
+    let pbx = PbxOptions::new(service.agi()).dialled_at(port);
+    let pbx = Pbx::start(&match way {
+        Way::Http => pbx.realtime(service.http(), TOKEN),
+        Way::Odbc => pbx.odbc(&service.odbc()),
+    });
+    let person = Person::sign_in(&service, "supervisor@acme.test", "hookswitch-demo-1");
+    wait::until("Asterisk to be connected", || {
+        (person.list("/asterisks")[0]["connected"] == true).then_some(())
     });
     (service, pbx)
 }

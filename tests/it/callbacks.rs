@@ -4,10 +4,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use hookswitch::agents::{Parts, PhoneNews, PhoneState, phone_changed};
 use hookswitch::base::ids::{Id, Number};
 use hookswitch::base::role::Role;
-use hookswitch::queues::callback::{Dialler, Due};
+use hookswitch::queues::callback::{CallbackState, DialError, Dialler, Due};
 use hookswitch::queues::callback_desk::{Callbacks, Wanted};
+use hookswitch::queues::callback_store::{self, Step};
 use hookswitch::queues::live::LiveQueues;
 use hookswitch::queues::log::Row;
 use hookswitch::queues::log_store;
@@ -29,16 +31,27 @@ struct Phones {
     dialled: Mutex<Vec<String>>,
     broken: bool,
     hangs: bool,
+    /// No Asterisk is connected: known before.
+    away: bool,
+    /// ... or found by dialling.
+    lost: bool,
 }
 
 impl Dialler for Phones {
-    fn dial<'a>(&'a self, due: &'a Due) -> BoxFuture<'a, Result<(), String>> {
+    fn is_ready(&self) -> bool {
+        !self.away
+    }
+
+    fn dial<'a>(&'a self, due: &'a Due) -> BoxFuture<'a, Result<(), DialError>> {
         Box::pin(async move {
             self.dialled.lock().unwrap().push(due.number.to_string());
             if self.hangs {
                 std::future::pending::<()>().await;
             }
-            if self.broken { Err("the trunk is down".to_owned()) } else { Ok(()) }
+            if self.lost {
+                return Err(DialError::NotReady);
+            }
+            if self.broken { Err(DialError::Refused("the trunk is down".to_owned())) } else { Ok(()) }
         })
     }
 }
@@ -92,7 +105,38 @@ impl Scene {
             live: Arc::new(LiveQueues::new(3_600_000_000)),
             dialler: Some(Arc::<Phones>::clone(dialler)),
             node: gate.ids.next(),
+            counted: Mutex::default(),
         }
+    }
+
+    /// Somebody who was called back answers: a call of its own, which stands in the books.
+    async fn answered(&self, id: &str, uniqueid: &str) -> Id {
+        let (id, call) = (Id::parse(id).unwrap(), self.app.gate.ids.next());
+        let found = self.node(&self.phones).answered(&id, (uniqueid, &call)).await.unwrap();
+        assert!(found.is_some());
+        self.call(&call, uniqueid).await;
+        call
+    }
+
+    async fn call(&self, call: &Id, uniqueid: &str) {
+        let sql = format!(
+            "INSERT INTO calls (id, tenant_id, direction, did, caller_number, caller_name, channel, uniqueid, linkedid, language, \
+             action, target, reason, started_at) VALUES ('{call}', 'acme', 'outbound', '', '', '', '', '{uniqueid}', '', '', \
+             'queue', '', 'callback', 1)"
+        );
+        self.app.test.execute(&sql).await.unwrap();
+    }
+
+    /// Its call is over, and what the log may have to say is said.
+    async fn ended(&self, call: &Id, more: &str) {
+        let at = self.app.clock.now_us();
+        self.app
+            .test
+            .execute(&format!("UPDATE calls SET ended_at = {at}{more} WHERE id = '{call}'"))
+            .await
+            .unwrap();
+        assert_eq!(self.round().await, [""; 0], "rows of the log may be on their way");
+        self.app.wait(Duration::from_secs(4));
     }
 
     async fn round(&self) -> Vec<String> {
@@ -105,13 +149,19 @@ impl Scene {
     }
 
     async fn ask(&self, number: &str) -> String {
-        let id = self.app.post(&self.path(), &self.admin, json!({"number": number})).await.expect(201).id();
+        let agent = self.app.token(Role::Agent, "acme").await;
+        let id = self.app.post(&self.path(), &agent, json!({"number": number})).await.expect(201).id();
         self.app.wait(Duration::from_secs(1));
         id
     }
 
     async fn one(&self, id: &str) -> Value {
-        self.app.get(&format!("{}/{id}", self.path()), &self.admin).await.expect(200).body
+        self.app.get(&format!("{}/{id}", self.path()), &self.viewer().await).await.expect(200).body
+    }
+
+    /// Whose token is new: the clock goes on for hours.
+    async fn viewer(&self) -> String {
+        self.app.token(Role::Viewer, "acme").await
     }
 
     async fn states(&self) -> Vec<String> {
@@ -141,7 +191,7 @@ impl Scene {
 
     async fn told(&self) -> Vec<String> {
         let path = "/events?types=queue.callback_requested,queue.callback_dialled,queue.callback_done,queue.callback_failed";
-        let list = self.app.get(path, &self.admin).await.expect(200).body;
+        let list = self.app.get(path, &self.viewer().await).await.expect(200).body;
         let text = |event: &Value| {
             let kind = event["type"].as_str().unwrap().trim_start_matches("queue.callback_").to_owned();
             format!("{kind} {} {}", event["data"]["state"].as_str().unwrap(), event["data"]["attempts"])
@@ -192,7 +242,7 @@ both_databases! {
         let node = scene.node(&scene.phones);
         let (id, call) = (Id::parse(&ann).unwrap(), scene.app.gate.ids.next());
         let found = node.answered(&id, ("u-ann", &call)).await.unwrap().unwrap();
-        assert_eq!((found.0, found.1, found.2), (tenant("acme"), name("support"), number(ANN)));
+        assert_eq!((found.tenant, found.queue, found.number), (tenant("acme"), name("support"), number(ANN)));
         assert_eq!(scene.one(&ann).await["called_call_id"], json!(call.as_str()));
         scene.log("u-ann", "", "ENTERQUEUE", ["", ANN, "1"]).await;
         assert_eq!(scene.round().await, [""; 0]);
@@ -248,7 +298,7 @@ both_databases! {
         let over = scene.one(&ann).await;
         assert_eq!((&over["state"], &over["attempts"], &over["last_error"]), (&json!("failed"), &json!(2), &json!("nobody answered")));
         assert_eq!(scene.told().await, ["requested waiting 0", "dialled dialling 1", "dialled dialling 2", "failed failed 2"]);
-        // A dialler that can't is an attempt too.
+        // What refuses to dial is an attempt too.
         let broken = Arc::new(Phones { broken: true, ..Phones::default() });
         let bob = scene.ask(BOB).await;
         scene.node(&broken).round().await.unwrap();
@@ -258,8 +308,8 @@ both_databases! {
         assert_eq!(scene.app.test.texts(&format!("SELECT state FROM queue_callbacks WHERE id = '{bob}'")).await, ["expired"]);
         // What is over is kept for a while.
         let (db, now_us) = (&scene.app.gate.db, scene.app.clock.now_us());
-        assert_eq!(hookswitch::queues::callback_store::purge(db, now_us).await.unwrap(), 0);
-        assert_eq!(hookswitch::queues::callback_store::purge(db, now_us + 91 * 86_400_000_000).await.unwrap(), 2);
+        assert_eq!(callback_store::purge(db, now_us).await.unwrap(), 0);
+        assert_eq!(callback_store::purge(db, now_us + 91 * 86_400_000_000).await.unwrap(), 2);
     }
 
     /// Nodes that look at the same moment; one that was killed between the claim and the call; no node that could call.
@@ -368,4 +418,250 @@ both_databases! {
         assert_eq!(offered(ANN).await, Err("not-offered"));
         assert_eq!(brief(&router.callback(called("taken", 0, ""), Mode::Live).await), "playback custom/acme/bye callback-taken");
     }
+
+    /// Answered and never in the line: the books say what became of the call. Nobody else waits for that.
+    async fn a_call_that_ends_before_the_line_is_over(test) {
+        let scene = Scene::new(test).await;
+        let (ann, bob) = (scene.ask(ANN).await, scene.ask(BOB).await);
+        assert_eq!(scene.round().await, [ANN]);
+        let call = scene.answered(&ann, "u-ann").await;
+        assert_eq!(scene.round().await, [""; 0]);
+        scene.ended(&call, "").await;
+        assert_eq!(scene.round().await, [BOB]);
+        let over = scene.one(&ann).await;
+        assert_eq!((&over["state"], &over["last_error"]), (&json!("failed"), &json!("the caller hung up before the queue")));
+        // The queue took nobody: that is another attempt.
+        let call = scene.answered(&bob, "u-bob").await;
+        scene.ended(&call, ", queue_status = 'FULL'").await;
+        assert_eq!(scene.round().await, [""; 0]);
+        let again = scene.one(&bob).await;
+        assert_eq!((&again["state"], &again["attempts"], &again["last_error"]), (&json!("waiting"), &json!(1), &json!("the queue took no caller")));
+        // Without a log of the queues somebody talked all the same; with one that has no end of it too.
+        scene.app.wait(Duration::from_secs(61));
+        assert_eq!(scene.round().await, [BOB]);
+        let call = scene.answered(&bob, "u-bob2").await;
+        scene.ended(&call, ", disposition = 'ANSWERED', answered_by = 'PJSIP/acme-101-1'").await;
+        scene.round().await;
+        assert_eq!(scene.one(&bob).await["state"], "done");
+        let eve = scene.ask(EVE).await;
+        assert_eq!(scene.round().await, [EVE]);
+        let call = scene.answered(&eve, "u-eve").await;
+        scene.log("u-eve", "", "ENTERQUEUE", ["", EVE, "1"]).await;
+        scene.app.wait(Duration::from_secs(400));
+        assert_eq!((scene.round().await, scene.one(&eve).await["state"].clone()), (Vec::new(), json!("answered")), "still in the line");
+        scene.ended(&call, "").await;
+        scene.app.wait(Duration::from_secs(5));
+        scene.round().await;
+        assert_eq!(scene.one(&eve).await["state"], "failed");
+        // The process died before it wrote the call down.
+        let ann = scene.ask(ANN).await;
+        assert_eq!(scene.round().await, [ANN]);
+        scene.node(&scene.phones).answered(&Id::parse(&ann).unwrap(), ("u", &scene.app.gate.ids.next())).await.unwrap();
+        scene.app.wait(Duration::from_secs(301));
+        scene.round().await;
+        assert_eq!(scene.one(&ann).await["last_error"], "nothing is known of the call");
+        assert!(scene.told().await.iter().filter(|told| told.starts_with("done")).count() == 1);
+    }
+
+    /// While no Asterisk is connected callbacks wait; it costs no attempt.
+    async fn who_can_not_dial_lets_them_wait(test) {
+        let scene = Scene::new(test).await;
+        let ann = scene.ask(ANN).await;
+        let away = Arc::new(Phones { away: true, ..Phones::default() });
+        scene.node(&away).round().await.unwrap();
+        let lost = Arc::new(Phones { lost: true, ..Phones::default() });
+        let node = scene.node(&lost);
+        for _ in 0..3 {
+            node.round().await.unwrap();
+        }
+        assert_eq!((away.take().len(), lost.take().len()), (0, 3));
+        let one = scene.one(&ann).await;
+        assert_eq!((&one["state"], &one["attempts"]), (&json!("waiting"), &json!(0)));
+        assert!(node.counted.lock().unwrap().is_empty());
+        assert_eq!(scene.round().await, [ANN], "at once");
+    }
+
+    /// Asterisk died with a caller in the line: the log never has an end of it.
+    async fn a_caller_whose_call_is_over_waits_no_more(test) {
+        let scene = Scene::new(test).await;
+        let call = scene.app.gate.ids.next();
+        scene.call(&call, "u-ghost").await;
+        scene.log("u-ghost", "", "ENTERQUEUE", ["", EVE, "1"]).await;
+        scene.log("u-talks", "101", "CONNECT", ["1", "x", "1"]).await;
+        scene.ask(ANN).await;
+        let node = scene.node(&scene.phones);
+        node.round().await.unwrap();
+        assert_eq!(scene.phones.take(), [""; 0]);
+        let talk = scene.app.gate.ids.next();
+        scene.call(&talk, "u-talks").await;
+        scene.app.test.execute(&format!("UPDATE calls SET ended_at = {}", scene.app.clock.now_us())).await.unwrap();
+        scene.app.wait(Duration::from_secs(6));
+        node.round().await.unwrap();
+        assert_eq!(scene.phones.take(), [ANN]);
+    }
+
+    /// One that may not be dialled now holds up nobody behind it.
+    async fn who_is_closed_holds_up_nobody(test) {
+        let scene = Scene::new(test).await;
+        let (app, admin) = (&scene.app, &scene.admin);
+        let never = json!({"name": "never", "definition": {"zone": "UTC", "weekly": [], "holidays": []}});
+        app.post("/schedules", admin, never).await.expect(201);
+        let did = json!({"number": "+15550001000", "route_type": "queue", "route_target": "support", "schedule": "never"});
+        app.post("/dids", admin, did).await.expect(201);
+        app.gate.routing.memory.refresh().await.unwrap();
+        let (queue, ann) = (name("support"), number(ANN));
+        let wanted = Wanted { queue: &queue, number: &ann, name: "", did: "+15550001000", call: "", place_us: 5 };
+        let first = scene.node(&scene.phones).ask(&tenant("acme"), wanted).await.unwrap().unwrap();
+        scene.ask(BOB).await;
+        assert_eq!(scene.round().await, [BOB]);
+        assert_eq!(scene.one(first.as_str()).await["state"], "waiting");
+        // What somebody sees who is called.
+        let router = &app.gate.routing;
+        for (did, shown) in [("+15550001000", "+15550001000"), ("", "+15550001000"), ("+15559999999", "+15550001000")] {
+            assert_eq!(router.shown_to_called((&tenant("acme"), &queue), did).await, shown);
+        }
+    }
+
+    /// Who was called back and presses the key again keeps the place, and is called once more.
+    async fn who_asks_again_in_the_line_is_called_again(test) {
+        let scene = Scene::new(test).await;
+        let ann = scene.ask(ANN).await;
+        let place = scene.one(&ann).await["place_at"].clone();
+        assert_eq!(scene.round().await, [ANN]);
+        let call = scene.answered(&ann, "u-ann").await;
+        scene.log("u-ann", "", "ENTERQUEUE", ["", ANN, "1"]).await;
+        let (queue, to) = (name("support"), number(ANN));
+        let wanted = Wanted { queue: &queue, number: &to, name: "", did: "", call: "", place_us: scene.app.clock.now_us() };
+        let node = scene.node(&scene.phones);
+        // In another call it is the same callback, which goes on.
+        assert_eq!(node.ask(&tenant("acme"), wanted).await.unwrap().unwrap().as_str(), ann);
+        assert_eq!(scene.one(&ann).await["state"], "answered");
+        assert_eq!(node.ask(&tenant("acme"), Wanted { call: call.as_str(), ..wanted }).await.unwrap().unwrap().as_str(), ann);
+        scene.log("u-ann", "", "EXITWITHKEY", ["1", "1", "1"]).await;
+        assert_eq!(scene.round().await, [""; 0], "the goodbye is heard");
+        let one = scene.one(&ann).await;
+        assert_eq!((&one["state"], &one["attempts"], &one["place_at"]), (&json!("waiting"), &json!(0), &place));
+        scene.app.wait(Duration::from_secs(11));
+        assert_eq!(scene.round().await, [ANN]);
+    }
+
+    /// A member who talks or rings outside the queue takes nobody, and one member is free for one queue.
+    async fn a_member_is_free_for_one(test) {
+        let scene = Scene::new(test).await;
+        let (app, admin) = (&scene.app, &scene.admin);
+        let agent = app.user(Role::Agent, "acme").await;
+        app.post("/agents/me/login", &agent.token, json!({"extension": "101"})).await.expect(200);
+        let gate = &app.gate;
+        let parts = Parts { db: gate.db.clone(), ids: gate.ids.clone(), clock: gate.clock.clone(), events: gate.events.clone() };
+        let phone = async |state: PhoneState| {
+            let news = PhoneNews {
+                tenant: tenant("acme"), endpoint: name("101"), state, call_id: None, caller_number: String::new(),
+                caller_name: String::new(), queue: None, at_us: app.clock.now_us(),
+            };
+            phone_changed(&parts, &news).await.unwrap();
+            app.wait(Duration::from_secs(1));
+        };
+        let ann = scene.ask(ANN).await;
+        for state in [PhoneState::Ringing, PhoneState::Talking] {
+            phone(state).await;
+            assert_eq!(scene.round().await, [""; 0], "{state:?}");
+        }
+        phone(PhoneState::Idle).await;
+        let sales = app.post("/queues", admin, json!({"name": "sales"})).await.expect(201).id();
+        let member = app.get(&format!("/queues/{}/members", scene.queue), admin).await.expect(200).body["data"][0]["endpoint_id"].clone();
+        app.post(&format!("/queues/{sales}/members"), admin, json!({"endpoint_id": member})).await.expect(201);
+        app.post(&format!("/queues/{sales}/callbacks"), admin, json!({"number": BOB})).await.expect(201);
+        app.wait(Duration::from_secs(1));
+        let dialled = scene.round().await;
+        assert_eq!(dialled.len(), 1, "{dialled:?}");
+        assert_eq!(scene.round().await, [""; 0]);
+        scene.member("102").await;
+        if dialled == [BOB] {
+            assert_eq!(scene.round().await, [ANN], "102 is this queue's alone");
+        } else {
+            // 102 is for Ann's queue, so 101 may be for the other: who comes first.
+            assert_eq!((scene.round().await, scene.one(&ann).await["state"].clone()), (vec![BOB.to_owned()], json!("dialling")));
+        }
+    }
+
+    /// Who answers stands behind those who were called back before and joined before.
+    async fn who_answers_first_does_not_overtake(test) {
+        let scene = Scene::new(test).await;
+        for endpoint in ["102", "103"] {
+            scene.member(endpoint).await;
+        }
+        let asked = [scene.ask(ANN).await, scene.ask(BOB).await, scene.ask(EVE).await];
+        assert_eq!(scene.round().await, [ANN, BOB, EVE]);
+        scene.log("u-late", "", "ENTERQUEUE", ["", "", "1"]).await;
+        let node = scene.node(&scene.phones);
+        let (acme, support) = (tenant("acme"), name("support"));
+        for (n, position) in [(1, 1), (2, 2), (0, 1)] {
+            let (id, uniqueid) = (Id::parse(&asked[n]).unwrap(), format!("u-{n}"));
+            let found = node.answered(&id, (&uniqueid, &scene.app.gate.ids.next())).await.unwrap().unwrap();
+            assert_eq!(node.position(&acme, &support, found.place_us).await.unwrap(), position, "{n}");
+            scene.log(&uniqueid, "", "ENTERQUEUE", ["", "", "1"]).await;
+        }
+        assert_eq!(node.position(&acme, &support, scene.app.clock.now_us()).await.unwrap(), 5);
+    }
+
+    /// A node that looked before the last attempt failed does not dial within the pause.
+    async fn a_stale_view_claims_nothing(test) {
+        let scene = Scene::new(test).await;
+        let ann = scene.ask(ANN).await;
+        assert_eq!(scene.round().await, [ANN]);
+        let acme = tenant("acme");
+        assert!(scene.node(&scene.phones).failed(&acme, &Id::parse(&ann).unwrap(), "busy").await.unwrap());
+        let claim = async |attempts: i64| {
+            let now_us = scene.app.clock.now_us();
+            let mut tx = scene.app.gate.db.begin().await.unwrap();
+            let step = Step::claim(attempts, "n", now_us + 1);
+            callback_store::step(&mut tx, (&acme, now_us), &ann, step).await.unwrap().is_some()
+        };
+        assert!(!claim(0).await && !claim(1).await, "it has its pause");
+        scene.app.wait(Duration::from_secs(61));
+        assert!(!claim(0).await && claim(1).await);
+        scene.app.wait(Duration::from_secs(8 * 3_600));
+        assert!(!claim(1).await, "it has expired");
+        let now_us = scene.app.clock.now_us();
+        let mut tx = scene.app.gate.db.begin().await.unwrap();
+        let step = Step::new(CallbackState::Waiting, CallbackState::Expired);
+        assert!(callback_store::step(&mut tx, (&acme, now_us), &ann, step).await.unwrap().is_some());
+    }
+
+    /// A callback that rings is a call out.
+    async fn callbacks_that_ring_count_as_calls_out(test) {
+        let scene = Scene::new(test).await;
+        scene.member("102").await;
+        let root = scene.app.token(Role::Superadmin, "").await;
+        scene.app.patch("/tenants/acme", &root, json!({"max_outbound_calls": 1})).await.expect(200);
+        let (ann, bob) = (scene.ask(ANN).await, scene.ask(BOB).await);
+        let (node, acme) = (scene.node(&scene.phones), tenant("acme"));
+        node.round().await.unwrap();
+        node.round().await.unwrap();
+        assert_eq!(scene.phones.take(), [ANN]);
+        let outside = || scene.app.gate.routing.live.outside(&acme);
+        assert_eq!(outside(), 1);
+        assert!(node.failed(&acme, &Id::parse(&ann).unwrap(), "busy").await.unwrap());
+        assert_eq!(outside(), 0);
+        node.round().await.unwrap();
+        assert_eq!((scene.phones.take(), outside()), (vec![BOB.to_owned()], 1));
+        // Told to another node, it is found out.
+        let other = scene.node(&scene.phones);
+        scene.app.gate.routing.live.go_out(&scene.app.gate.ids.next(), &acme);
+        assert!(callback_failed(&scene, &bob).await);
+        other.round().await.unwrap();
+        assert_eq!(outside(), 2);
+        node.round().await.unwrap();
+        assert_eq!((outside(), scene.phones.take()), (1, Vec::new()));
+    }
+}
+
+/// As another node writes it.
+async fn callback_failed(scene: &Scene, id: &str) -> bool {
+    let (acme, now_us) = (tenant("acme"), scene.app.clock.now_us());
+    let mut tx = scene.app.gate.db.begin().await.unwrap();
+    let step = Step::new(CallbackState::Dialling, CallbackState::Failed);
+    let done = callback_store::step(&mut tx, (&acme, now_us), id, step).await.unwrap().is_some();
+    tx.commit().await.unwrap();
+    done
 }

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use hookswitch::routing::Mode;
+use hookswitch::base::ids::Name;
 use hookswitch::routing::trace::Trace;
 use hookswitch::routing::types::{Action, Inputs, WebhookReply};
+use hookswitch::routing::{Mode, Router, Way};
 use hookswitch::tenants::TenantStatus;
 
 use crate::support::{both_databases, tenant};
@@ -153,6 +154,26 @@ both_databases! {
         let next = world.router.next(Some(&call.id), &next.decision.state, world.inputs("")).await;
         assert_eq!((brief(&next), world.router.live.outside(&tenant("acme"))), ("voicemail 101@acme overflow".into(), 0));
         assert_eq!(brief(&dial(&world, OUT).await), "external +15559990000 outbound");
+    }
+
+    /// As a click asks before it has anybody's phone ring.
+    async fn a_call_too_many_is_known_before_it_begins(t) {
+        let world = world(&t, None).await;
+        world.change("acme", "UPDATE tenants SET max_concurrent_calls = 2, max_outbound_calls = 1").await;
+        let (acme, from) = (tenant("acme"), Name::parse("101").unwrap());
+        let would = async |to: &str, another| world.router.would_dial(&acme, &from, to, another).await;
+        assert_eq!((would(OUT, true).await, would("101", true).await), (Ok(Way::Outside), Ok(Way::Inside)));
+        dial(&world, OUT).await;
+        assert_eq!(would(OUT, true).await, Err("outbound-limit".into()));
+        assert_eq!((would(OUT, false).await, would("101", true).await), (Ok(Way::Outside), Ok(Way::Inside)));
+        world.router.live.add(&world.ids.next(), Some(&acme), "");
+        world.router.live.add(&world.ids.next(), Some(&acme), "");
+        assert_eq!(would("101", true).await, Err("tenant-limit".into()));
+        assert!(Router::is_limit("tenant-limit") && Router::is_limit("outbound-limit"));
+        assert!(!Router::is_limit("no-destination"));
+        assert_eq!(would("112", true).await, Ok(Way::Emergency));
+        // Nothing of it was counted.
+        assert_eq!((world.router.live.counts(&acme, "").0, world.router.live.outside(&acme)), (2, 1));
     }
 
     async fn calls_out_in_a_second_are_counted(t) {

@@ -39,6 +39,11 @@ pub const LIVE_OVERLAP_US: i64 = 10_000_000;
 /// How long the rows of a call that has ended stay in memory: longer than the overlap, so that none comes back.
 /// Microseconds.
 pub const LIVE_ENDED_US: i64 = 60_000_000;
+/// How long the log's rows of a call may come behind its end. Microseconds.
+pub const LIVE_LATE_US: i64 = 3_000_000;
+/// How often it is looked whether callers and talks have ended of which the log has no end: Asterisk died, or the row was lost.
+/// Microseconds.
+pub const LIVE_CHECK_US: i64 = 5_000_000;
 /// Rows that one look takes; the newest of them.
 pub const LIVE_ROWS: i64 = 200_000;
 /// Callers and talks of one queue that are shown at most: nobody reads more, and a page stays below 200 KB.
@@ -82,7 +87,10 @@ pub const CALLBACK_DIAL_TIME: Duration = Duration::from_secs(10);
 /// How long whoever dials a callback is believed to live: longer than beginning to call, ringing and telling of it take.
 /// Microseconds.
 pub const CALLBACK_LEASE_US: i64 = 60 * 1_000_000;
-/// How long the call of a callback is followed: longer than anybody waits in front of a line. Microseconds.
-pub const CALLBACK_CALL_US: i64 = 3_600 * 1_000_000;
+/// Time for the call that a callback became to stand in the books or in the queues' log: the journal and Asterisk bring it
+/// within a second, unless a database was away. Microseconds.
+pub const CALLBACK_CALL_US: i64 = 300 * 1_000_000;
+/// Seconds before somebody is called who pressed the key once more: the goodbye is heard by then.
+pub const CALLBACK_AGAIN_S: i64 = 10;
 /// Characters of what went wrong with a callback.
 pub const CALLBACK_ERROR_CHARACTERS: usize = 200;

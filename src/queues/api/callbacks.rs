@@ -34,7 +34,7 @@ pub static CALLBACKS: Resource = Resource {
     path: "/queues/{queue_id}/callbacks",
     doc: "Callers who left the line and keep their place in it, in the order of the line. One is called when nobody who joined \
           before still waits and a member is free, or, where somebody waits behind, would be next. Who answers stands in \
-          front of the line.",
+          front of the line, behind those who joined before and were called back too.",
     table: "queue_callbacks",
     parent: Some(Parent { column: "queue_id", of: &QUEUES }),
     may: May::only_read(Roles::ALL),
@@ -55,7 +55,13 @@ pub static CALLBACKS: Resource = Resource {
         Field::time("place_at", "When the caller joined the line.").server().sort().filter(),
         NOT_BEFORE.server(),
         Field::time("expires_at", "When it is given up.").server(),
-        Field::int("attempts", 0, i64::MAX, "How often the phone was called.").server(),
+        Field::int(
+            "attempts",
+            0,
+            i64::MAX,
+            "How often the phone was called, but for calls in which the caller asked to be called once more.",
+        )
+        .server(),
         Field::id("called_call_id", "The call that it became; null: none.").nullable(Null::Empty).server(),
         Field::maybe("last_error", limits::CALLBACK_ERROR_CHARACTERS, "What went wrong last.").server(),
         Field::time("finished_at", "When it was over.").nullable(Null::Null).server(),
@@ -83,7 +89,7 @@ pub fn kinds() -> Vec<Kind> {
         kind("queue.callback_done", "Somebody who was called back talks to a member."),
         kind(
             "queue.callback_failed",
-            "Somebody is not called back any more: nobody answered as often as it is tried, the caller left before a member \
+            "Somebody is not called back any more: nobody answered as often as it is tried, the caller hung up before a member \
              came, it expired, or it was taken back (state).",
         ),
     ]

@@ -7,11 +7,12 @@ use serde_json::{Value, json};
 use super::fields::{COLUMNS, NEW_USER, USER_PATCH, USERS};
 use super::roles::{by_person, change_role, id_of, leave, not_self, other_admin, role_of};
 use super::{ROLE_PROBLEMS, action, line};
+use crate::agents;
 use crate::api::store::{self, Scope};
 use crate::api::{Action, Call, Doing, Handler, Problem, Record, Reply, crud};
 use crate::auth::{Auth, Why, revoke_all, set_password};
 use crate::base::ids::Id;
-use crate::base::role::Role;
+use crate::base::role::{Role, Roles};
 use crate::base::secret::Secret;
 use crate::db::{Tx, is_unique_violation};
 use crate::tenants::{Room, lock_tenant, room_for};
@@ -180,9 +181,19 @@ fn update<'a>(call: &'a Call, tx: &'a mut Tx) -> Doing<'a, Result<Reply, Problem
         if call.prepared.contains_key("hash") {
             noted.insert("password".into(), json!("[secret]"));
         }
+        let is_agent = role_of(&after).is_none_or(|role| Roles::AGENTS.has(role));
         let audited = line(&USERS, "update", id.as_str(), before, noted);
-        Ok(Reply { ended, ..Reply::record(after).audited(audited) })
+        let mut reply = Reply { ended, ..Reply::record(after) };
+        if !is_agent || stops(call) {
+            agents::retire(call, tx, (&id, false), &mut reply).await?;
+        }
+        Ok(reply.audited(audited))
     })
+}
+
+/// Whether the user may not sign in any more.
+fn stops(call: &Call) -> bool {
+    call.body.get("status").and_then(Value::as_str).is_some_and(|status| status != "active")
 }
 
 /// Changes the account itself. Returns the sessions that ended. The caller holds the tenant's lock.
@@ -208,8 +219,7 @@ async fn change_account(call: &Call, tx: &mut Tx, id: &Id, before: &Record) -> R
         ));
     }
     let mut ended = Vec::new();
-    let stops = call.body.get("status").and_then(Value::as_str).is_some_and(|status| status != "active");
-    if stops {
+    if stops(call) {
         not_self(call, id)?;
         if role_of(before) == Some(Role::TenantAdmin) {
             other_admin(tx, call.tenant()?, id).await?;
@@ -245,6 +255,8 @@ fn remove<'a>(call: &'a Call, tx: &'a mut Tx) -> Doing<'a, Result<Reply, Problem
             people::remove(tx, &id, call.now_us()).await?;
         }
         let audited = line(&USERS, "delete", id.as_str(), before, Record::new());
-        Ok(Reply { ended, ..Reply::empty().audited(audited) })
+        let mut reply = Reply { ended, ..Reply::empty() };
+        agents::retire(call, tx, (&id, true), &mut reply).await?;
+        Ok(reply.audited(audited))
     })
 }

@@ -5,11 +5,12 @@ use serde_json::Value;
 
 use super::fields::{NEW_ROLE, ROLE_PATCH, ROLES, USERS};
 use super::{ROLE_PROBLEMS, action, line};
+use crate::agents;
 use crate::api::store::{self, Scope};
 use crate::api::{Action, Call, Doing, Handler, Problem, Record, Reply, crud};
 use crate::auth::{Why, revoke_in_tenant};
 use crate::base::ids::{Id, TenantId};
-use crate::base::role::Role;
+use crate::base::role::{Role, Roles};
 use crate::db::Tx;
 use crate::tenants::{Room, lock_tenant, room_for};
 use crate::users::store as people;
@@ -145,8 +146,13 @@ fn update<'a>(call: &'a Call, tx: &'a mut Tx) -> Doing<'a, Result<Reply, Problem
         };
         let after = store::get_locked(tx, &ROLES, &Scope::tenant(call.tenant()?), id).await?;
         let after = after.ok_or_else(|| Problem::not_found(ROLES.one))?;
+        let is_agent = role_of(&after).is_some_and(|role| Roles::AGENTS.has(role));
         let audited = line(&ROLES, "update", id, before, after.clone());
-        Ok(Reply { ended, ..Reply::record(after).audited(audited) })
+        let mut reply = Reply { ended, ..Reply::record(after) };
+        if !is_agent {
+            agents::retire(call, tx, (&user, false), &mut reply).await?;
+        }
+        Ok(reply.audited(audited))
     })
 }
 
@@ -156,7 +162,9 @@ fn remove<'a>(call: &'a Call, tx: &'a mut Tx) -> Doing<'a, Result<Reply, Problem
         let (before, user) = held(call, tx).await?;
         let ended = leave(call, tx, &user, role_of(&before)).await?;
         let audited = line(&ROLES, "delete", call.part(crud::ID), before, Record::new());
-        Ok(Reply { ended, ..Reply::empty().audited(audited) })
+        let mut reply = Reply { ended, ..Reply::empty() };
+        agents::retire(call, tx, (&user, true), &mut reply).await?;
+        Ok(reply.audited(audited))
     })
 }
 

@@ -395,6 +395,25 @@ both_databases! {
             "calls": 1, "max_calls": 1, "takes_call": false, "chats": 0, "max_chats": 1, "takes_chat": true,
             "tickets": 2, "max_tickets": 2, "takes_ticket": false,
         }));
+        // Agents keep within the limits, their own and another's; supervisors decide.
+        let ticket = f.desk.make("/tickets", json!({"subject": "t2"})).await.id();
+        let assign = format!("/tickets/{ticket}/assign");
+        let hers = json!({"assigned_to": f.ann.id.as_str()});
+        for who in [&f.ann, &f.ben] {
+            assert_eq!(app.post(&assign, &who.token, hers.clone()).await.expect(409).code(), "at-capacity");
+            assert_eq!(app.patch(&format!("/tickets/{ticket}"), &who.token, hers.clone()).await.expect(409).code(), "at-capacity");
+        }
+        app.post(&assign, &f.desk.supervisor, hers.clone()).await.expect(200);
+        app.post(&assign, &f.ann.token, hers).await.expect(409);
+        app.test.execute(&sql.replace(ONE, TWO).replace("'active'", "'queued'").replace(&format!("'{}'", f.ben.id), "NULL")).await.unwrap();
+        let chat = format!("/chat/sessions/{TWO}");
+        assert_eq!(app.patch(&chat, &f.ben.token, json!({"agent_id": f.ben.id.as_str()})).await.expect(409).code(), "at-capacity");
+        app.patch(&chat, &f.ann.token, json!({"agent_id": f.ann.id.as_str()})).await.expect(200);
+        // Handed on, he can't accept it; a supervisor gives it to him.
+        let offer = app.post(&format!("{chat}/transfers"), &f.ann.token, json!({"to_agent_id": f.ben.id.as_str()})).await.expect(201).id();
+        let accept = format!("/chat/transfers/{offer}/accept");
+        assert_eq!(app.post(&accept, &f.ben.token, json!({})).await.expect(409).code(), "at-capacity");
+        app.patch(&chat, &f.desk.supervisor, json!({"agent_id": f.ben.id.as_str()})).await.expect(200);
         app.get(&format!("/agents/{ann}/capacity"), &f.desk.other).await.expect(404);
         assert_eq!(app.get("/agents/available?kind=call", &f.desk.other).await.expect(200).body["data"], json!([]));
         app.get("/agents/available", &f.desk.viewer).await.expect(400);
@@ -464,5 +483,173 @@ both_databases! {
         phone_changed(&f.parts(), &rings).await.unwrap();
         let shown = app.get(pop, &f.ben.token).await.expect(200).body;
         assert_eq!((&shown["caller_number"], &shown["contact"], &shown["calls"], &shown["queue"]), (&json!(null), &json!(null), &json!([]), &json!(null)));
+    }
+
+    /// Whose account or role is gone is no agent any more, and rings nowhere; whose is suspended is signed out.
+    async fn who_works_here_no_more_is_no_agent(test) {
+        let f = Floor::new(test).await;
+        let (app, admin) = (&f.desk.app, f.desk.admin.as_str());
+        for (phone, who) in [(0, &f.ann), (1, &f.ben)] {
+            let body = json!({"endpoint_id": f.phones[phone], "user_id": who.id.as_str()});
+            f.desk.make(&format!("/queues/{}/members", f.queue), body).await;
+        }
+        // Crosswise, so that both members ring elsewhere.
+        let (ann, ben) = (f.sit(&f.ann, "102").await.expect(200).id(), f.sit(&f.ben, "101").await.expect(200).id());
+        let seats = async || app.test.number("SELECT COUNT(*) FROM queue_members WHERE seat_id IS NOT NULL").await;
+        let open = async || app.test.number("SELECT COUNT(*) FROM agent_state_log WHERE until IS NULL").await;
+        assert_eq!((seats().await, open().await), (2, 2));
+        f.phone("102", PhoneState::Talking, ONE).await;
+        f.wait(5);
+        app.delete(&format!("/users/{}", f.ann.id), admin).await.expect(204);
+        app.get(&format!("/agents/{ann}"), admin).await.expect(404);
+        assert_eq!((open().await, f.told().await.last().unwrap().as_str()), (1, "busy > offline"));
+        let deleted = app.get("/events?types=agent.deleted", admin).await.expect(200).body["data"].clone();
+        assert_eq!(deleted[0]["data"]["id"], json!(ann), "{deleted}");
+        // Her member has no seat but its own, where he sits: nowhere.
+        assert_eq!(app.test.texts("SELECT seat_id FROM queue_members WHERE seat_id IS NOT NULL ORDER BY seat_id").await, ["", f.phones[0].as_str()]);
+        let role = app.get(&format!("/roles?user_id={}", f.ben.id), admin).await.expect(200).body["data"][0]["id"].as_str().unwrap().to_owned();
+        app.delete(&format!("/roles/{role}"), admin).await.expect(204);
+        app.get(&format!("/agents/{ben}"), admin).await.expect(404);
+        assert_eq!((seats().await, open().await), (0, 0));
+        // Who looks on from now on, or may not sign in, is offline.
+        for body in [json!({"role": "viewer"}), json!({"status": "suspended"})] {
+            let one = app.user(Role::Agent, "acme").await;
+            let id = f.sit(&one, "101").await.expect(200).id();
+            app.patch(&format!("/users/{}", one.id), admin, body.clone()).await.expect(200);
+            let now = app.get(&format!("/agents/{id}"), admin).await.expect(200).body;
+            assert_eq!((&now["state"], &now["endpoint_id"]), (&json!("offline"), &json!(null)), "{body}");
+        }
+    }
+
+    /// A phone that is deleted during a talk signs its agent out; who had one before it was so is let go by the next change.
+    async fn a_phone_that_is_deleted_holds_nobody(test) {
+        let f = Floor::new(test).await;
+        f.sit(&f.ann, "101").await.expect(200);
+        f.sit(&f.ben, "102").await.expect(200);
+        for phone in ["101", "102"] {
+            f.phone(phone, PhoneState::Talking, ONE).await;
+        }
+        f.wait(5);
+        f.desk.app.delete(&format!("/endpoints/{}", f.phones[0]), &f.desk.admin).await.expect(204);
+        let me = f.me(&f.ann).await;
+        assert_eq!((&me["state"], &me["phase"], &me["endpoint_id"], &me["extension"]), (&json!("offline"), &json!("free"), &json!(null), &json!(null)));
+        assert_eq!(f.told().await.last().unwrap(), "busy > offline");
+        f.desk.app.test.execute("UPDATE agent_states SET endpoint_id = NULL").await.unwrap();
+        f.set(&f.ben, json!({"max_calls": 2})).await.expect(200);
+        assert_eq!(f.place(&f.ben).await, "available free -");
+        f.desk.app.test.execute("UPDATE agent_states SET phase = 'talking', state = 'busy'").await.unwrap();
+        f.desk.app.post("/agents/me/logout", &f.ben.token, json!({})).await.expect(200);
+        assert_eq!(f.place(&f.ben).await, "offline free -");
+    }
+
+    /// Who signs in while the phone talks is busy with that call.
+    async fn who_comes_on_during_a_call_talks(test) {
+        let f = Floor::new(test).await;
+        f.sit(&f.ann, "101").await.expect(200);
+        f.set(&f.ann, json!({"state": "offline"})).await.expect(200);
+        f.phone("101", PhoneState::Talking, ONE).await;
+        assert_eq!(f.place(&f.ann).await, "offline free -");
+        f.wait(5);
+        f.set(&f.ann, json!({"state": "available"})).await.expect(200);
+        assert_eq!((f.place(&f.ann).await, f.me(&f.ann).await["call_id"].clone()), ("busy talking -".to_owned(), json!(ONE)));
+        f.wait(5);
+        f.phone("101", PhoneState::Idle, ONE).await;
+        assert_eq!(f.place(&f.ann).await, "busy wrapup wrap-up");
+        // Signed in at the same phone again it is the same.
+        f.set(&f.ann, json!({"state": "offline"})).await.expect(200);
+        f.phone("101", PhoneState::Talking, TWO).await;
+        f.sit(&f.ann, "101").await.expect(200);
+        assert_eq!(f.place(&f.ann).await, "busy talking -");
+    }
+
+    /// An Asterisk whose clock was ahead, and ours.
+    async fn clocks_that_step_back_silence_no_phone(test) {
+        let f = Floor::new(test).await;
+        f.sit(&f.ann, "101").await.expect(200);
+        let mut early = f.news("101", PhoneState::Talking, ONE);
+        early.at_us += 3_600_000_000;
+        phone_changed(&f.parts(), &early).await.unwrap();
+        assert_eq!(f.place(&f.ann).await, "busy talking -");
+        f.wait(1);
+        f.phone("101", PhoneState::Idle, ONE).await;
+        assert_eq!(f.place(&f.ann).await, "busy wrapup wrap-up");
+        f.desk.app.clock.set(f.desk.app.clock.now() - Duration::from_secs(600));
+        f.phone("101", PhoneState::Talking, TWO).await;
+        assert_eq!(f.desk.app.test.texts("SELECT phase FROM agent_states").await, ["talking"]);
+    }
+
+    /// What the database could not show is shown when the same news comes again.
+    async fn a_screen_pop_is_not_lost(test) {
+        let f = Floor::new(test).await;
+        f.sit(&f.ann, "101").await.expect(200);
+        let rings = f.news("101", PhoneState::Ringing, ONE);
+        f.desk.app.test.execute("ALTER TABLE cdrs RENAME TO cdrs_away").await.unwrap();
+        phone_changed(&f.parts(), &rings).await.unwrap_err();
+        f.desk.app.test.execute("ALTER TABLE cdrs_away RENAME TO cdrs").await.unwrap();
+        for _ in 0..2 {
+            phone_changed(&f.parts(), &rings).await.unwrap();
+        }
+        let told = f.desk.app.get("/events?types=agent.screen_pop", &f.ann.token).await.expect(200).body;
+        assert_eq!(told["data"].as_array().unwrap().len(), 1, "{told}");
+    }
+
+    /// Agents who have long been offline hide nobody who works.
+    async fn who_works_is_found_among_many_who_do_not(test) {
+        let f = Floor::new(test).await;
+        let app = &f.desk.app;
+        let many = |to: &str| format!("INSERT INTO {to} WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 900)");
+        // MariaDB goes no deeper than a thousand.
+        for round in ["a", "b", "c"] {
+            let id = app.test.db.pick("'{r}' || i", "CONCAT('{r}', i)").replace("{r}", round);
+            let users = format!(
+                "{} SELECT {id}, 'acme', {id}, '', 0, '', '', 'active', 'en', 'UTC', 1, '{{}}', 1, 1 FROM n",
+                many("users (id, tenant_id, email, password_hash, is_superadmin, first_name, last_name, status, language, zone, \
+                      password_changed_at, metadata, created_at, updated_at)")
+            );
+            app.test.execute(&users).await.unwrap();
+            let agents = format!(
+                "{} SELECT {id}, 'acme', {id}, 'offline', 'offline', 1, '{{}}', 1, 1 FROM n",
+                many("agent_states (id, tenant_id, user_id, state, choice, since, metadata, created_at, updated_at)")
+            );
+            app.test.execute(&agents).await.unwrap();
+        }
+        f.sit(&f.ann, "101").await.expect(200);
+        let list = app.get("/agents/available?kind=ticket", &f.desk.viewer).await.expect(200).body;
+        assert_eq!(list["data"].as_array().unwrap().len(), 1, "{list}");
+    }
+
+    /// Two transactions tell of one agent, and the later one has looked around before the other was there.
+    async fn events_of_one_agent_are_told_one_after_the_other(test) {
+        let f = Floor::new(test).await;
+        let (gate, acme) = (&f.desk.app.gate, tenant("acme"));
+        let now_us = f.desk.app.clock.now_us();
+        let draft = || hookswitch::events::Draft {
+            kind: "agent.updated".into(), key: "agent:x".into(), at_us: now_us, owners: None, data: serde_json::Map::new(),
+        };
+        let write = async |tx: &mut hookswitch::db::Tx| {
+            let (when, two) = ((&acme, now_us), vec![draft(), draft()]);
+            gate.events.write_after(tx, &gate.ids, when, two, &[]).await.unwrap();
+        };
+        // SQLite lets one in at a time.
+        let is_alone = gate.db.pick("sqlite", "mysql") == "sqlite";
+        let mut late = None;
+        if !is_alone {
+            let mut tx = gate.db.begin().await.unwrap();
+            let sql = "SELECT COUNT(*) FROM event_sequences";
+            let _: i64 = hookswitch::db::db_tx!(&mut tx, |c| sqlx::query_scalar(sql).fetch_one(c).await).unwrap();
+            late = Some(tx);
+        }
+        let mut early = gate.db.begin().await.unwrap();
+        write(&mut early).await;
+        early.commit().await.unwrap();
+        let mut tx = match late {
+            Some(tx) => tx,
+            None => gate.db.begin().await.unwrap(),
+        };
+        write(&mut tx).await;
+        tx.commit().await.unwrap();
+        let sql = "SELECT sequence FROM events WHERE event_key = 'agent:x' AND position > 0 ORDER BY position";
+        let text = gate.db.pick("CAST(sequence AS TEXT)", "CAST(sequence AS CHAR)");
+        assert_eq!(f.desk.app.test.texts(&sql.replace("SELECT sequence", &format!("SELECT {text}"))).await, ["1", "2", "3", "4"]);
     }
 }

@@ -1,15 +1,17 @@
 //! Events: written with what they tell of, numbered without gaps, read by cursor, seen only by who may.
 
+use hookswitch::agents::{PhoneState, busy_phones};
 use hookswitch::base::role::Role;
-use hookswitch::calls::Ended;
-use hookswitch::calls::open::close_lost;
+use hookswitch::calls::open::{self, close_lost};
+use hookswitch::calls::{Ended, Record, Seen};
 use hookswitch::events::{matches, outbox};
 use serde_json::{Value, json};
 
+use super::agents::Floor;
 use super::app::TestApp;
 use super::calls::{Drain, began, end, ended};
 use super::telephony::Desk;
-use crate::support::both_databases;
+use crate::support::{both_databases, tenant};
 
 /// Types, keys and sequences of a list's events.
 fn brief(list: &Value) -> Vec<String> {
@@ -67,7 +69,7 @@ both_databases! {
         let list = desk.app.get("/events?limit=200", &desk.admin).await.expect(200).body;
         let sequences: Vec<i64> = list["data"].as_array().unwrap().iter().map(|e| e["sequence"].as_i64().unwrap()).collect();
         assert_eq!(sequences, (1..=21).collect::<Vec<_>>());
-        let tenant = crate::support::tenant("acme");
+        let tenant = tenant("acme");
         let stored = outbox::after(&desk.app.test.db, &tenant, 0, 100).await.unwrap();
         assert_eq!(stored.iter().map(|e| e.position).collect::<Vec<_>>(), (1..=21).collect::<Vec<_>>());
     }
@@ -225,6 +227,58 @@ both_databases! {
         assert_eq!(desk.app.test.number("SELECT COUNT(*) FROM events WHERE tenant_id NOT IN ('acme', 'globex')").await, 0);
         // Agents do not see calls over REST, nor here.
         assert_eq!(desk.app.get("/events?types=call.*", &desk.agent).await.expect(200).body["data"], json!([]));
+    }
+
+    /// Of an end that nobody saw nobody knows whether the call was missed; what was told of an answer is found again. Phones
+    /// that were told to talk are looked for, those of calls that live in the books apart.
+    async fn ends_that_nobody_saw(test) {
+        let floor = Floor::new(test).await;
+        let desk = &floor.desk;
+        let mut drain = Drain::new(desk);
+        let ids: Vec<_> = (0..3).map(|_| desk.app.gate.ids.next()).collect();
+        let db = &desk.app.gate.db;
+        let (acme, node) = (tenant("acme"), desk.app.gate.ids.next());
+        drain.apply(ids.iter().map(|id| began(id, "acme", "endpoint", "acme-101")).collect()).await;
+        let seen = Seen {
+            tenant: acme.clone(),
+            key: format!("call:{}", ids[0]),
+            kind: "call.answered".into(),
+            at_us: 77,
+            data: [("channel".to_owned(), json!("PJSIP/acme-101-00000001"))].into_iter().collect(),
+        };
+        drain.apply(vec![serde_json::to_vec(&Record::<Value>::Seen(seen)).unwrap()]).await;
+        let answered = async |id| open::answered(db, &acme, id).await.unwrap();
+        assert_eq!(answered(&ids[0]).await, Some((77, "PJSIP/acme-101-00000001".to_owned())));
+        assert_eq!(answered(&ids[1]).await, None);
+        assert_eq!(open::answered(db, &tenant("globex"), &ids[0]).await.unwrap(), None);
+
+        floor.sit(&floor.ann, "101").await.expect(200);
+        floor.phone("101", PhoneState::Talking, ids[1].as_str()).await;
+        let busy = async |any| busy_phones(db, any).await.unwrap();
+        assert_eq!((busy(true).await.len(), busy(false).await.len()), (1, 0));
+        assert_eq!(open::open_before(db, i64::MAX).await.unwrap().len(), 3);
+        let unseen = |id| Ended {
+            by: "live".into(),
+            disposition: String::new(),
+            answered_us: None,
+            billed_ms: None,
+            answered_by: String::new(),
+            cause: None,
+            ..end(id)
+        };
+        // Answered, though not told when.
+        let answered = Ended { disposition: "ANSWERED".into(), ..unseen(&ids[2]) };
+        drain.apply(vec![ended(unseen(&ids[1])), ended(answered)]).await;
+        for id in &ids[1..] {
+            let list = desk.app.get(&format!("/events?key=call:{id}"), &desk.viewer).await.expect(200).body;
+            assert_eq!(types(&list), ["call.started", "call.routed", "call.ended"]);
+        }
+        let cdr = async |id| desk.app.get(&format!("/cdrs/{id}"), &desk.viewer).await.expect(200).body["disposition"].clone();
+        assert_eq!((cdr(&ids[1]).await, cdr(&ids[2]).await), (json!("FAILED"), json!("ANSWERED")));
+        let busy = busy(false).await;
+        assert_eq!((busy.len(), busy[0].name.as_str(), busy[0].phone_call_id.as_str()), (1, "101", ids[1].as_str()));
+        assert!(!open::is_alone(db, &node, 0).await.unwrap(), "the drain of this test is another");
+        assert!(open::is_alone(db, &node, i64::MAX).await.unwrap());
     }
 
     /// A record that is too large is told by its id.

@@ -266,4 +266,59 @@ both_databases! {
             assert_eq!((&page.queues, &page.agents), (&end.queues, &end.agents));
         }
     }
+
+    /// A caller whose call is over by the books is off the wall, though the log has no end of the wait.
+    async fn a_caller_without_an_end_leaves_the_wall(test) {
+        let f = Floor::new(test).await;
+        f.members().await;
+        f.round().await;
+        f.row("ghost", "", "ENTERQUEUE", "|5551000|1").await;
+        f.desk.app.wait(Duration::from_secs(1));
+        f.round().await;
+        assert_eq!(f.told_last().await["waiting"], 1);
+        let sql = format!(
+            "INSERT INTO calls (id, tenant_id, direction, did, caller_number, caller_name, channel, uniqueid, linkedid, language, \
+             action, target, reason, started_at, ended_at) VALUES ('{ONE}', 'acme', 'inbound', '', '', '', '', 'ghost', '', '', \
+             'queue', '', '', 1, {})", f.desk.app.clock.now_us()
+        );
+        f.desk.app.test.execute(&sql).await.unwrap();
+        // Nothing else happens, and it is told.
+        f.desk.app.wait(Duration::from_secs(6));
+        assert_eq!(f.round().await, 1);
+        assert_eq!((&f.told_last().await["waiting"], &f.board().await["queues"][0]["waiting"]), (&json!(0), &json!(0)));
+        // An end of the log that comes after all changes nothing of it.
+        f.row("ghost", "", "ABANDON", "1|1|7").await;
+        f.desk.app.wait(Duration::from_secs(1));
+        f.round().await;
+        assert_eq!((&f.told_last().await["waiting"], &f.told_last().await["abandoned"]), (&json!(0), &json!(1)));
+    }
+
+    async fn a_clock_that_steps_back_does_not_silence_it(test) {
+        let f = Floor::new(test).await;
+        f.row("a", "", "ENTERQUEUE", "|5551000|1").await;
+        f.round().await;
+        f.desk.app.wait(Duration::from_secs(1));
+        f.round().await;
+        f.desk.app.clock.set(f.desk.app.clock.now() - Duration::from_secs(3_600));
+        f.row("b", "", "ENTERQUEUE", "|5551000|2").await;
+        assert_eq!(f.round().await, 1);
+        assert_eq!(f.told_last().await["waiting"], 2);
+    }
+
+    /// An error in the middle of looking loses no change.
+    async fn what_could_not_be_looked_at_is_looked_at_again(test) {
+        let f = Floor::new(test).await;
+        let app = &f.desk.app;
+        f.round().await;
+        app.wait(Duration::from_secs(1));
+        // A tenant of whom nothing was known stands before one of whom something was.
+        app.tenant("abel").await;
+        let abel = app.token(Role::TenantAdmin, "abel").await;
+        app.post("/queues", &abel, json!({"name": "first"})).await.expect(201);
+        f.desk.make("/queues", json!({"name": "second"})).await;
+        app.test.execute("ALTER TABLE events RENAME TO events_away").await.unwrap();
+        app.wall.round(&f.parts()).await.unwrap_err();
+        app.test.execute("ALTER TABLE events_away RENAME TO events").await.unwrap();
+        assert_eq!(f.round().await, 2);
+    }
 }
