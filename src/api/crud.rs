@@ -330,7 +330,7 @@ fn taken(error: sqlx::Error, resource: &Resource) -> Problem {
 }
 
 /// The answer to a change, with its line for the audit.
-fn reply(mut reply: Reply, resource: &'static Resource, change: Change) -> Reply {
+fn reply(mut reply: Reply, resource: &'static Resource, mut change: Change) -> Reply {
     let word = match change.verb {
         Verb::Create => "create",
         Verb::Update => "update",
@@ -342,6 +342,7 @@ fn reply(mut reply: Reply, resource: &'static Resource, change: Change) -> Reply
         after.insert(field.name.to_owned(), json!("[secret]"));
     }
     reply.routing |= resource.routing || change.routing;
+    reply.audit.append(&mut change.also);
     reply.audited(line(resource, word, change.id, change.before, after))
 }
 

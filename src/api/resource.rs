@@ -207,13 +207,15 @@ pub struct Change {
     pub faults: Vec<Fault>,
     /// Set by a hook: this one is seen by routing or by Asterisk, though not every change of its kind is.
     pub routing: bool,
+    /// Set by a hook: what else has changed with it, on record and told before it.
+    pub also: Vec<Audited>,
 }
 
 impl Change {
     /// One that nothing is known of yet but these.
     pub fn new(verb: Verb, id: String, before: Record, given: Record) -> Self {
         let (after, once, faults) = (Record::new(), Record::new(), Vec::new());
-        Self { verb, id, before, given, after, once, faults, routing: false }
+        Self { verb, id, before, given, after, once, faults, routing: false, also: Vec::new() }
     }
 
     /// The value a field will have: as given, else as it was.

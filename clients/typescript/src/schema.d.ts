@@ -13,7 +13,7 @@ export interface paths {
         };
         /**
          * List agents
-         * @description What agents do: available, busy, away ... A user has a state once it was set: with POST /agents, or with PATCH /agents/me for the own one. Queues in which the user is a member follow it with Asterisk's next question: away, break and dnd are a pause, offline logs out; and the user's members ring where the user sits. While the phone at which the agent sits talks, the agent is busy (`phase` talking); a state that is set meanwhile is the `choice`, which comes true after the talk. Where the queue or the tenant has `wrapup_s`, an agent who works is busy with reason `wrap-up` until `wrapup_until` and left out by queues; setting a state ends it early.
+         * @description What agents do: available, busy, away ... A user has a state once it was set: with POST /agents, or with PATCH /agents/me for the own one. Queues in which the user is a member follow it with Asterisk's next question: away, break and dnd are a pause, offline logs out; and the user's members ring where the user sits. While the phone at which the agent sits talks, the agent is busy (`phase` talking); a state that is set meanwhile is the `choice`, which comes true after the talk. Where the queue or the tenant has `wrapup_s`, an agent who works is busy with reason `wrap-up` until `wrapup_until` and left out by queues; setting a state ends it early. Who signs in while the phone talks is busy with that call. Whose phone is deleted, or who may not sign in or act as an agent any more, is signed out; with a user's role in the tenant goes the agent.
          *
          *     Roles: superadmin, tenant_admin, supervisor, agent, viewer.
          */
@@ -176,7 +176,7 @@ export interface paths {
         };
         /**
          * List agents who can take a call, chat or ticket
-         * @description Whoever has the smallest share of the own limit first, of equals who waits longest; 500 at most. Work is given by hand (POST /tickets/{id}/assign, POST /chat/sessions/{id}/assign) and by Asterisk's queues: this says to whom it can be.
+         * @description Whoever has the smallest share of the own limit first, of equals who waits longest; 500 at most. Work is given by hand (POST /tickets/{id}/assign, `agent_id` of PATCH /chat/sessions/{id}) and by Asterisk's queues: this says to whom it can be. An agent who takes or gives a chat or ticket beyond the limit gets 409 `at-capacity`; supervisors, admins and their keys may go beyond it.
          *
          *     Roles: superadmin, tenant_admin, supervisor, agent, viewer.
          */
@@ -1008,11 +1008,12 @@ export interface paths {
          *     - 404 `not-live`: The tenant has no such living call.
          *     - 409 `call-state`: The call is not where this can be done.
          *     - 409 `call-gone`: Somebody hung up meanwhile.
+         *     - 409 `call-limit`: The tenant has as many calls as it may; the detail names the limit.
          *     - 409 `no-pbx`: No Asterisk is connected over ARI.
          *     - 409 `no-phone`: Nobody said which endpoint, and there is no own one.
          *     - 422 `no-destination`: By the rules that number leads nowhere, or the endpoint can't be called.
          *     - 502 `pbx-refused`: Asterisk refused; the detail says what it said.
-         *     - 504 `pbx-silent`: Asterisk did not answer; it may be done all the same.
+         *     - 504 `pbx-silent`: Asterisk did not answer; it may be done all the same. A call that was to begin is taken back.
          */
         post: operations["calls.create"];
         delete?: never;
@@ -1056,11 +1057,12 @@ export interface paths {
          *     - 404 `not-live`: The tenant has no such living call.
          *     - 409 `call-state`: The call is not where this can be done.
          *     - 409 `call-gone`: Somebody hung up meanwhile.
+         *     - 409 `call-limit`: The tenant has as many calls as it may; the detail names the limit.
          *     - 409 `no-pbx`: No Asterisk is connected over ARI.
          *     - 409 `no-phone`: Nobody said which endpoint, and there is no own one.
          *     - 422 `no-destination`: By the rules that number leads nowhere, or the endpoint can't be called.
          *     - 502 `pbx-refused`: Asterisk refused; the detail says what it said.
-         *     - 504 `pbx-silent`: Asterisk did not answer; it may be done all the same.
+         *     - 504 `pbx-silent`: Asterisk did not answer; it may be done all the same. A call that was to begin is taken back.
          */
         post: operations["calls.conference"];
         delete?: never;
@@ -1086,11 +1088,12 @@ export interface paths {
          *     - 404 `not-live`: The tenant has no such living call.
          *     - 409 `call-state`: The call is not where this can be done.
          *     - 409 `call-gone`: Somebody hung up meanwhile.
+         *     - 409 `call-limit`: The tenant has as many calls as it may; the detail names the limit.
          *     - 409 `no-pbx`: No Asterisk is connected over ARI.
          *     - 409 `no-phone`: Nobody said which endpoint, and there is no own one.
          *     - 422 `no-destination`: By the rules that number leads nowhere, or the endpoint can't be called.
          *     - 502 `pbx-refused`: Asterisk refused; the detail says what it said.
-         *     - 504 `pbx-silent`: Asterisk did not answer; it may be done all the same.
+         *     - 504 `pbx-silent`: Asterisk did not answer; it may be done all the same. A call that was to begin is taken back.
          */
         post: operations["calls.dtmf"];
         delete?: never;
@@ -1116,11 +1119,12 @@ export interface paths {
          *     - 404 `not-live`: The tenant has no such living call.
          *     - 409 `call-state`: The call is not where this can be done.
          *     - 409 `call-gone`: Somebody hung up meanwhile.
+         *     - 409 `call-limit`: The tenant has as many calls as it may; the detail names the limit.
          *     - 409 `no-pbx`: No Asterisk is connected over ARI.
          *     - 409 `no-phone`: Nobody said which endpoint, and there is no own one.
          *     - 422 `no-destination`: By the rules that number leads nowhere, or the endpoint can't be called.
          *     - 502 `pbx-refused`: Asterisk refused; the detail says what it said.
-         *     - 504 `pbx-silent`: Asterisk did not answer; it may be done all the same.
+         *     - 504 `pbx-silent`: Asterisk did not answer; it may be done all the same. A call that was to begin is taken back.
          */
         post: operations["calls.hangup"];
         delete?: never;
@@ -1146,11 +1150,12 @@ export interface paths {
          *     - 404 `not-live`: The tenant has no such living call.
          *     - 409 `call-state`: The call is not where this can be done.
          *     - 409 `call-gone`: Somebody hung up meanwhile.
+         *     - 409 `call-limit`: The tenant has as many calls as it may; the detail names the limit.
          *     - 409 `no-pbx`: No Asterisk is connected over ARI.
          *     - 409 `no-phone`: Nobody said which endpoint, and there is no own one.
          *     - 422 `no-destination`: By the rules that number leads nowhere, or the endpoint can't be called.
          *     - 502 `pbx-refused`: Asterisk refused; the detail says what it said.
-         *     - 504 `pbx-silent`: Asterisk did not answer; it may be done all the same.
+         *     - 504 `pbx-silent`: Asterisk did not answer; it may be done all the same. A call that was to begin is taken back.
          */
         post: operations["calls.hold"];
         delete?: never;
@@ -1198,11 +1203,12 @@ export interface paths {
          *     - 404 `not-live`: The tenant has no such living call.
          *     - 409 `call-state`: The call is not where this can be done.
          *     - 409 `call-gone`: Somebody hung up meanwhile.
+         *     - 409 `call-limit`: The tenant has as many calls as it may; the detail names the limit.
          *     - 409 `no-pbx`: No Asterisk is connected over ARI.
          *     - 409 `no-phone`: Nobody said which endpoint, and there is no own one.
          *     - 422 `no-destination`: By the rules that number leads nowhere, or the endpoint can't be called.
          *     - 502 `pbx-refused`: Asterisk refused; the detail says what it said.
-         *     - 504 `pbx-silent`: Asterisk did not answer; it may be done all the same.
+         *     - 504 `pbx-silent`: Asterisk did not answer; it may be done all the same. A call that was to begin is taken back.
          */
         post: operations["calls.monitor"];
         delete?: never;
@@ -1226,11 +1232,12 @@ export interface paths {
          *     - 404 `not-live`: The tenant has no such living call.
          *     - 409 `call-state`: The call is not where this can be done.
          *     - 409 `call-gone`: Somebody hung up meanwhile.
+         *     - 409 `call-limit`: The tenant has as many calls as it may; the detail names the limit.
          *     - 409 `no-pbx`: No Asterisk is connected over ARI.
          *     - 409 `no-phone`: Nobody said which endpoint, and there is no own one.
          *     - 422 `no-destination`: By the rules that number leads nowhere, or the endpoint can't be called.
          *     - 502 `pbx-refused`: Asterisk refused; the detail says what it said.
-         *     - 504 `pbx-silent`: Asterisk did not answer; it may be done all the same.
+         *     - 504 `pbx-silent`: Asterisk did not answer; it may be done all the same. A call that was to begin is taken back.
          */
         post: operations["calls.mute"];
         delete?: never;
@@ -1256,11 +1263,12 @@ export interface paths {
          *     - 404 `not-live`: The tenant has no such living call.
          *     - 409 `call-state`: The call is not where this can be done.
          *     - 409 `call-gone`: Somebody hung up meanwhile.
+         *     - 409 `call-limit`: The tenant has as many calls as it may; the detail names the limit.
          *     - 409 `no-pbx`: No Asterisk is connected over ARI.
          *     - 409 `no-phone`: Nobody said which endpoint, and there is no own one.
          *     - 422 `no-destination`: By the rules that number leads nowhere, or the endpoint can't be called.
          *     - 502 `pbx-refused`: Asterisk refused; the detail says what it said.
-         *     - 504 `pbx-silent`: Asterisk did not answer; it may be done all the same.
+         *     - 504 `pbx-silent`: Asterisk did not answer; it may be done all the same. A call that was to begin is taken back.
          */
         post: operations["calls.park"];
         delete?: never;
@@ -1286,11 +1294,12 @@ export interface paths {
          *     - 404 `not-live`: The tenant has no such living call.
          *     - 409 `call-state`: The call is not where this can be done.
          *     - 409 `call-gone`: Somebody hung up meanwhile.
+         *     - 409 `call-limit`: The tenant has as many calls as it may; the detail names the limit.
          *     - 409 `no-pbx`: No Asterisk is connected over ARI.
          *     - 409 `no-phone`: Nobody said which endpoint, and there is no own one.
          *     - 422 `no-destination`: By the rules that number leads nowhere, or the endpoint can't be called.
          *     - 502 `pbx-refused`: Asterisk refused; the detail says what it said.
-         *     - 504 `pbx-silent`: Asterisk did not answer; it may be done all the same.
+         *     - 504 `pbx-silent`: Asterisk did not answer; it may be done all the same. A call that was to begin is taken back.
          */
         post: operations["calls.pickup"];
         delete?: never;
@@ -1316,11 +1325,12 @@ export interface paths {
          *     - 404 `not-live`: The tenant has no such living call.
          *     - 409 `call-state`: The call is not where this can be done.
          *     - 409 `call-gone`: Somebody hung up meanwhile.
+         *     - 409 `call-limit`: The tenant has as many calls as it may; the detail names the limit.
          *     - 409 `no-pbx`: No Asterisk is connected over ARI.
          *     - 409 `no-phone`: Nobody said which endpoint, and there is no own one.
          *     - 422 `no-destination`: By the rules that number leads nowhere, or the endpoint can't be called.
          *     - 502 `pbx-refused`: Asterisk refused; the detail says what it said.
-         *     - 504 `pbx-silent`: Asterisk did not answer; it may be done all the same.
+         *     - 504 `pbx-silent`: Asterisk did not answer; it may be done all the same. A call that was to begin is taken back.
          */
         post: operations["calls.record"];
         delete?: never;
@@ -1346,11 +1356,12 @@ export interface paths {
          *     - 404 `not-live`: The tenant has no such living call.
          *     - 409 `call-state`: The call is not where this can be done.
          *     - 409 `call-gone`: Somebody hung up meanwhile.
+         *     - 409 `call-limit`: The tenant has as many calls as it may; the detail names the limit.
          *     - 409 `no-pbx`: No Asterisk is connected over ARI.
          *     - 409 `no-phone`: Nobody said which endpoint, and there is no own one.
          *     - 422 `no-destination`: By the rules that number leads nowhere, or the endpoint can't be called.
          *     - 502 `pbx-refused`: Asterisk refused; the detail says what it said.
-         *     - 504 `pbx-silent`: Asterisk did not answer; it may be done all the same.
+         *     - 504 `pbx-silent`: Asterisk did not answer; it may be done all the same. A call that was to begin is taken back.
          */
         post: operations["calls.takeover"];
         delete?: never;
@@ -1398,11 +1409,12 @@ export interface paths {
          *     - 404 `not-live`: The tenant has no such living call.
          *     - 409 `call-state`: The call is not where this can be done.
          *     - 409 `call-gone`: Somebody hung up meanwhile.
+         *     - 409 `call-limit`: The tenant has as many calls as it may; the detail names the limit.
          *     - 409 `no-pbx`: No Asterisk is connected over ARI.
          *     - 409 `no-phone`: Nobody said which endpoint, and there is no own one.
          *     - 422 `no-destination`: By the rules that number leads nowhere, or the endpoint can't be called.
          *     - 502 `pbx-refused`: Asterisk refused; the detail says what it said.
-         *     - 504 `pbx-silent`: Asterisk did not answer; it may be done all the same.
+         *     - 504 `pbx-silent`: Asterisk did not answer; it may be done all the same. A call that was to begin is taken back.
          */
         post: operations["calls.transfer"];
         delete?: never;
@@ -1428,11 +1440,12 @@ export interface paths {
          *     - 404 `not-live`: The tenant has no such living call.
          *     - 409 `call-state`: The call is not where this can be done.
          *     - 409 `call-gone`: Somebody hung up meanwhile.
+         *     - 409 `call-limit`: The tenant has as many calls as it may; the detail names the limit.
          *     - 409 `no-pbx`: No Asterisk is connected over ARI.
          *     - 409 `no-phone`: Nobody said which endpoint, and there is no own one.
          *     - 422 `no-destination`: By the rules that number leads nowhere, or the endpoint can't be called.
          *     - 502 `pbx-refused`: Asterisk refused; the detail says what it said.
-         *     - 504 `pbx-silent`: Asterisk did not answer; it may be done all the same.
+         *     - 504 `pbx-silent`: Asterisk did not answer; it may be done all the same. A call that was to begin is taken back.
          */
         post: operations["calls.transfer_cancel"];
         delete?: never;
@@ -1456,11 +1469,12 @@ export interface paths {
          *     - 404 `not-live`: The tenant has no such living call.
          *     - 409 `call-state`: The call is not where this can be done.
          *     - 409 `call-gone`: Somebody hung up meanwhile.
+         *     - 409 `call-limit`: The tenant has as many calls as it may; the detail names the limit.
          *     - 409 `no-pbx`: No Asterisk is connected over ARI.
          *     - 409 `no-phone`: Nobody said which endpoint, and there is no own one.
          *     - 422 `no-destination`: By the rules that number leads nowhere, or the endpoint can't be called.
          *     - 502 `pbx-refused`: Asterisk refused; the detail says what it said.
-         *     - 504 `pbx-silent`: Asterisk did not answer; it may be done all the same.
+         *     - 504 `pbx-silent`: Asterisk did not answer; it may be done all the same. A call that was to begin is taken back.
          */
         post: operations["calls.transfer_complete"];
         delete?: never;
@@ -1484,11 +1498,12 @@ export interface paths {
          *     - 404 `not-live`: The tenant has no such living call.
          *     - 409 `call-state`: The call is not where this can be done.
          *     - 409 `call-gone`: Somebody hung up meanwhile.
+         *     - 409 `call-limit`: The tenant has as many calls as it may; the detail names the limit.
          *     - 409 `no-pbx`: No Asterisk is connected over ARI.
          *     - 409 `no-phone`: Nobody said which endpoint, and there is no own one.
          *     - 422 `no-destination`: By the rules that number leads nowhere, or the endpoint can't be called.
          *     - 502 `pbx-refused`: Asterisk refused; the detail says what it said.
-         *     - 504 `pbx-silent`: Asterisk did not answer; it may be done all the same.
+         *     - 504 `pbx-silent`: Asterisk did not answer; it may be done all the same. A call that was to begin is taken back.
          */
         post: operations["calls.unhold"];
         delete?: never;
@@ -1506,7 +1521,7 @@ export interface paths {
         };
         /**
          * Read the living calls
-         * @description Every living call with its channels, as Asterisks tell it over ARI, the oldest first; none while no Asterisk is connected. Agents see the calls in which their own phone is, and those that are parked. With the events call.* of GET /events or a socket a page keeps it up to date.
+         * @description Every living call with its channels, as Asterisks tell it over ARI, the oldest first. Of an Asterisk that is not connected the calls are shown as they were known last, until it is back, or away for lost_call_hours. Agents see the calls in which their own phone is, and those that are parked. With the events call.* of GET /events or a socket a page keeps it up to date.
          *
          *     Roles: superadmin, tenant_admin, supervisor, agent, viewer.
          */
@@ -1724,7 +1739,7 @@ export interface paths {
         };
         /**
          * List chat sessions
-         * @description Conversations with visitors. Agents see their own and those that nobody has; they take one by setting agent_id to themselves, and hand it on by a transfer. Supervisors may give it to anybody, and back to the queue.
+         * @description Conversations with visitors. Agents see their own and those that nobody has; they take one by setting agent_id to themselves, up to their `max_chats` (409 `at-capacity`), and hand it on by a transfer. Supervisors may give it to anybody, and back to the queue.
          *
          *     Roles: superadmin, tenant_admin, supervisor, agent, viewer. agent see only their own and what nobody has taken.
          */
@@ -1937,6 +1952,7 @@ export interface paths {
          *
          *     Roles: superadmin, tenant_admin, supervisor, agent.
          *     - 409 `wrong-state`: The conversation's state does not allow it.
+         *     - 409 `at-capacity`: The agent has as many as the limit says; supervisors may go beyond it.
          */
         post: operations["chat-transfers.accept"];
         delete?: never;
@@ -3142,7 +3158,7 @@ export interface paths {
         };
         /**
          * List queues callbacks
-         * @description Callers who left the line and keep their place in it, in the order of the line. One is called when nobody who joined before still waits and a member is free, or, where somebody waits behind, would be next. Who answers stands in front of the line.
+         * @description Callers who left the line and keep their place in it, in the order of the line. One is called when nobody who joined before still waits and a member is free, or, where somebody waits behind, would be next. Who answers stands in front of the line, behind those who joined before and were called back too.
          *
          *     Roles: superadmin, tenant_admin, supervisor, agent, viewer.
          */
@@ -3973,6 +3989,7 @@ export interface paths {
          *
          *     Roles: superadmin, tenant_admin, supervisor, agent.
          *     - 409 `wrong-state`: There is no way from the ticket's status to that.
+         *     - 409 `at-capacity`: The agent has as many as the limit says; supervisors may go beyond it.
          */
         post: operations["tickets.assign"];
         delete?: never;
@@ -4970,7 +4987,7 @@ export interface webhooks {
         get?: never;
         put?: never;
         /**
-         * Nothing was heard of an Asterisk for a while: what happened to its calls in between is told by where they are now, and ends that nobody saw by call.ended.
+         * Nothing was heard of an Asterisk for a while: what happened to its calls in between is told by where they are now, and ends that nobody saw by call.ended. Whether a phone holds is not known then until it is next put on hold or taken back.
          * @description Key: `asterisk:<name>`. Seen by: superadmin, tenant_admin, supervisor, viewer.
          */
         post: operations["event.call.gap"];
@@ -5010,7 +5027,7 @@ export interface webhooks {
         get?: never;
         put?: never;
         /**
-         * A call from outside is over and nobody answered it; beside call.ended.
+         * A call from outside is over and nobody answered it; beside call.ended. Not told where nobody saw whether it was answered.
          * @description Key: `call:<call_id>`. Seen by: superadmin, tenant_admin, supervisor, viewer.
          */
         post: operations["event.call.missed"];
@@ -6350,7 +6367,7 @@ export interface webhooks {
         get?: never;
         put?: never;
         /**
-         * Somebody is not called back any more: nobody answered as often as it is tried, the caller left before a member came, it expired, or it was taken back (state).
+         * Somebody is not called back any more: nobody answered as often as it is tried, the caller hung up before a member came, it expired, or it was taken back (state).
          * @description Key: `queue:<queue_id>`. Seen by: superadmin, tenant_admin, supervisor, agent, viewer.
          */
         post: operations["event.queue.callback_failed"];
@@ -7370,7 +7387,7 @@ export interface components {
              */
             detail: string;
         };
-        /** @description What agents do: available, busy, away ... A user has a state once it was set: with POST /agents, or with PATCH /agents/me for the own one. Queues in which the user is a member follow it with Asterisk's next question: away, break and dnd are a pause, offline logs out; and the user's members ring where the user sits. While the phone at which the agent sits talks, the agent is busy (`phase` talking); a state that is set meanwhile is the `choice`, which comes true after the talk. Where the queue or the tenant has `wrapup_s`, an agent who works is busy with reason `wrap-up` until `wrapup_until` and left out by queues; setting a state ends it early. */
+        /** @description What agents do: available, busy, away ... A user has a state once it was set: with POST /agents, or with PATCH /agents/me for the own one. Queues in which the user is a member follow it with Asterisk's next question: away, break and dnd are a pause, offline logs out; and the user's members ring where the user sits. While the phone at which the agent sits talks, the agent is busy (`phase` talking); a state that is set meanwhile is the `choice`, which comes true after the talk. Where the queue or the tenant has `wrapup_s`, an agent who works is busy with reason `wrap-up` until `wrapup_until` and left out by queues; setting a state ends it early. Who signs in while the phone talks is busy with that call. Whose phone is deleted, or who may not sign in or act as an agent any more, is signed out; with a user's role in the tenant goes the agent. */
         Agent: {
             /**
              * @description The call that is talked on, or that the rest follows.
@@ -8809,7 +8826,7 @@ export interface components {
              */
             readonly voicemail_status: string | null;
         };
-        /** @description Callers who left the line and keep their place in it, in the order of the line. One is called when nobody who joined before still waits and a member is free, or, where somebody waits behind, would be next. Who answers stands in front of the line. */
+        /** @description Callers who left the line and keep their place in it, in the order of the line. One is called when nobody who joined before still waits and a member is free, or, where somebody waits behind, would be next. Who answers stands in front of the line, behind those who joined before and were called back too. */
         Callback: {
             /**
              * @description How it was asked for.
@@ -8819,7 +8836,7 @@ export interface components {
             readonly asked_by: "keypad" | "api";
             /**
              * Format: int64
-             * @description How often the phone was called.
+             * @description How often the phone was called, but for calls in which the caller asked to be called once more.
              * @example 1
              */
             readonly attempts: number;
@@ -9171,7 +9188,7 @@ export interface components {
              */
             readonly direction: "inbound" | "internal" | "outbound";
             /**
-             * @description How it ended, in Asterisk's words.
+             * @description How it ended, in Asterisk's words; null: nobody saw it.
              * @example text
              */
             readonly disposition: string | null;
@@ -10163,7 +10180,7 @@ export interface components {
                 [key: string]: unknown;
             };
         };
-        /** @description Conversations with visitors. Agents see their own and those that nobody has; they take one by setting agent_id to themselves, and hand it on by a transfer. Supervisors may give it to anybody, and back to the queue. */
+        /** @description Conversations with visitors. Agents see their own and those that nobody has; they take one by setting agent_id to themselves, up to their `max_chats` (409 `at-capacity`), and hand it on by a transfer. Supervisors may give it to anybody, and back to the queue. */
         ChatSession: {
             /**
              * @description Where the visitor comes from.
