@@ -14,7 +14,7 @@ use hookswitch::base::secret::Secret;
 use hookswitch::base::shutdown;
 use hookswitch::calls::store::position;
 use hookswitch::config::limits::journal::SEGMENT_BYTES;
-use hookswitch::journal::{Folder, Options};
+use hookswitch::journal::{Folder, Journal, Options};
 use hookswitch::realtime::{Parts, Realtime, routes};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
@@ -34,6 +34,10 @@ pub(crate) struct Scene {
 
 /// A service's end towards Asterisk; a second one is another node's.
 pub(crate) fn node(desk: &Desk) -> Arc<Realtime> {
+    with_journal(desk, None)
+}
+
+fn with_journal(desk: &Desk, kept: Option<Journal>) -> Arc<Realtime> {
     let gate = &desk.app.gate;
     Realtime::new(Parts {
         db: gate.db.clone(),
@@ -41,7 +45,7 @@ pub(crate) fn node(desk: &Desk) -> Arc<Realtime> {
         clock: gate.clock.clone(),
         events: Arc::clone(&gate.events),
         token: Some(Secret::new(TOKEN.to_owned())),
-        kept: None,
+        kept,
     })
 }
 
@@ -59,14 +63,7 @@ async fn keeping_node(desk: &Desk) -> Arc<Realtime> {
     let folder =
         eventually("the folder", async || Folder::take(options.clone(), || gate.ids.next()).ok()).await;
     let position = position(&desk.app.test.db, folder.node()).await.unwrap();
-    Realtime::new(Parts {
-        db: gate.db.clone(),
-        router: Arc::clone(&gate.routing),
-        clock: gate.clock.clone(),
-        events: Arc::clone(&gate.events),
-        token: Some(Secret::new(TOKEN.to_owned())),
-        kept: Some(folder.open(position).unwrap()),
-    })
+    with_journal(desk, Some(folder.open(position).unwrap()))
 }
 
 impl Scene {
