@@ -12,6 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use hookswitch::base::role::Role;
 use hookswitch::base::secret::Secret;
 use hookswitch::base::shutdown;
+use hookswitch::calls::open::is_alone;
 use hookswitch::calls::store::position;
 use hookswitch::config::limits::journal::SEGMENT_BYTES;
 use hookswitch::journal::{Folder, Journal, Options};
@@ -483,6 +484,8 @@ both_databases! {
         assert_eq!(test.texts("SELECT user_agent FROM ps_contacts").await, ["another"]);
         assert_eq!(test.texts("SELECT event FROM queue_log ORDER BY created_at, event DESC").await, ["ENTERQUEUE", "ABANDON"]);
         assert_eq!(s.events().await, ["endpoint.registered"], "it was registered all the time");
+        assert_eq!(test.number("SELECT COUNT(*) FROM journal_positions WHERE sequence > 0").await, 1);
+        assert!(is_alone(&test.db, &s.desk.app.gate.ids.next(), 1).await.unwrap(), "its journal is no other process");
         assert_eq!(s.register("b", 0).await, "1");
         stopper.stop();
         for task in tasks {
