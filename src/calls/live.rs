@@ -201,6 +201,19 @@ mod tests {
     use crate::base::ids::IdSource;
 
     #[test]
+    fn a_call_is_carried_on_until_it_ends() {
+        let live = Live::default();
+        let id = IdSource::new(Clock::system()).next();
+        live.carry_on(&id);
+        assert!(!live.is_carried_on(&id), "one that is not alive");
+        live.enter(&id, &TenantId::parse("acme").unwrap(), "+15550001000");
+        live.carry_on(&id);
+        assert!(live.is_carried_on(&id));
+        live.remove(&id);
+        assert!(!live.is_carried_on(&id));
+    }
+
+    #[test]
     fn counts_follow_the_calls() {
         let clock = Clock::manual(from_us(1_700_000_000_000_000));
         let ids = IdSource::new(clock.clone());
