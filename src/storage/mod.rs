@@ -7,6 +7,7 @@
 pub mod api;
 mod s3;
 pub mod sign;
+mod sweep;
 pub mod wav;
 
 use std::fmt;
@@ -30,6 +31,7 @@ use crate::config::limits::sound as limits;
 
 pub use api::Lookup;
 pub use sign::Signer;
+pub use sweep::Rows;
 
 /// What an operator says about the store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -6,8 +6,8 @@ use super::messages;
 use crate::base::clock::Clock;
 use crate::base::ids::TenantId;
 use crate::config::limits::sound as limits;
-use crate::db::{Db, Tx, db_read, db_write};
-use crate::storage::Storage;
+use crate::db::{Db, Tx, db_read};
+use crate::storage::{Rows, Storage};
 
 impl Keeper {
     /// Deletes messages whose time is over, some at a time; Asterisk's files follow. Returns how many.
@@ -51,28 +51,5 @@ pub async fn remove_sounds(db: &Db, clock: &Clock, storage: &Storage) -> sqlx::R
     const GONE: &str = "UPDATE voicemails SET storage_key = '', bytes = 0, remove_at = NULL \
          WHERE tenant_id = ? AND id = ?";
     const LATER: &str = "UPDATE voicemails SET remove_at = ? WHERE tenant_id = ? AND id = ?";
-    let mut done = 0;
-    loop {
-        let now_us = clock.now_us();
-        let due: Vec<(String, String, String)> =
-            db_read!(db, |p| sqlx::query_as(DUE).bind(now_us).bind(limits::BATCH).fetch_all(p).await)?;
-        for (tenant, id, key) in &due {
-            if storage.let_go(key).await {
-                db_write!(db, |p| sqlx::query(GONE).bind(tenant).bind(id).execute(p).await.map(drop))?;
-                done += 1;
-            } else {
-                let later_us = now_us + limits::COPY_WAIT_MOST_S * 1_000_000;
-                db_write!(db, |p| sqlx::query(LATER)
-                    .bind(later_us)
-                    .bind(tenant)
-                    .bind(id)
-                    .execute(p)
-                    .await
-                    .map(drop))?;
-            }
-        }
-        if due.is_empty() {
-            return Ok(done);
-        }
-    }
+    storage.sweep(db, clock, Rows { due: DUE, gone: GONE, later: LATER }).await
 }
