@@ -174,9 +174,14 @@ pub enum RowError {
     Event,
 }
 
-/// Reads a row's columns as Asterisk sends them. `None`: there is nothing to keep. It is about nobody's queue, such as
-/// `QUEUESTART`; or Asterisk tells of each member that it has just read here (`ADDMEMBER` of `REALTIME`, one for every member
-/// of a queue that it loads, before the queue's first caller is in).
+/// Whether a row of this `callid` is about what Asterisk has just read here: `ADDMEMBER`, one for every member of a queue that it
+/// loads, before the queue's first caller is in.
+pub fn is_own(callid: &str) -> bool {
+    callid == "REALTIME"
+}
+
+/// Reads a row's columns as Asterisk sends them. `None`: there is nothing to keep, because it is about nobody's queue, such as
+/// `QUEUESTART`, or is our own.
 ///
 /// # Errors
 /// When its time is none, or the event is missing.
@@ -192,7 +197,7 @@ pub fn read(columns: &[(String, String)]) -> Result<Option<(TenantId, Row)>, Row
     if event.is_empty() {
         return Err(RowError::Event);
     }
-    if column("callid") == "REALTIME" {
+    if is_own(column("callid")) {
         return Ok(None);
     }
     let agent = column("agent");
@@ -208,7 +213,6 @@ pub fn read(columns: &[(String, String)]) -> Result<Option<(TenantId, Row)>, Row
             Err(_) => return Ok(None),
         },
     };
-    let data = ["data1", "data2", "data3", "data4", "data5"];
     let row = Row {
         at_us: at.and_utc().timestamp_micros(),
         call: match column("callid") {
@@ -219,12 +223,22 @@ pub fn read(columns: &[(String, String)]) -> Result<Option<(TenantId, Row)>, Row
         queue,
         agent: local(&tenant, endpoint),
         event,
-        data: data.map(|name| {
-            let value = columns.iter().find(|(column, _)| column == name).map_or("", |(_, value)| value);
-            cut(value, limits::LOG_DATA_CHARACTERS)
-        }),
+        data: data(columns).map(|value| cut(value, limits::LOG_DATA_CHARACTERS)),
     };
     Ok(Some((tenant, row)))
+}
+
+/// `data1` to `data5`, or their parts of `data`: whether the log has the five columns or the one was asked before.
+fn data(columns: &[(String, String)]) -> [&str; 5] {
+    let column =
+        |name: &str| columns.iter().find(|(column, _)| column == name).map(|(_, value)| value.as_str());
+    match column("data") {
+        Some(data) => {
+            let mut parts = data.splitn(5, '|');
+            [(); 5].map(|()| parts.next().unwrap_or_default())
+        }
+        None => ["data1", "data2", "data3", "data4", "data5"].map(|name| column(name).unwrap_or_default()),
+    }
 }
 
 /// An endpoint's name within its tenant; what is no endpoint of the tenant's stays as it is.
@@ -271,6 +285,10 @@ mod tests {
         assert_eq!((tenant.as_str(), row.queue.as_str(), row.agent.as_str()), ("acme", "support", ""));
         assert_eq!((row.at_us, row.call.as_str()), (1_795_346_497_537_288, "labpbx-1795346497.33"));
         assert_eq!(row.told(), Event::Entered { number: "5551000", position: 1 });
+        let joined = entered.replace("data5=&data4=&data3=1&data2=5551000&data1=", "data=%7C5551000%7C1");
+        assert_eq!(read(&columns(&joined)), Ok(Some((tenant, row))), "told in one column");
+        let long = read(&columns(&joined.replace("%7C1&", "%7C1%7C4%7C5%7C6&"))).unwrap().unwrap().1;
+        assert_eq!(long.data, ["", "5551000", "1", "4", "5|6"]);
         let added = "time=2026-11-22%2011%3A21%3A37.445230&data5=&data4=&data3=&data2=&data1=&event=ADDMEMBER&\
                      agent=PJSIP%2Facme-101&queuename=acme-support&callid=REALTIME";
         assert_eq!(read(&columns(added)), Ok(None), "members are known here");

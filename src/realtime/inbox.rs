@@ -8,8 +8,9 @@ use super::Parts;
 use super::queue_log::Skew;
 use crate::base::ids::{Id, TenantId, split_global_name};
 use crate::base::shutdown::Stopping;
+use crate::config::limits::db::INSERT_ROWS;
 use crate::config::limits::realtime as limits;
-use crate::db::{self, Db, Tx, db_read, db_tx};
+use crate::db::{self, Db, Tx, db_read, db_tx, db_write};
 use crate::endpoints::registrations::{self, Seen, With};
 use crate::queues::asterisk::{self as queues, Paused};
 use crate::queues::{log, log_store};
@@ -55,6 +56,21 @@ async fn remove(tx: &mut Tx, id: i64) -> sqlx::Result<bool> {
     db_tx!(tx, |c| sqlx::query(SQL).bind(id).execute(c).await.map(|done| done.rows_affected() == 1))
 }
 
+/// Removes notes that say nothing, many with one statement: Asterisk writes one for every member of a queue that it loads.
+async fn forget(db: &Db, idle: &[&Note]) -> sqlx::Result<()> {
+    for notes in idle.chunks(INSERT_ROWS) {
+        let sql = format!("DELETE FROM ara_inbox WHERE id IN (?{})", ", ?".repeat(notes.len() - 1));
+        db_write!(db, |p| {
+            let mut query = sqlx::query(sqlx::AssertSqlSafe(sql));
+            for note in notes {
+                query = query.bind(note.id);
+            }
+            query.execute(p).await.map(drop)
+        })?;
+    }
+    Ok(())
+}
+
 /// Takes what comes, until `stopping`.
 pub(super) async fn run(parts: &Parts, skew: &Skew, mut stopping: Stopping) {
     let mut stuck = Stuck::default();
@@ -96,8 +112,12 @@ pub(super) async fn drain(parts: &Parts, skew: &Skew, stuck: &mut Stuck) {
             Ok(notes) => notes,
             Err(error) => return tracing::debug!(%error, "what Asterisk wrote can't be read"),
         };
-        for (n, note) in notes.iter().enumerate() {
-            let is_last = !notes[n + 1..].iter().any(|other| note.is_followed_by(other));
+        let (idle, news): (Vec<&Note>, Vec<&Note>) = notes.iter().partition(|note| note.is_idle());
+        if let Err(error) = forget(&parts.db, &idle).await {
+            return tracing::debug!(%error, "what Asterisk wrote waits for the database");
+        }
+        for (n, note) in news.iter().enumerate() {
+            let is_last = !news[n + 1..].iter().any(|other| note.is_followed_by(other));
             // In order: behind one that can't be taken the others wait.
             if !take(parts, (note, is_last), skew, stuck).await {
                 return;
@@ -111,6 +131,11 @@ pub(super) async fn drain(parts: &Parts, skew: &Skew, stuck: &mut Stuck) {
 }
 
 impl Note {
+    /// Whether it says what is known here anyway.
+    fn is_idle(&self) -> bool {
+        self.kind == "log" && log::is_own(&self.callid)
+    }
+
     /// Whether another note of the same registrations is newer.
     fn is_followed_by(&self, other: &Self) -> bool {
         self.kind == other.kind && self.agent == other.agent

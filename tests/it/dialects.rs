@@ -47,8 +47,9 @@ both_databases! {
             assert!(t.number("SELECT COUNT(*) FROM information_schema.columns WHERE table_schema = DATABASE() \
                 AND collation_name = 'utf8mb4_bin'").await > 50);
         } else {
-            // Asterisk's ODBC driver wants widths in ara_inbox, which a strict table can't have.
-            let odd = t.texts("SELECT name FROM sqlite_schema WHERE sql LIKE '%COLLATE%' OR (type = 'table' AND name NOT LIKE '\\_%' ESCAPE '\\' \
+            // Asterisk's ODBC driver wants widths in ara_inbox, which a strict table can't have. LIKE wants the one index, which
+            // decides what is read and not what is equal.
+            let odd = t.texts("SELECT name FROM sqlite_schema WHERE (sql LIKE '%COLLATE%' AND name <> 'ara_ps_contacts_of') OR (type = 'table' AND name NOT LIKE '\\_%' ESCAPE '\\' \
                 AND name NOT LIKE 'sqlite%' AND name <> 'ara_inbox' AND sql NOT LIKE '%STRICT')").await;
             assert!(odd.is_empty(), "{odd:?}");
         }
@@ -335,6 +336,9 @@ fn both_schemas_have_the_same_indexes() {
         rows
     };
     let sqlite = sorted(Kind::Sqlite, SQLITE_INDEXES);
+    // LIKE knows no case in SQLite and wants an index of its own; elsewhere the primary key serves.
+    let (own, sqlite): (Vec<_>, Vec<_>) = sqlite.into_iter().partition(|row| row == "ara_ps_contacts id");
+    assert_eq!(own.len(), 1);
     let mysql = sorted(
         Kind::MySql,
         "SELECT CONCAT(table_name, IF(MIN(non_unique) = 0, ' unique ', ' '), \

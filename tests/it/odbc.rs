@@ -10,7 +10,7 @@ use hookswitch::base::role::Role;
 use serde_json::json;
 
 use crate::realtime::{Scene, node};
-use crate::support::{TestDb, both_databases};
+use crate::support::{Kind, TestDb, both_databases};
 
 type Row = BTreeMap<String, String>;
 
@@ -98,6 +98,35 @@ impl Odbc {
 }
 
 both_databases! {
+    /// Asterisk writes of each member that it reads that it was added: nobody needs to know.
+    async fn members_that_asterisk_reads_are_no_news(test) {
+        let s = Odbc::new(test).await;
+        s.scene.desk.make("/queues", json!({"name": "support"})).await;
+        for n in 0..70 {
+            s.log(n, "REALTIME", "PJSIP/acme-101", "ADDMEMBER", ["", "", ""]).await;
+        }
+        s.log(70, "REALTIME", "PJSIP/acme-101", "PAUSE", ["", "", ""]).await;
+        s.log(71, "1.1", "NONE", "ENTERQUEUE", ["", "5551000", "1"]).await;
+        assert_eq!(s.waiting().await, if s.test.kind == Kind::Sqlite { 1 } else { 72 });
+        s.take().await;
+        assert_eq!(s.test.texts("SELECT event FROM queue_log").await, ["ENTERQUEUE"]);
+    }
+
+    /// A phone's registrations are found among all others' without reading those.
+    async fn registrations_are_found_by_their_phone(test) {
+        let s = Odbc::new(test).await;
+        for n in 0..200 {
+            s.test.execute(&format!("INSERT INTO ps_endpoints (id, tenant_id, created_at, updated_at) VALUES ('acme-9{n}', 'acme', 1, 1)")).await.unwrap();
+            s.add_contact(&format!("acme-9{n}^3B@a"), 60).await.unwrap();
+        }
+        let plan = match s.test.kind {
+            Kind::Sqlite => "EXPLAIN QUERY PLAN SELECT * FROM ara_ps_contacts WHERE id LIKE 'acme-9101^3B@%' ORDER BY id",
+            Kind::MySql => "EXPLAIN FORMAT=JSON SELECT * FROM ara_ps_contacts WHERE id LIKE 'acme-9101^3B@%' ORDER BY id",
+        };
+        let plan = s.test.plan(plan).await;
+        assert!(plan.contains("SEARCH ara_ps_contacts") || plan.contains("\"range\""), "{plan}");
+    }
+
     /// Names with what ODBC splits at, settings, an endpoint out of service, another tenant, registrations.
     async fn both_ways_give_the_same_rows(test) {
         let s = Odbc::new(test).await;
