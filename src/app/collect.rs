@@ -21,13 +21,15 @@ use crate::webhooks::desk::Stats;
 pub(super) fn register(app: &App, agi: Arc<AgiStats>) {
     let (router, webhooks) = (Arc::clone(&app.router), Arc::clone(&app.webhooks));
     let links = app.links.clone();
-    app.router.metrics.collect_from(Collected { router, journal: app.journal.clone(), agi, webhooks, links });
+    let (journal, kept) = (app.journal.clone(), app.kept.clone());
+    app.router.metrics.collect_from(Collected { router, journal, kept, agi, webhooks, links });
 }
 
 #[derive(Debug)]
 struct Collected {
     router: Arc<Router>,
     journal: Journal,
+    kept: Option<Journal>,
     agi: Arc<AgiStats>,
     webhooks: Arc<Stats>,
     links: Links,
@@ -51,6 +53,26 @@ fn write_links(encoder: &mut DescriptorEncoder<'_>, links: &Links) -> fmt::Resul
         let labels = [("asterisk", asterisk.name())];
         let mut series: MetricEncoder<'_> = family.encode_family(&labels)?;
         series.encode_gauge(&i64::from(asterisk.is_connected()))?;
+    }
+    Ok(())
+}
+
+/// What Asterisk delivered over its realtime, where it has that from us.
+fn write_kept(encoder: &mut DescriptorEncoder<'_>, journal: &Journal) -> fmt::Result {
+    let stats = journal.stats();
+    let behind = journal.last_written().saturating_sub(journal.drained());
+    let behind = ConstGauge::new(i64::try_from(behind).unwrap_or(i64::MAX));
+    write(encoder, "realtime_behind", "Deliveries of Asterisk that are not in the database yet", &behind)?;
+    for (name, help, value) in [
+        (
+            "realtime_kept",
+            "Deliveries of Asterisk written to a file while the database was away",
+            &stats.written,
+        ),
+        ("realtime_unkept", "Deliveries of Asterisk that could not be written in time", &stats.lost),
+        ("realtime_rejected", "Deliveries of Asterisk the database refused", &stats.rejected),
+    ] {
+        write(encoder, name, help, &ConstCounter::new(value.load(Ordering::Relaxed)))?;
     }
     Ok(())
 }
@@ -119,6 +141,9 @@ impl Collector for Collected {
         ];
         for (name, help, value) in counters {
             write(&mut encoder, name, help, &ConstCounter::new(value))?;
+        }
+        if let Some(kept) = &self.kept {
+            write_kept(&mut encoder, kept)?;
         }
         write_links(&mut encoder, &self.links)
     }

@@ -19,10 +19,17 @@ use crate::endpoints::registrations::{self, Told, With};
 pub(super) struct Contacts {
     /// What the database said last, by endpoint.
     known: Cache<String, Arc<[Row]>>,
-    /// What Asterisk said and the database does not know yet: the last word on each id, and the number under which that is
-    /// kept.
-    waiting: Mutex<BTreeMap<String, (u64, Told)>>,
+    waiting: Mutex<Waiting>,
     gauge: Gauge,
+}
+
+/// What Asterisk said and the database does not know yet.
+#[derive(Default)]
+struct Waiting {
+    /// The last word on each id, and the number under which that is kept.
+    words: BTreeMap<String, (u64, Told)>,
+    /// How far the database was at the last look: no word is as old.
+    moved: u64,
 }
 
 impl Contacts {
@@ -34,13 +41,30 @@ impl Contacts {
         }
     }
 
-    fn waiting(&self, parts: &Parts) -> MutexGuard<'_, BTreeMap<String, (u64, Told)>> {
+    fn waiting(&self, parts: &Parts) -> MutexGuard<'_, Waiting> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if !waiting.is_empty() {
-            let moved = kept::moved(parts);
-            waiting.retain(|_, (number, _)| *number > moved);
+        let moved = kept::moved(parts);
+        if moved != waiting.moved {
+            waiting.moved = moved;
+            waiting.words.retain(|_, (number, told)| {
+                let is_waiting = *number > moved;
+                if !is_waiting {
+                    self.knows(told);
+                }
+                is_waiting
+            });
         }
         waiting
+    }
+
+    /// What was known serves while the database is away, so it is made right and not forgotten.
+    fn knows(&self, told: &Told) {
+        if let Some((tenant, name)) = told.owner() {
+            let key = global_name(&tenant, &name);
+            if let Some(rows) = self.known.get(&key) {
+                self.known.insert(key, with(&rows, told));
+            }
+        }
     }
 
     /// An endpoint's registrations.
@@ -50,46 +74,63 @@ impl Contacts {
         (tenant, name): (&TenantId, &Name),
     ) -> Result<Vec<Row>, Away> {
         let key = global_name(tenant, name);
-        let known = self.known.get(&key);
-        // Before the database is asked: what moves there meanwhile is found in one of both.
-        let waiting = self.of_waiting(parts, &key);
-        let asked = endpoints::registrations(&parts.db, tenant, name);
-        let rows: Arc<[Row]> = match self.gauge.ask(parts, known.is_some(), asked).await {
-            Some(rows) => {
-                let rows: Arc<[Row]> = rows.into();
-                self.known.insert(key.clone(), Arc::clone(&rows));
-                rows
-            }
-            None => match known {
-                Some(rows) => rows,
-                None if !waiting.is_empty() => Arc::new([]),
-                None => return Err(Away),
-            },
-        };
-        Ok(waiting.iter().fold(rows, |rows, told| with(&rows, told)).to_vec())
+        let mut is_again = false;
+        loop {
+            // Before the database is asked: what moves there meanwhile is found in one of both.
+            let (waiting, first) = self.of_waiting(parts, &key);
+            let known = self.known.get(&key);
+            let asked = endpoints::registrations(&parts.db, tenant, name);
+            let rows: Arc<[Row]> = match self.gauge.ask(parts, known.is_some(), asked).await {
+                // What was waiting moved meanwhile, and maybe a newer word with it.
+                Some(_) if !is_again && kept::moved(parts) >= first => {
+                    is_again = true;
+                    continue;
+                }
+                Some(rows) => {
+                    let rows: Arc<[Row]> = rows.into();
+                    self.known.insert(key.clone(), Arc::clone(&rows));
+                    rows
+                }
+                None => match known {
+                    Some(rows) => rows,
+                    None if !waiting.is_empty() => Arc::new([]),
+                    None => return Err(Away),
+                },
+            };
+            return Ok(waiting.iter().fold(rows, |rows, told| with(&rows, told)).to_vec());
+        }
     }
 
-    /// What the database does not know yet of an endpoint's registrations.
-    fn of_waiting(&self, parts: &Parts, endpoint: &str) -> Vec<Told> {
+    /// What the database does not know yet of an endpoint's registrations, and the first number of it.
+    fn of_waiting(&self, parts: &Parts, endpoint: &str) -> (Vec<Told>, u64) {
         let begin = format!("{endpoint};");
         let waiting = self.waiting(parts);
-        let all = waiting.range(begin.clone()..).map(|(_, (_, told))| told);
-        all.take_while(|told| told.id.starts_with(&begin)).cloned().collect()
+        let all = waiting.words.range(begin.clone()..).take_while(|(id, _)| id.starts_with(&begin));
+        all.fold((Vec::new(), u64::MAX), |(mut words, first), (_, (number, told))| {
+            words.push(told.clone());
+            (words, first.min(*number))
+        })
+    }
+
+    /// What the database does not know yet, by id.
+    pub(super) fn words(&self, parts: &Parts) -> Words {
+        let waiting = self.waiting(parts);
+        Words(waiting.words.iter().map(|(id, (_, told))| (id.clone(), told.clone())).collect())
     }
 
     /// Takes what Asterisk says of a registration. `false`: there is no such endpoint.
     pub(super) async fn write(&self, parts: &Parts, told: Told) -> Result<bool, sqlx::Error> {
-        let Some((tenant, name)) = told.owner() else { return Ok(false) };
-        let key = global_name(&tenant, &name);
+        if told.owner().is_none() {
+            return Ok(false);
+        }
         if kept::has_some(parts) {
             return Ok(self.keep(parts, told).await);
         }
         let written = tokio::time::timeout(limits::WRITE_TIME, Box::pin(write(parts, &told))).await;
         match written {
             Ok(Ok(found)) => {
-                // What was known serves while the database is away, so it is made right and not forgotten.
-                if found && let Some(rows) = self.known.get(&key) {
-                    self.known.insert(key, with(&rows, &told));
+                if found {
+                    self.knows(&told);
                 }
                 Ok(found)
             }
@@ -101,7 +142,7 @@ impl Contacts {
     async fn keep(&self, parts: &Parts, told: Told) -> bool {
         {
             let waiting = self.waiting(parts);
-            if waiting.len() >= limits::WAITING && !waiting.contains_key(&told.id) {
+            if waiting.words.len() >= limits::WAITING && !waiting.words.contains_key(&told.id) {
                 tracing::error!("a registration is refused: too many wait for the database");
                 return false;
             }
@@ -110,16 +151,44 @@ impl Contacts {
         let Some(number) = kept::keep(parts, &delivery).await else { return false };
         let Kept::Registration(told) = delivery else { return false };
         let mut waiting = self.waiting(parts);
-        match waiting.get_mut(&told.id) {
+        if number <= waiting.moved {
+            self.knows(&told);
+            return true;
+        }
+        match waiting.words.get_mut(&told.id) {
+            Some((last, _)) if *last > number => {}
             // A few columns of one that waits too.
             Some((last, before)) if !told.columns.is_empty() => {
                 before.columns.retain(|(name, _)| told.columns.iter().all(|(other, _)| other != name));
                 before.columns.extend(told.columns);
                 *last = number;
             }
-            _ => drop(waiting.insert(told.id.clone(), (number, told))),
+            _ => drop(waiting.words.insert(told.id.clone(), (number, told))),
         }
         true
+    }
+}
+
+/// Words that the database does not know yet.
+#[derive(Default)]
+pub(super) struct Words(BTreeMap<String, Told>);
+
+impl Words {
+    /// Rows of the database as they will be; each word counts with its row.
+    pub(super) fn over(&mut self, rows: Vec<Row>) -> Vec<Row> {
+        if self.0.is_empty() {
+            return rows;
+        }
+        let changed = |row: Row| match self.0.remove(id_of(&row)) {
+            Some(told) => with(&[row], &told).to_vec(),
+            None => vec![row],
+        };
+        rows.into_iter().flat_map(changed).collect()
+    }
+
+    /// Rows that the database has not.
+    pub(super) fn rest(self) -> Vec<Row> {
+        self.0.into_values().flat_map(|told| with(&[], &told).to_vec()).collect()
     }
 }
 

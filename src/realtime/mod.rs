@@ -136,17 +136,12 @@ impl Realtime {
 
     /// Starts what runs beside questions.
     pub fn start(self: &Arc<Self>, keep: &Stopping) -> Vec<JoinHandle<()>> {
-        let moving = self.parts.kept.clone().map(|journal| {
-            let moving = journal::drain::run(journal, kept::Database(self.parts.clone()), keep.clone());
-            tokio::spawn(async move {
-                let left = moving.await;
-                if left > 0 {
-                    tracing::warn!(
-                        deliveries = left,
-                        "what Asterisk delivered stays in a file until the next start"
-                    );
-                }
-            })
+        let (this, stopping) = (Arc::clone(self), keep.clone());
+        let moving = tokio::spawn(async move {
+            let deliveries = this.move_kept(stopping).await;
+            if deliveries > 0 {
+                tracing::warn!(deliveries, "what Asterisk delivered stays in a file until the next start");
+            }
         });
         let (this, mut stopping) = (Arc::clone(self), keep.clone());
         let expire = tokio::spawn(async move {
@@ -161,7 +156,13 @@ impl Realtime {
         let (this, stopping) = (Arc::clone(self), keep.clone());
         let inbox =
             tokio::spawn(async move { inbox::run(&this.parts, &this.queue_log.skew, stopping).await });
-        moving.into_iter().chain([expire, inbox]).collect()
+        vec![moving, expire, inbox]
+    }
+
+    /// Moves what was kept into the database, until `stopping` and what is there then. Returns how much is left.
+    pub async fn move_kept(&self, stopping: Stopping) -> u64 {
+        let Some(journal) = self.parts.kept.clone() else { return 0 };
+        journal::drain::run(journal, kept::Database(self.parts.clone()), stopping).await
     }
 
     /// Takes what Asterisk wrote into the database itself.
@@ -172,6 +173,10 @@ impl Realtime {
     /// Ends the state of endpoints whose registrations have run out.
     pub async fn expire(&self) {
         let parts = &self.parts;
+        if kept::has_some(parts) {
+            // Who renewed meanwhile is not in the database yet.
+            return;
+        }
         let with = With { ids: &parts.router.ids, events: &parts.events, now_us: parts.clock.now_us() };
         match registrations::expire(&parts.db, with).await {
             Ok(told) => told.iter().for_each(|(tenant, position)| parts.events.news.tell(tenant, *position)),

@@ -320,14 +320,18 @@ fn mariadb_freezes_while_phones_register() {
     mariadb.freeze();
     as_ever(&pbx, &password, &phone);
     mariadb.thaw();
+    assert!(service.metric(&["hookswitch_realtime_kept_total"]) > 0.0);
     // The last word that came meanwhile was that nobody is there.
     let path = format!("/endpoints/{endpoint}");
     wait::until("the registrations in the books", || (root.get(&path)["registered"] == false).then_some(()));
+    let left = || service.metric(&["hookswitch_realtime_behind"]);
+    wait::until("the database to have it all", || (left() == 0.0).then_some(()));
+    assert_eq!(service.metric(&["hookswitch_realtime_rejected_total"]), 0.0);
     mariadb.kill();
     mariadb.start_again();
     let [port] = ports::free();
     assert!(register(&pbx, ("newco-101", &password), port, 300));
-    assert_eq!(root.get(&path)["registered"], true);
+    wait_registered(&root, &path, true);
 }
 
 /// A service that does not answer holds a call up for no longer than Asterisk's own patience with it.

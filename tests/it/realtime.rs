@@ -1,6 +1,7 @@
 //! What Asterisk asks and writes over HTTP, on both databases: recorded questions, registrations from the first to the last
 //! word, and what becomes of both while the database is away.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use hookswitch::base::shutdown;
 use hookswitch::calls::open::is_alone;
 use hookswitch::calls::store::position;
 use hookswitch::config::limits::journal::SEGMENT_BYTES;
+use hookswitch::db::Tx;
 use hookswitch::journal::{Folder, Journal, Options};
 use hookswitch::realtime::{Parts, Realtime, routes};
 use serde_json::{Value, json};
@@ -77,6 +79,35 @@ impl Scene {
         let (password, endpoint) = (made.text("password"), made.id());
         let routes = routes(Arc::clone(&realtime));
         Self { desk, realtime, routes, password, endpoint }
+    }
+
+    /// Moves what was kept into the database.
+    async fn settle(&self) {
+        let (stopper, keep) = shutdown::channel();
+        stopper.stop();
+        assert_eq!(self.realtime.move_kept(keep).await, 0);
+    }
+
+    /// Whoever holds this keeps everybody from writing what Asterisk delivers.
+    async fn lock(&self) -> Tx {
+        let mut tx = self.desk.app.test.db.begin().await.unwrap();
+        if self.desk.app.test.kind == Kind::MySql {
+            for sql in [
+                "SELECT id FROM endpoints FOR UPDATE",
+                "SELECT id FROM queues FOR UPDATE",
+                "SELECT at FROM queue_log FOR UPDATE",
+            ] {
+                hookswitch::db::db_tx!(&mut tx, |c| sqlx::query(sql).fetch_all(c).await.map(drop)).unwrap();
+            }
+        }
+        tx
+    }
+
+    /// The registrations of phone 101, with what each says of itself.
+    async fn contacts(&self) -> BTreeMap<String, String> {
+        let rows = self.ask("ps_contacts/multi", "id%20LIKE=acme-101%3B%40%25").await;
+        let text = |row: &[(String, String)], column: &str| value(row, column).unwrap_or_default().to_owned();
+        rows.iter().map(|row| (text(row, "id"), text(row, "user_agent"))).collect()
     }
 
     pub(crate) async fn send(&self, path: &str, body: &str, who: &str) -> (StatusCode, String) {
@@ -158,6 +189,7 @@ both_databases! {
             assert!(s.ask(path, body).await.is_empty(), "{path} {body}");
         }
         assert_eq!(s.told("queue_members/require", "paused=integer1%3A1&uniqueid=uinteger2%3A5").await, "0");
+        assert_eq!(s.told("queue_log/require", "time=datetime%3A26&data1=char%3A20").await, "-1");
         for (path, body, status) in [
             ("users/single", "id=1", StatusCode::NOT_FOUND),
             ("ps_auths/update", "password=x", StatusCode::NOT_FOUND),
@@ -443,6 +475,81 @@ both_databases! {
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     }
 
+    /// What Asterisk said last is what it is told, whether it is in the database, waits, or is just moving there.
+    async fn the_last_word_on_a_registration_counts(test) {
+        let s = Scene::new(test).await;
+        let mut is = BTreeMap::new();
+        for step in 0_u64..64 {
+            let tx = if step % 16 < 8 { Some(s.lock().await) } else { None };
+            for part in 0..2 {
+                // Any order that is the same each time.
+                let dice = ((step * 2 + part) * 2_654_435_761) >> 7;
+                let (hash, agent) = (["a", "b", "c"][(dice % 3) as usize], format!("phone {step} {part}"));
+                let (id, told) = (format!("acme-101;@{hash}"), agent.replace(' ', "%20"));
+                match (dice / 3) % 3 {
+                    0 => {
+                        assert_eq!(s.told("ps_contacts/destroy", &format!("id=acme-101%3B%40{hash}&")).await, "1");
+                        is.remove(&id);
+                    }
+                    1 if is.contains_key(&id) => {
+                        let path = format!("ps_contacts/update?id=acme-101%3B%40{hash}");
+                        assert_eq!(s.told(&path, &format!("user_agent={told}")).await, "1");
+                        is.insert(id, agent);
+                    }
+                    _ => {
+                        let body = format!("id=acme-101%3B%40{hash}&uri=sip%3Ax&expiration_time=4000000000&user_agent={told}");
+                        assert_eq!(s.told("ps_contacts/store", &body).await, "1");
+                        is.insert(id, agent);
+                    }
+                }
+                assert_eq!(s.contacts().await, is, "in step {step}");
+            }
+            drop(tx);
+            if step % 4 == 3 {
+                let asking = async {
+                    for _ in 0..10 {
+                        assert_eq!(s.contacts().await, is, "while it moves, after step {step}");
+                    }
+                };
+                tokio::join!(s.settle(), asking);
+            }
+        }
+        s.settle().await;
+        let ids: Vec<String> = is.keys().cloned().collect();
+        assert_eq!(s.desk.app.test.texts("SELECT id FROM ps_contacts ORDER BY id").await, ids);
+        assert_eq!(s.shown().await["registered"], !is.is_empty());
+        s.desk.app.gate.db.close().await;
+        assert_eq!(s.contacts().await, is, "what moved is known without the database");
+    }
+
+    /// A phone renews while nothing can be written: nobody takes its registration for one that ran out, neither Asterisk, which
+    /// looks for those by itself, nor the service.
+    async fn whoever_renewed_in_time_stays(test) {
+        let s = Scene::new(test).await;
+        s.register("a", 60).await;
+        s.register("c", 60).await;
+        let tx = s.lock().await;
+        let until = s.desk.app.clock.now_us() / 1_000_000 + 3_600;
+        assert_eq!(s.told("ps_contacts/update?id=acme-101%3B%40a", &format!("expiration_time={until}")).await, "1");
+        assert_eq!(s.register("b", 3_600).await, "1");
+        assert_eq!(s.told("ps_contacts/destroy", "id=acme-101%3B%40c&").await, "1");
+        s.desk.app.wait(Duration::from_secs(100));
+        let now = s.desk.app.clock.now_us() / 1_000_000;
+        let over = async || s.ask("ps_contacts/multi", &format!("expiration_time%20%3C%3D={now}")).await.len();
+        assert_eq!(over().await, 0);
+        let all = s.ask("ps_contacts/multi", "id%20LIKE=%25").await;
+        let shown: Vec<_> = all.iter().map(|row| (value(row, "id").unwrap(), value(row, "expiration_time").unwrap(), value(row, "via_port"))).collect();
+        let until = until.to_string();
+        assert_eq!(shown, [("acme-101;@a", until.as_str(), Some("15301")), ("acme-101;@b", until.as_str(), Some("15301"))]);
+        drop(tx);
+        s.realtime.expire().await;
+        assert_eq!((s.shown().await["registered"].clone(), s.events().await.len()), (json!(true), 1));
+        s.settle().await;
+        s.realtime.expire().await;
+        assert_eq!((s.shown().await["registered"].clone(), s.events().await.len(), over().await), (json!(true), 1, 0));
+        assert_eq!(s.desk.app.test.texts("SELECT id FROM ps_contacts ORDER BY id").await, ["acme-101;@a", "acme-101;@b"]);
+    }
+
     /// The process dies while the database is away: what Asterisk had delivered comes into it after all, in its order, and
     /// what comes meanwhile goes behind it.
     async fn what_asterisk_delivered_outlives_the_process(test) {
@@ -450,13 +557,7 @@ both_databases! {
         s.desk.make("/queues", json!({"name": "support"})).await;
         s.register("a", 60).await;
         s.ask("ps_contacts/multi", "id%20LIKE=acme-101%3B%40%25").await;
-        // Whoever holds this keeps everybody from writing.
-        let mut tx = s.desk.app.test.db.begin().await.unwrap();
-        if s.desk.app.test.kind == Kind::MySql {
-            for sql in ["SELECT id FROM endpoints FOR UPDATE", "SELECT id FROM queues FOR UPDATE", "SELECT at FROM queue_log FOR UPDATE"] {
-                hookswitch::db::db_tx!(&mut tx, |c| sqlx::query(sql).fetch_all(c).await.map(drop)).unwrap();
-            }
-        }
+        let tx = s.lock().await;
         let log = |event: &str, call: &str| {
             format!("time=2026-11-22%2011%3A21%3A37.5&event={event}&agent=NONE&queuename=acme-support&callid={call}&data1=&data2=5551000&data3=1")
         };

@@ -29,6 +29,9 @@ pub const AWAY_TIME: Duration = Duration::from_secs(1);
 pub const READ_ALL_TIME: Duration = Duration::from_secs(20);
 /// Registrations that serve from memory while the database does not know them; one has some 600 bytes.
 pub const WAITING: usize = 50_000;
+/// Rows of a tenant's log that go into the database in one transaction after it was away: beyond some dozens a transaction's own
+/// cost no longer shows.
+pub const KEPT_ROWS: usize = 64;
 /// Bytes of the file that keeps what Asterisk delivers while the database is away: some 200,000 registrations or rows of the
 /// queues' log, of which a call makes 3 to 10.
 pub const KEPT_BYTES: u64 = 128 * 1024 * 1024;
