@@ -120,10 +120,11 @@ both_databases! {
             s.add_contact(&format!("acme-9{n}^3B@a"), 60).await.unwrap();
         }
         let plan = match s.test.kind {
-            Kind::Sqlite => "EXPLAIN QUERY PLAN SELECT * FROM ara_ps_contacts WHERE id LIKE 'acme-9101^3B@%' ORDER BY id",
-            Kind::MySql => "EXPLAIN FORMAT=JSON SELECT * FROM ara_ps_contacts WHERE id LIKE 'acme-9101^3B@%' ORDER BY id",
+            Kind::Sqlite => "EXPLAIN QUERY PLAN SELECT * FROM ara_ps_contacts WHERE id LIKE ? ORDER BY id",
+            Kind::MySql => "EXPLAIN FORMAT=JSON SELECT * FROM ara_ps_contacts WHERE id LIKE ? ORDER BY id",
         };
-        let plan = s.test.plan(plan).await;
+        // Asterisk binds what it looks for.
+        let plan = s.test.plan(plan, "acme-9101^3B@%").await;
         assert!(plan.contains("SEARCH ara_ps_contacts") || plan.contains("\"range\""), "{plan}");
     }
 

@@ -96,12 +96,12 @@ impl TestDb {
         hookswitch::db::db_read!(&self.db, |p| sqlx::query_scalar(sql).fetch_all(p).await).unwrap()
     }
 
-    /// What an `EXPLAIN` says: the last column of each row.
-    pub(crate) async fn plan(&self, sql: &str) -> String {
+    /// What an `EXPLAIN` of a statement with one value says: the last column of each row.
+    pub(crate) async fn plan(&self, sql: &str, value: &str) -> String {
         use sqlx::Row as _;
         let sql = AssertSqlSafe(sql.to_owned());
         hookswitch::db::db_read!(&self.db, |p| {
-            let rows = sqlx::query(sql).fetch_all(p).await.unwrap();
+            let rows = sqlx::query(sql).bind(value).fetch_all(p).await.unwrap();
             rows.iter().map(|row| row.get::<String, _>(row.len() - 1)).collect::<Vec<_>>().join("\n")
         })
     }
